@@ -1,0 +1,1 @@
+//! What a request does: plans, generations, the synthesis story.
