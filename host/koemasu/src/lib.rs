@@ -1,1 +1,24 @@
-//! The server and the command line.
+//! The server and the command line: hyper, files, signals, metrics.
+//!
+//! A library too, so that the tests run the real server in their own process.
+//! - [`speak`]: one speech request. - [`reload`]: one reload.
+
+pub mod admin;
+pub mod admission;
+pub mod app;
+pub mod args;
+pub mod check;
+pub mod config;
+pub mod events;
+pub mod fault;
+pub mod g2p;
+pub mod platform;
+pub mod reload;
+mod request_id;
+pub mod route;
+pub mod say;
+pub mod serve;
+pub mod server;
+pub mod signal;
+pub mod speak;
+pub mod telemetry;

@@ -1,1 +1,26 @@
-fn main() {}
+//! The life of the program: read the words on the command line, do the one
+//! thing they ask for, say what went wrong.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use koemasu::args::{Args, Command};
+use koemasu::{check, g2p, say, serve, telemetry};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    telemetry::log(args.log);
+    let outcome = match args.command {
+        Command::Serve(serve) => serve::run(&serve),
+        Command::Say(say) => say::run(&say),
+        Command::Check(check) => check::run(&check),
+        Command::G2p(g2p) => g2p::run(&g2p),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("koemasu: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What every handler may touch.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use pipeline::{Live, Pin};
+
+use crate::admission::Admission;
+use crate::config::Server;
+use crate::fault::Fault;
+use crate::reload::Reloads;
+
+pub struct App {
+    pub live: Live,
+    pub settings: Server,
+    pub admin_token: Option<String>,
+    pub admission: Admission,
+    pub reloads: Reloads,
+    pub metrics: PrometheusHandle,
+    pub(crate) stopping: AtomicBool,
+}
+
+impl App {
+    /// The generation of one request, or the reason why there is none yet.
+    pub fn pin(&self) -> Result<Pin, Fault> {
+        self.live
+            .pin()
+            .ok_or_else(|| Fault::later("the first generation is still being prepared", 2))
+    }
+
+    /// Whether a load balancer should send requests here.
+    pub fn ready(&self) -> bool {
+        self.live.pin().is_some() && !self.stopping.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,39 @@
+//! `koemasu check`: the same door as start and reload, and then a report
+//! instead of serving.
+
+use std::io::Write;
+
+use crate::args;
+use crate::config::{Config, Environment, Files};
+use crate::platform;
+
+pub fn run(args: &args::Check) -> anyhow::Result<()> {
+    let files = Files {
+        config: args.files.config.clone(),
+        listen: None,
+        environment: Environment::read(),
+    };
+    let config = Config::load(&files)?;
+    let live = platform::live(&config)?;
+    let next = platform::tokio()?.block_on(live.prepare(config.service))?;
+    let generation = next.generation();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listen     {}", config.server.listen)?;
+    writeln!(out, "runtime    {}", config.onnxruntime.display())?;
+    for name in generation.pipelines() {
+        writeln!(out, "pipeline   {name}: {}", generation.plan(Some(name))?.describe())?;
+    }
+    for (name, voice) in generation.voices() {
+        let package = voice.package();
+        let speakers: Vec<_> = package.speakers().collect();
+        let styles: Vec<_> = package.styles().collect();
+        writeln!(
+            out,
+            "voice      {name}: speakers {}; styles {}",
+            speakers.join(", "),
+            styles.join(", ")
+        )?;
+    }
+    writeln!(out, "prepared in {:.2} s; nothing was published", next.took().as_secs_f64())?;
+    Ok(())
+}

@@ -1,0 +1,465 @@
+//! koemasu.toml, the environment and what set-up left → [`Config`].
+//!
+//! The one door: start, `koemasu check` and every reload come through
+//! [`Config::load`]. It reads and checks; it opens no model.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use pipeline::spec;
+use pipeline::units::{Bytes, Span};
+use serde::Deserialize;
+
+/// Where configuration comes from, as the command line and environment say.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// Named by the user; must exist.
+    pub config: Option<PathBuf>,
+    pub listen: Option<SocketAddr>,
+    pub environment: Environment,
+}
+
+/// The environment, read once.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// Folder of what set-up fetched and built.
+    pub home: PathBuf,
+    pub onnxruntime: Option<PathBuf>,
+    pub admin_token: Option<String>,
+}
+
+impl Environment {
+    #[expect(clippy::disallowed_methods, reason = "this is the one door")]
+    pub fn read() -> Self {
+        let path = |name: &str| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        let home = path("KOEMASU_HOME")
+            .or_else(|| path("XDG_CACHE_HOME").map(|cache| cache.join("koemasu")))
+            .or_else(|| path("HOME").map(|home| home.join(".cache/koemasu")))
+            .unwrap_or_else(|| PathBuf::from(".koemasu"));
+        Self {
+            home,
+            onnxruntime: path("KOEMASU_ONNXRUNTIME"),
+            admin_token: std::env::var("KOEMASU_ADMIN_TOKEN")
+                .ok()
+                .filter(|token| !token.is_empty()),
+        }
+    }
+}
+
+/// Everything that is configured, checked and with paths resolved.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bites at start.
+    pub server: Server,
+    /// Bites at start.
+    pub admin: Admin,
+    /// Bites at start: one ONNX Runtime and one sandbox for the process.
+    pub onnxruntime: PathBuf,
+    /// Bites at start.
+    pub compiled_cache: PathBuf,
+    /// Bites at the next reload.
+    pub service: spec::Service,
+    /// What a change of should cause a reload.
+    pub watched: Vec<PathBuf>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// Open connections; more wait in the system's queue.
+    pub connections_max: usize,
+    /// Speech requests taken in and not yet answered; more are told to come
+    /// back.
+    pub requests_max: usize,
+    pub body_max: Bytes,
+    pub header_timeout: Span,
+    pub body_timeout: Span,
+    /// How long requests may go on after a signal to stop.
+    pub drain: Span,
+    /// Reload when a configured file changes.
+    pub watch: bool,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            connections_max: 1_024,
+            requests_max: 64,
+            body_max: Bytes(256 << 10),
+            header_timeout: Span::seconds(10),
+            body_timeout: Span::seconds(10),
+            drain: Span::seconds(30),
+            watch: true,
+        }
+    }
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Without one, admin routes answer this machine only.
+    pub token: Option<String>,
+}
+
+/// koemasu.toml as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    server: Server,
+    admin: Admin,
+    onnxruntime: OnnxRuntime,
+    speech: Speech,
+    plugins: Plugins,
+    pipelines: Pipelines,
+    voices: Voices,
+    bert: BTreeMap<String, Bert>,
+    models: spec::Models,
+    cache: Cache,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct OnnxRuntime {
+    /// One's own library instead of the one set-up fetched.
+    library: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Speech {
+    /// Folder of another compiled dictionary.
+    dictionary: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Plugins {
+    folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Pipelines {
+    /// Every `NAME.toml` in it is a pipeline; without one, the built-in `ja`.
+    folder: Option<PathBuf>,
+    default: String,
+}
+
+impl Default for Pipelines {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            default: "ja".to_owned(),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Voices {
+    /// Every package in it is a voice.
+    folder: Option<PathBuf>,
+    /// Whether the voice inside the program is served; it is if there is no
+    /// folder.
+    embedded: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bert {
+    graph: PathBuf,
+    tokenizer: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Cache {
+    /// Bound of the BERT features kept for texts that come again.
+    features: Bytes,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        // 4 KiB a character: some 60,000 characters of text.
+        Self {
+            features: Bytes::mebibytes(256),
+        }
+    }
+}
+
+/// What set-up wrote: `setup.toml` in the home folder.
+#[derive(Debug, Deserialize)]
+struct Setup {
+    onnxruntime: SetupLibrary,
+    dictionary: SetupFolder,
+    plugins: SetupFolder,
+}
+
+#[derive(Debug, Deserialize)]
+struct SetupLibrary {
+    library: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+struct SetupFolder {
+    folder: PathBuf,
+}
+
+/// Why there is no configuration to run with. The operator can act on each.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{}: {source}", path.display())]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{}: {message}", path.display())]
+    Parse { path: PathBuf, message: String },
+    #[error("{what} is missing ({} does not exist); run `cargo xtask setup`", path.display())]
+    NotSetUp { what: &'static str, path: PathBuf },
+}
+
+/// The name of the voice and of the BERT inside the program.
+pub const EMBEDDED_VOICE: &str = "tones";
+pub const EMBEDDED_BERT: &str = "embedded";
+
+const VOICE: &[u8] = include_bytes!("../../../voices/tones/tones.aivmx");
+const BERT: &[u8] = include_bytes!("../../../voices/tones/bert.onnx");
+const TOKENIZER: &[u8] = include_bytes!("../../../voices/tones/tokenizer.json");
+const PIPELINE: &str = include_str!("../../../pipelines/ja.toml");
+
+impl Config {
+    /// Keeps the pipelines and, for every model, only the small one inside the
+    /// program: reading a text needs no voice.
+    pub fn without_models(mut self) -> Self {
+        if self.service.voices.iter().all(|voice| voice.name != EMBEDDED_VOICE) {
+            self.service.voices.push(embedded_voice());
+        }
+        self.service.use_only_embedded();
+        self
+    }
+
+    pub fn load(files: &Files) -> Result<Self, ConfigError> {
+        let (path, file) = read_file(files)?;
+        // Paths in a file are relative to that file.
+        let base = path.as_deref().and_then(Path::parent).map(Path::to_owned);
+        let resolve = |path: PathBuf| match &base {
+            Some(base) => base.join(path),
+            None => path,
+        };
+        let setup = read_setup(&files.environment.home)?;
+        let from_setup = |what, pick: fn(&Setup) -> &Path| match &setup {
+            Some(setup) => Ok(pick(setup).to_owned()),
+            None => Err(ConfigError::NotSetUp {
+                what,
+                path: files.environment.home.join("setup.toml"),
+            }),
+        };
+
+        let own_library = files.environment.onnxruntime.clone();
+        let onnxruntime = match own_library.or(file.onnxruntime.library.map(&resolve)) {
+            Some(library) => library,
+            None => from_setup("ONNX Runtime", |setup| &setup.onnxruntime.library)?,
+        };
+        let dictionary = match file.speech.dictionary {
+            Some(folder) => resolve(folder),
+            None => from_setup("the Japanese dictionary", |setup| &setup.dictionary.folder)?,
+        };
+        let plugins = match file.plugins.folder {
+            Some(folder) => resolve(folder),
+            None => from_setup("the plugin folder", |setup| &setup.plugins.folder)?,
+        };
+
+        let pipelines_folder = file.pipelines.folder.map(&resolve);
+        let voices_folder = file.voices.folder.map(&resolve);
+        let embedded = file.voices.embedded.unwrap_or(voices_folder.is_none());
+        let watched = path
+            .into_iter()
+            .chain(pipelines_folder.clone())
+            .chain(voices_folder.clone())
+            .chain(Some(plugins.clone()))
+            .collect();
+
+        let mut server = file.server;
+        server.listen = files.listen.unwrap_or(server.listen);
+        let mut admin = file.admin;
+        admin.token = files.environment.admin_token.clone().or(admin.token);
+
+        Ok(Self {
+            server,
+            admin,
+            onnxruntime,
+            compiled_cache: files.environment.home.join("compiled"),
+            watched,
+            service: spec::Service {
+                pipelines: read_pipelines(pipelines_folder.as_deref())?,
+                default_pipeline: file.pipelines.default,
+                voices: find_voices(voices_folder.as_deref(), embedded)?,
+                berts: berts(file.bert, &resolve),
+                models: file.models,
+                plugins,
+                dictionary,
+                feature_cache: file.cache.features,
+            },
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The named file, else ./koemasu.toml if there is one, else the defaults.
+fn read_file(files: &Files) -> Result<(Option<PathBuf>, File), ConfigError> {
+    let path = match &files.config {
+        Some(path) => path.clone(),
+        None => {
+            let usual = PathBuf::from("koemasu.toml");
+            if !usual.exists() {
+                return Ok((None, File::default()));
+            }
+            usual
+        }
+    };
+    let file = parse(&path, &read(&path)?)?;
+    // Absolute, so that its folder is known to the file watcher as well.
+    let path = std::path::absolute(&path).unwrap_or(path);
+    Ok((Some(path), file))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| ConfigError::Parse {
+        path: path.to_owned(),
+        message: error.to_string(),
+    })
+}
+
+fn read_setup(home: &Path) -> Result<Option<Setup>, ConfigError> {
+    let path = home.join("setup.toml");
+    if !path.exists() {
+        return Ok(None);
+    }
+    parse(&path, &read(&path)?).map(Some)
+}
+
+fn read_pipelines(
+    folder: Option<&Path>,
+) -> Result<BTreeMap<String, spec::Pipeline>, ConfigError> {
+    let load = |path: &Path, text: &str, base: Option<&Path>| {
+        let mut pipeline =
+            spec::Pipeline::parse(text).map_err(|error| ConfigError::Parse {
+                path: path.to_owned(),
+                message: error.to_string(),
+            })?;
+        if let Some(base) = base {
+            resolve_plugins(&mut pipeline, base);
+        }
+        Ok(pipeline)
+    };
+    let Some(folder) = folder else {
+        let built_in = load(Path::new("pipelines/ja.toml"), PIPELINE, None)?;
+        return Ok(BTreeMap::from([("ja".to_owned(), built_in)]));
+    };
+    let mut pipelines = BTreeMap::new();
+    for path in entries(folder)? {
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let pipeline = load(&path, &read(&path)?, Some(folder))?;
+        pipelines.insert(stem(&path), pipeline);
+    }
+    Ok(pipelines)
+}
+
+/// Plugin paths are relative to the pipeline file, as every path is to the
+/// file that names it.
+fn resolve_plugins(pipeline: &mut spec::Pipeline, base: &Path) {
+    let normalizers = pipeline.normalize.plugins.iter_mut();
+    for plugin in normalizers.chain(&mut pipeline.bucket.plugin) {
+        if let spec::Component::File(path) = &mut plugin.component {
+            *path = base.join(&*path);
+        }
+    }
+}
+
+fn embedded_voice() -> spec::Voice {
+    spec::Voice {
+        name: EMBEDDED_VOICE.to_owned(),
+        source: spec::Source::Embedded(VOICE),
+    }
+}
+
+fn find_voices(folder: Option<&Path>, embedded: bool) -> Result<Vec<spec::Voice>, ConfigError> {
+    let mut voices = Vec::new();
+    if embedded {
+        voices.push(embedded_voice());
+    }
+    for path in folder.map(entries).transpose()?.unwrap_or_default() {
+        if session::package::is_package(&path) {
+            voices.push(spec::Voice {
+                name: stem(&path),
+                source: spec::Source::Path(path),
+            });
+        }
+    }
+    Ok(voices)
+}
+
+fn berts(
+    configured: BTreeMap<String, Bert>,
+    resolve: &impl Fn(PathBuf) -> PathBuf,
+) -> BTreeMap<String, spec::Bert> {
+    let embedded = spec::Bert {
+        graph: spec::Source::Embedded(BERT),
+        tokenizer: spec::Source::Embedded(TOKENIZER),
+    };
+    let configured = configured.into_iter().map(|(name, bert)| {
+        let bert = spec::Bert {
+            graph: spec::Source::Path(resolve(bert.graph)),
+            tokenizer: spec::Source::Path(resolve(bert.tokenizer)),
+        };
+        (name, bert)
+    });
+    std::iter::once((EMBEDDED_BERT.to_owned(), embedded))
+        .chain(configured)
+        .collect()
+}
+
+/// The visible entries of a folder, sorted.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let failed = |source| ConfigError::Read {
+        path: folder.to_owned(),
+        source,
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if !entry.file_name().to_string_lossy().starts_with('.') {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn stem(path: &Path) -> String {
+    let stem = if path.is_dir() {
+        path.file_name()
+    } else {
+        path.file_stem()
+    };
+    stem.map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}

@@ -1,0 +1,120 @@
+//! What is worth telling about the server: one event, one function, so that
+//! the log line and the number never part.
+
+#![expect(
+    clippy::disallowed_macros,
+    reason = "the one file of this crate that names metrics"
+)]
+
+use std::time::Duration;
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use pipeline::{Audio, Published};
+
+use crate::reload::{Cause, ReloadError};
+
+pub(crate) fn describe() {
+    describe_histogram!("koemasu_http_request_seconds", Unit::Seconds, "Time from head to answer, by route and status.");
+    describe_gauge!("koemasu_requests_in_flight", "Speech requests taken in and not yet answered.");
+    describe_counter!("koemasu_requests_refused_total", "Speech requests told to come back later.");
+    describe_counter!("koemasu_audio_seconds_total", Unit::Seconds, "Audio made, in seconds of sound.");
+    describe_counter!("koemasu_warnings_total", "Characters and stages dropped, guessed or skipped.");
+    describe_counter!("koemasu_reloads_total", "Reloads by outcome and cause.");
+    describe_gauge!("koemasu_reload_swap_seconds", Unit::Seconds, "Time of the last pointer swap.");
+    describe_gauge!("koemasu_connections", "Open connections.");
+}
+
+pub(crate) fn answered(route: &'static str, status: u16, took: Duration, request_id: &str) {
+    histogram!("koemasu_http_request_seconds", "route" => route, "status" => status.to_string())
+        .record(took);
+    tracing::debug!(route, status, ?took, request_id, "answered");
+}
+
+pub(crate) fn admitted() {
+    gauge!("koemasu_requests_in_flight").increment(1.0);
+}
+
+pub(crate) fn left() {
+    gauge!("koemasu_requests_in_flight").decrement(1.0);
+}
+
+pub(crate) fn refused(in_flight: usize) {
+    counter!("koemasu_requests_refused_total").increment(1);
+    tracing::warn!(in_flight, "request refused: as many as are allowed are in flight");
+}
+
+pub(crate) fn spoken(audio: &Audio, voice: &str, request_id: &str, took: Duration) {
+    let seconds = audio.samples as f64 / f64::from(audio.sampling_rate);
+    // The exporter counts in whole numbers; milliseconds would be a new unit.
+    gauge!("koemasu_audio_seconds_total").increment(seconds);
+    counter!("koemasu_warnings_total").increment(audio.warnings.len() as u64);
+    tracing::info!(
+        voice,
+        request_id,
+        generation = audio.generation,
+        audio_seconds = seconds,
+        ?took,
+        warnings = audio.warnings.len(),
+        "spoken"
+    );
+}
+
+pub(crate) fn failed(problem: &str, status: u16, request_id: &str) {
+    if status >= 500 {
+        tracing::error!(status, request_id, "{problem}");
+    } else {
+        tracing::info!(status, request_id, "{problem}");
+    }
+}
+
+pub(crate) fn reloaded(cause: Cause, published: &Published) {
+    counter!("koemasu_reloads_total", "outcome" => "published", "cause" => cause.name()).increment(1);
+    gauge!("koemasu_reload_swap_seconds").set(published.swapped_in);
+    tracing::info!(
+        cause = cause.name(),
+        generation = published.generation,
+        prepared_in = ?published.prepared_in,
+        swapped_in = ?published.swapped_in,
+        "reloaded"
+    );
+}
+
+pub(crate) fn reload_failed(cause: Cause, error: &ReloadError) {
+    counter!("koemasu_reloads_total", "outcome" => "refused", "cause" => cause.name()).increment(1);
+    tracing::error!(cause = cause.name(), %error, "reload refused; the old generation serves on");
+}
+
+pub(crate) fn restart_needed(what: &'static str) {
+    tracing::warn!("{what} changed; it takes effect at the next start");
+}
+
+pub(crate) fn connected() {
+    gauge!("koemasu_connections").increment(1.0);
+}
+
+pub(crate) fn disconnected() {
+    gauge!("koemasu_connections").decrement(1.0);
+}
+
+pub(crate) fn connection_failed(error: &dyn std::error::Error) {
+    // A peer that goes away or talks nonsense is no fault of ours.
+    tracing::debug!(%error, "connection ended badly");
+}
+
+pub(crate) fn draining(limit: Duration) {
+    tracing::info!(?limit, "draining: no new connections, requests may finish");
+}
+
+pub(crate) fn drained(complete: bool) {
+    if complete {
+        tracing::info!("drained");
+    } else {
+        tracing::warn!("the drain limit passed; unfinished requests were cut off");
+    }
+}
+
+pub(crate) fn watch_failed(error: &dyn std::fmt::Display) {
+    tracing::warn!(%error, "files are not watched; reload by SIGHUP or POST /admin/reload");
+}

@@ -1,0 +1,126 @@
+//! What went wrong → what the caller is told: status, Retry-After and
+//! problem+json (RFC 9457), in one match.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+
+/// Who can mend it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Who {
+    /// Send something else.
+    Caller,
+    /// Send the same again later.
+    Time,
+    /// Look at the server.
+    Operator,
+}
+
+/// A failed request, ready to be told.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub status: StatusCode,
+    pub who: Who,
+    pub detail: String,
+    /// Seconds after which another try makes sense.
+    pub retry_after: Option<u32>,
+}
+
+impl Fault {
+    pub fn caller(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            who: Who::Caller,
+            detail: detail.into(),
+            retry_after: None,
+        }
+    }
+
+    pub fn later(detail: impl Into<String>, seconds: u32) -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            who: Who::Time,
+            detail: detail.into(),
+            retry_after: Some(seconds),
+        }
+    }
+
+    fn operator(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            who: Who::Operator,
+            detail: detail.into(),
+            retry_after: None,
+        }
+    }
+
+    pub fn response(&self, request_id: &str) -> Response<Full<Bytes>> {
+        let problem = serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "who_can_act": self.who,
+            "request_id": request_id,
+        });
+        let mut response = Response::new(Full::new(Bytes::from(problem.to_string())));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<pipeline::Error> for Fault {
+    fn from(error: pipeline::Error) -> Self {
+        use pipeline::Error;
+        let detail = error.to_string();
+        match error {
+            Error::Request(_) => Self::caller(StatusCode::BAD_REQUEST, detail),
+            Error::Unknown { .. } => Self::caller(StatusCode::NOT_FOUND, detail),
+            Error::Busy { waited } => {
+                Self::later(detail, u32::try_from(waited.as_secs()).unwrap_or(60).clamp(1, 60))
+            }
+            Error::Deadline { .. } => Self {
+                status: StatusCode::GATEWAY_TIMEOUT,
+                ..Self::later(detail, 10)
+            },
+            Error::Plugin { .. } => Self::operator(StatusCode::BAD_GATEWAY, detail),
+            Error::Model { .. } | Error::Lost(_) => {
+                Self::operator(StatusCode::INTERNAL_SERVER_ERROR, detail)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn every_failure_says_who_can_act() {
+        let told = |error| {
+            let fault = Fault::from(error);
+            (fault.status.as_u16(), fault.who, fault.retry_after)
+        };
+        let wait = Duration::from_secs(3);
+        assert_eq!(told(pipeline::Error::Request("x".into())), (400, Who::Caller, None));
+        assert_eq!(told(pipeline::Error::Busy { waited: wait }), (503, Who::Time, Some(3)));
+        assert_eq!(told(pipeline::Error::Deadline { limit: wait }), (504, Who::Time, Some(10)));
+        assert_eq!(
+            told(pipeline::Error::Plugin { plugin: "p".into(), cause: "c".into() }),
+            (502, Who::Operator, None)
+        );
+        assert_eq!(told(pipeline::Error::Lost("x".into())), (500, Who::Operator, None));
+    }
+}

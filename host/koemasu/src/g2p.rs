@@ -1,0 +1,60 @@
+//! `koemasu g2p`: texts in, phonemes out, one JSON object a line. It is how
+//! the frontend is compared with others.
+
+use std::io::{BufRead, BufWriter, Write};
+
+use pipeline::{Pronounced, pronounce};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::args;
+use crate::config::{Config, Environment, Files};
+use crate::platform;
+
+pub fn run(args: &args::G2p) -> anyhow::Result<()> {
+    let files = Files {
+        config: args.files.config.clone(),
+        listen: None,
+        environment: Environment::read(),
+    };
+    let config = Config::load(&files)?.without_models();
+    let live = platform::live(&config)?;
+    let runtime = platform::tokio()?;
+    let next = runtime.block_on(live.prepare(config.service))?;
+
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let text = text_of(&line);
+        let said = pronounce(next.generation(), args.pipeline.as_deref(), &text);
+        let answer = match runtime.block_on(said) {
+            Ok(pronounced) => row(&pronounced),
+            Err(error) => json!({ "error": error.to_string() }),
+        };
+        writeln!(out, "{answer}")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// `{"text": …}`, or the line itself.
+fn text_of(line: &str) -> String {
+    #[derive(Deserialize)]
+    struct Row {
+        text: String,
+    }
+    serde_json::from_str(line).map_or_else(|_| line.to_owned(), |Row { text }| text)
+}
+
+fn row(said: &Pronounced) -> Value {
+    json!({
+        "norm": said.text,
+        "phones": said.phonemes,
+        "tones": said.tones,
+        "word2ph": said.phonemes_per_character,
+        "warnings": said.warnings,
+    })
+}

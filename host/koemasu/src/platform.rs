@@ -1,0 +1,40 @@
+//! What there is once per process: ONNX Runtime, the sandbox, and the [`Live`]
+//! over both.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use pipeline::Live;
+use plugin::{Sandbox, SandboxSettings};
+use session::residency::Residency;
+use session::runtime::Runtime;
+
+use crate::config::{Config, ConfigError};
+
+/// Starts both and serves nothing yet.
+pub fn live(config: &Config) -> anyhow::Result<Live> {
+    if !config.onnxruntime.exists() {
+        return Err(ConfigError::NotSetUp {
+            what: "ONNX Runtime",
+            path: config.onnxruntime.clone(),
+        }
+        .into());
+    }
+    let runtime = Runtime::start(&config.onnxruntime).with_context(|| {
+        format!("ONNX Runtime from {} does not start", config.onnxruntime.display())
+    })?;
+    let sandbox = Sandbox::new(SandboxSettings {
+        compiled_cache: Some(config.compiled_cache.clone()),
+        ..SandboxSettings::default()
+    })
+    .context("the plugin sandbox does not start")?;
+    Ok(Live::new(Arc::new(sandbox), Residency::new(runtime)))
+}
+
+/// The runtime of every command. Small: model runs have threads of their own.
+pub fn tokio() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+}

@@ -1,0 +1,69 @@
+//! `koemasu say`: the work of one request, without a server.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use pipeline::{Delivery, Request, synthesize};
+
+use crate::args;
+use crate::config::{Config, Environment, Files};
+use crate::platform;
+
+pub fn run(args: &args::Say) -> anyhow::Result<()> {
+    let files = Files {
+        config: args.files.config.clone(),
+        listen: None,
+        environment: Environment::read(),
+    };
+    let config = Config::load(&files)?;
+    let live = platform::live(&config)?;
+    let audio = platform::tokio()?.block_on(async {
+        let next = live.prepare(config.service).await?;
+        synthesize(next.generation(), request(args))
+            .await
+            .map_err(anyhow::Error::from)
+    })?;
+    for warning in &audio.warnings {
+        eprintln!("warning: {warning}");
+    }
+    write(&args.output, &audio.bytes)
+        .with_context(|| format!("cannot write {}", args.output.display()))?;
+    eprintln!(
+        "{}: {:.2} s of sound",
+        args.output.display(),
+        audio.samples as f64 / f64::from(audio.sampling_rate)
+    );
+    Ok(())
+}
+
+fn request(args: &args::Say) -> Request {
+    Request {
+        text: args.text.clone(),
+        voice: args.voice.clone(),
+        pipeline: args.pipeline.clone(),
+        delivery: Delivery {
+            style: args.style.clone(),
+            style_weight: args.style_weight,
+            speed: args.speed,
+            ..Delivery::default()
+        },
+        ..Request::default()
+    }
+}
+
+/// The whole file or none: written beside its place, then moved there.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if path == Path::new("-") {
+        return std::io::stdout().write_all(bytes);
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
+    if written.is_err() {
+        // Best effort: the reason is already on its way to the user.
+        let _ = std::fs::remove_file(&part);
+    }
+    written
+}

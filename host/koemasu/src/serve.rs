@@ -1,0 +1,27 @@
+//! `koemasu serve`: start, serve until told to stop, drain.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::args;
+use crate::config::{Environment, Files};
+use crate::server::Server;
+use crate::{platform, signal};
+
+pub fn run(args: &args::Serve) -> anyhow::Result<()> {
+    let files = Files {
+        config: args.files.config.clone(),
+        listen: args.listen,
+        environment: Environment::read(),
+    };
+    platform::tokio()?.block_on(async {
+        let server = Server::start(files).await?;
+        eprintln!("koemasu serves on http://{}", server.address());
+        signal::until_stopped(Arc::clone(server.app()))
+            .await
+            .context("cannot listen for signals")?;
+        server.stop().await;
+        Ok(())
+    })
+}

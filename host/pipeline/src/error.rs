@@ -1,0 +1,48 @@
+//! Why a request failed, sorted by who can act.
+
+use std::time::Duration;
+
+/// Everything that can go wrong between a [`Request`](crate::Request) and its
+/// audio. The edge turns it into a status; nothing here knows HTTP.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller sent something that cannot be spoken as it is.
+    #[error("{0}")]
+    Request(String),
+
+    /// The caller named something this generation does not have.
+    #[error("there is no {kind} `{name}`; there is {}", list(.known))]
+    Unknown {
+        kind: &'static str,
+        name: String,
+        known: Vec<String>,
+    },
+
+    /// Everything that could do the work is busy; later will do.
+    #[error("all lanes are busy, none came free in {waited:?}")]
+    Busy { waited: Duration },
+
+    /// The pipeline's own time limit ended the request.
+    #[error("the deadline of {limit:?} passed before the audio was ready")]
+    Deadline { limit: Duration },
+
+    /// A plugin failed and the pipeline says `closed`: the operator can act.
+    #[error("plugin `{plugin}` failed: {cause}")]
+    Plugin { plugin: String, cause: String },
+
+    /// A model failed while it ran: the operator can act.
+    #[error("model `{model}` failed: {cause}")]
+    Model { model: String, cause: String },
+
+    /// A worker ended before its answer: ours to mend.
+    #[error("the work was lost: {0}")]
+    Lost(String),
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}

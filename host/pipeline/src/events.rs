@@ -1,0 +1,82 @@
+//! What is worth telling about pipelines: one event, one function, so that the
+//! log line and the number never part.
+
+#![expect(
+    clippy::disallowed_macros,
+    reason = "the one file of this crate that names metrics"
+)]
+
+use std::time::{Duration, Instant};
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+/// Registers names, units and meanings with whatever recorder is installed.
+pub fn describe() {
+    describe_histogram!("koemasu_stage_seconds", Unit::Seconds, "Time of one stage of a request.");
+    describe_gauge!("koemasu_generations_living", "Generations that still serve or drain.");
+    describe_gauge!("koemasu_generation", "Number of the generation that serves.");
+    describe_counter!("koemasu_generations_published_total", "Generations published since start.");
+    describe_counter!("koemasu_feature_cache_hits_total", "BERT features found in the cache.");
+    describe_counter!("koemasu_feature_cache_misses_total", "BERT features that had to be computed.");
+    describe_gauge!("koemasu_feature_cache_bytes", Unit::Bytes, "Size of the BERT feature cache.");
+    describe_counter!("koemasu_policy_fallbacks_total", "Plugin calls that failed and were replaced or skipped.");
+    describe_counter!("koemasu_padded_positions_total", "Positions computed for padding alone, by axis.");
+}
+
+/// Times one stage of a request under the name it has in the story.
+pub(crate) struct Stage {
+    name: &'static str,
+    start: Instant,
+}
+
+pub(crate) fn stage(name: &'static str) -> Stage {
+    Stage {
+        name,
+        start: Instant::now(),
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        histogram!("koemasu_stage_seconds", "stage" => self.name).record(self.start.elapsed());
+    }
+}
+
+pub(crate) fn generation_born(number: u64) {
+    gauge!("koemasu_generations_living").increment(1.0);
+    tracing::debug!(generation = number, "generation prepared");
+}
+
+pub(crate) fn generation_ended(number: u64) {
+    gauge!("koemasu_generations_living").decrement(1.0);
+    tracing::debug!(generation = number, "generation drained");
+}
+
+pub(crate) fn generation_published(number: u64, prepared_in: Duration) {
+    counter!("koemasu_generations_published_total").increment(1);
+    gauge!("koemasu_generation").set(number as f64);
+    tracing::info!(generation = number, ?prepared_in, "generation serves");
+}
+
+pub(crate) fn feature_hit() {
+    counter!("koemasu_feature_cache_hits_total").increment(1);
+}
+
+pub(crate) fn feature_miss(cache_bytes: u64) {
+    counter!("koemasu_feature_cache_misses_total").increment(1);
+    gauge!("koemasu_feature_cache_bytes").set(cache_bytes as f64);
+}
+
+pub(crate) fn padded(axis: &'static str, positions: usize) {
+    counter!("koemasu_padded_positions_total", "axis" => axis).increment(positions as u64);
+}
+
+/// A policy answered with a failure and the host's own rule took over, or the
+/// stage was skipped.
+pub(crate) fn policy_fallback(plugin: &str, mode: &'static str, cause: &dyn std::fmt::Display) {
+    counter!("koemasu_policy_fallbacks_total", "plugin" => plugin.to_owned(), "mode" => mode)
+        .increment(1);
+    tracing::warn!(plugin, mode, %cause, "plugin call failed");
+}

@@ -1,0 +1,110 @@
+//! BERT features, cached by (model, text), bounded in bytes, one computation
+//! for each key however many requests want it.
+
+use std::sync::Arc;
+
+use moka::future::Cache;
+use session::bert::{Bert, BertInput, Features};
+
+use crate::error::Error;
+use crate::events;
+use crate::gate::Gate;
+use crate::plan::{Plan, Verse, blocking};
+use crate::policy::Axis;
+
+/// A BERT with the name pipelines know it by.
+pub(crate) struct BertModel {
+    pub(crate) name: String,
+    /// Tells models apart in the cache, across names and generations.
+    pub(crate) identity: Arc<str>,
+    pub(crate) model: Arc<Bert>,
+}
+
+/// Outlives generations: an edited pipeline finds its features again.
+#[derive(Clone)]
+pub(crate) struct FeatureCache {
+    entries: Cache<Key, Arc<Features>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    model: Arc<str>,
+    text: Arc<str>,
+}
+
+impl FeatureCache {
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        let entries = Cache::builder()
+            .max_capacity(bytes_max)
+            .weigher(|key: &Key, features: &Arc<Features>| {
+                let floats = features.data.len() * size_of::<f32>();
+                u32::try_from(floats + key.text.len()).unwrap_or(u32::MAX)
+            })
+            .build();
+        Self { entries }
+    }
+
+    /// The features of one utterance, from the cache or from a run.
+    pub(crate) async fn get(
+        &self,
+        plan: &Arc<Plan>,
+        gate: &Arc<Gate>,
+        verse: &Verse,
+    ) -> Result<Arc<Features>, Error> {
+        let key = Key {
+            model: Arc::clone(&plan.bert.identity),
+            text: Arc::from(verse.utterance.text()),
+        };
+        if let Some(features) = self.entries.get(&key).await {
+            events::feature_hit();
+            return Ok(features);
+        }
+        let compute = compute(Arc::clone(plan), Arc::clone(gate), Arc::clone(&key.text));
+        let features = self
+            .entries
+            .try_get_with(key, compute)
+            .await
+            .map_err(|error| Error::clone(&error))?;
+        events::feature_miss(self.entries.weighted_size());
+        Ok(features)
+    }
+}
+
+async fn compute(plan: Arc<Plan>, gate: Arc<Gate>, text: Arc<str>) -> Result<Arc<Features>, Error> {
+    let encoder = Arc::clone(&plan);
+    let (ids, padded) = blocking(move || {
+        let failed = |e: session::Error| model_error(&encoder.bert.name, &e);
+        let ids = encoder.bert.model.encode(&text).map_err(failed)?;
+        let padded = encoder.padded(Axis::Bert, ids.len())?;
+        events::padded(Axis::Bert.name(), padded - ids.len());
+        Ok((ids, padded))
+    })
+    .await?;
+
+    let lane = gate.enter().await?;
+    let mut lease = plan
+        .bert
+        .model
+        .checkout(gate.wait())
+        .await
+        .map_err(|e| model_error(&plan.bert.name, &e))?;
+    blocking(move || {
+        let features = lease
+            .run(&BertInput { ids, padded })
+            .map_err(|e| model_error(&plan.bert.name, &e))?;
+        lease.release();
+        drop(lane);
+        Ok(Arc::new(features))
+    })
+    .await
+}
+
+pub(crate) fn model_error(name: &str, error: &session::Error) -> Error {
+    match error {
+        session::Error::Busy { waited } => Error::Busy { waited: *waited },
+        other => Error::Model {
+            model: name.to_owned(),
+            cause: other.to_string(),
+        },
+    }
+}

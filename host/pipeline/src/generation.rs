@@ -1,0 +1,105 @@
+//! Everything one request may touch, numbered and immutable.
+//!
+//! A request pins one generation for its whole life; a replaced one drains and
+//! drops with its last request.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use session::voice::Voice;
+
+use crate::error::Error;
+use crate::events;
+use crate::features::FeatureCache;
+use crate::gate::Gate;
+use crate::plan::Plan;
+
+pub struct Generation {
+    pub(crate) number: NonZeroU64,
+    pub(crate) born: SystemTime,
+    pub(crate) plans: BTreeMap<String, Arc<Plan>>,
+    pub(crate) default_plan: String,
+    pub(crate) voices: BTreeMap<String, Arc<Voice>>,
+    pub(crate) features: FeatureCache,
+    pub(crate) gate: Arc<Gate>,
+    /// Requests that hold a [`Pin`] now.
+    pub(crate) requests: AtomicUsize,
+}
+
+/// A request's hold on its generation.
+pub struct Pin(Arc<Generation>);
+
+impl Pin {
+    pub(crate) fn new(generation: Arc<Generation>) -> Self {
+        generation.requests.fetch_add(1, Ordering::Relaxed);
+        Self(generation)
+    }
+}
+
+impl Deref for Pin {
+    type Target = Arc<Generation>;
+
+    fn deref(&self) -> &Arc<Generation> {
+        &self.0
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Generation {
+    /// Counted from the first one of the process, 1.
+    pub fn number(&self) -> NonZeroU64 {
+        self.number
+    }
+
+    /// Names of the pipelines, the default one first.
+    pub fn pipelines(&self) -> Vec<&str> {
+        let others = self.plans.keys().filter(|name| **name != self.default_plan);
+        std::iter::once(&self.default_plan)
+            .chain(others)
+            .map(String::as_str)
+            .collect()
+    }
+
+    pub fn voices(&self) -> &BTreeMap<String, Arc<Voice>> {
+        &self.voices
+    }
+
+    /// The named pipeline, or the default one.
+    pub fn plan(&self, name: Option<&str>) -> Result<&Arc<Plan>, Error> {
+        let name = name.unwrap_or(&self.default_plan);
+        self.plans.get(name).ok_or_else(|| Error::Unknown {
+            kind: "pipeline",
+            name: name.to_owned(),
+            known: self.plans.keys().cloned().collect(),
+        })
+    }
+
+    /// The voice called `name`; empty means the first, for callers who have
+    /// only one and clients that must send something.
+    pub(crate) fn voice(&self, name: &str) -> Result<&Arc<Voice>, Error> {
+        let found = match name {
+            "" => self.voices.values().next(),
+            name => self.voices.get(name),
+        };
+        found.ok_or_else(|| Error::Unknown {
+            kind: "voice",
+            name: name.to_owned(),
+            known: self.voices.keys().cloned().collect(),
+        })
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        events::generation_ended(self.number.get());
+    }
+}

@@ -1,0 +1,189 @@
+//! What serves now, and how the next generation takes its place.
+//!
+//! Prepare may fail, publish cannot. Startup is a reload from nothing.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "the one place of this crate that swaps"
+)]
+
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwapOption;
+
+use crate::events;
+use crate::generation::{Generation, Pin};
+use crate::prepare::{PrepareError, Workshop};
+use crate::request::{Format, Request};
+use crate::spec::Service;
+use crate::synthesize::synthesize;
+
+pub struct Live {
+    workshop: Arc<Workshop>,
+    serving: ArcSwapOption<Generation>,
+    /// Generations that may still be alive, for the report.
+    known: Mutex<Vec<Weak<Generation>>>,
+    numbers: AtomicU64,
+}
+
+/// A generation that passed its rehearsal and serves nobody yet.
+pub struct Prepared {
+    generation: Arc<Generation>,
+    took: Duration,
+}
+
+impl Prepared {
+    /// For commands that work without serving.
+    pub fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
+    pub fn took(&self) -> Duration {
+        self.took
+    }
+}
+
+/// What a reload did.
+#[derive(Clone, Debug)]
+pub struct Published {
+    pub generation: NonZeroU64,
+    pub replaced: Option<NonZeroU64>,
+    pub prepared_in: Duration,
+    /// The swap alone: what a request could ever have to wait for.
+    pub swapped_in: Duration,
+}
+
+/// One living generation, for `/admin/generations`.
+#[derive(Clone, Debug)]
+pub struct GenerationReport {
+    pub number: NonZeroU64,
+    pub born: SystemTime,
+    pub serves: bool,
+    /// Requests that have pinned it now.
+    pub requests: usize,
+    pub pipelines: Vec<String>,
+    pub voices: Vec<String>,
+}
+
+impl Live {
+    /// Serves nothing until the first [`publish`](Self::publish).
+    pub fn new(
+        sandbox: Arc<plugin::Sandbox>,
+        residency: session::residency::Residency,
+    ) -> Self {
+        Self {
+            workshop: Arc::new(Workshop::new(sandbox, residency)),
+            serving: ArcSwapOption::empty(),
+            known: Mutex::default(),
+            numbers: AtomicU64::new(1),
+        }
+    }
+
+    /// The generation a request keeps for its whole life. None before the
+    /// first one is published.
+    pub fn pin(&self) -> Option<Pin> {
+        self.serving.load_full().map(Pin::new)
+    }
+
+    /// Builds and rehearses the next generation while the old one serves.
+    pub async fn prepare(&self, service: Service) -> Result<Prepared, PrepareError> {
+        let start = Instant::now();
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let number = NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN);
+        let workshop = Arc::clone(&self.workshop);
+        let built = tokio::task::spawn_blocking(move || workshop.build(&service, number));
+        let generation = built
+            .await
+            .map_err(|lost| PrepareError::Lost(lost.to_string()))??;
+        let generation = Arc::new(generation);
+        rehearse(&generation, self.serving.load_full().as_deref()).await?;
+        Ok(Prepared {
+            generation,
+            took: start.elapsed(),
+        })
+    }
+
+    /// Swaps. From here on new requests pin the new generation; the old one
+    /// drops with its last request.
+    pub fn publish(&self, prepared: Prepared) -> Published {
+        let generation = prepared.generation;
+        let number = generation.number;
+        {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.retain(|generation| generation.strong_count() > 0);
+            known.push(Arc::downgrade(&generation));
+        }
+        let start = Instant::now();
+        let replaced = self.serving.swap(Some(generation));
+        let swapped_in = start.elapsed();
+        events::generation_published(number.get(), prepared.took);
+        Published {
+            generation: number,
+            replaced: replaced.map(|old| old.number),
+            prepared_in: prepared.took,
+            swapped_in,
+        }
+    }
+
+    /// The living generations, oldest first.
+    pub fn report(&self) -> Vec<GenerationReport> {
+        let serving = self.serving.load().as_ref().map(|it| it.number);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|generation| GenerationReport {
+                number: generation.number,
+                born: generation.born,
+                serves: serving == Some(generation.number),
+                requests: generation.requests.load(Ordering::Relaxed),
+                pipelines: generation.plans.keys().cloned().collect(),
+                voices: generation.voices.keys().cloned().collect(),
+            })
+            .collect()
+    }
+}
+
+/// Speaks one short word with each voice that is new and through each pipeline
+/// that is new, so that what cannot speak never serves.
+async fn rehearse(
+    next: &Arc<Generation>,
+    serving: Option<&Generation>,
+) -> Result<(), PrepareError> {
+    let new_voice = |name: &String| {
+        let old = serving.and_then(|old| old.voices.get(name));
+        !old.is_some_and(|old| Arc::ptr_eq(old, &next.voices[name]))
+    };
+    let new_plan = |name: &String| {
+        let old = serving.and_then(|old| old.plans.get(name));
+        !old.is_some_and(|old| old.spec == next.plans[name].spec)
+    };
+    let first_voice = next.voices.keys().next();
+    let voices = next.voices.keys().filter(|name| new_voice(name));
+    let plans = next.plans.keys().filter(|name| new_plan(name));
+    let pairs = voices
+        .map(|voice| (voice, &next.default_plan))
+        .chain(first_voice.into_iter().flat_map(|voice| {
+            plans.map(move |plan| (voice, plan))
+        }));
+    for (voice, pipeline) in pairs {
+        let request = Request {
+            text: "こんにちは。".to_owned(),
+            voice: voice.clone(),
+            pipeline: Some(pipeline.clone()),
+            format: Format::Pcm,
+            ..Request::default()
+        };
+        synthesize(next, request)
+            .await
+            .map_err(|cause| PrepareError::Rehearsal {
+                voice: voice.clone(),
+                pipeline: pipeline.clone(),
+                cause,
+            })?;
+    }
+    Ok(())
+}

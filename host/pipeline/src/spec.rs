@@ -1,0 +1,403 @@
+//! Pipelines as written: one struct per TOML table, unknown keys refused.
+//!
+//! Values only. Nothing here opens a file; [`crate::plan`] resolves the names.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
+
+use crate::request::Split;
+use crate::units::{Bytes, Span};
+
+/// Everything one generation is made from, with every path already resolved.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub pipelines: BTreeMap<String, Pipeline>,
+    /// The pipeline of a request that names none.
+    pub default_pipeline: String,
+    pub voices: Vec<Voice>,
+    pub berts: BTreeMap<String, Bert>,
+    pub models: Models,
+    /// Folder in which a plugin named without a path is looked for.
+    pub plugins: PathBuf,
+    /// Folder of the compiled dictionary.
+    pub dictionary: PathBuf,
+    /// Bound of the BERT feature cache.
+    pub feature_cache: Bytes,
+}
+
+impl Service {
+    /// Drops every model but those inside the program, for work that needs
+    /// pipelines and no sound.
+    pub fn use_only_embedded(&mut self) {
+        self.voices.retain(|voice| matches!(voice.source, Source::Embedded(_)));
+        self.berts.retain(|_, bert| matches!(bert.graph, Source::Embedded(_)));
+        if let Some(embedded) = self.berts.keys().next() {
+            for pipeline in self.pipelines.values_mut() {
+                pipeline.bert.model.clone_from(embedded);
+            }
+        }
+    }
+}
+
+/// Where the bytes of a model come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    Path(PathBuf),
+    /// Shipped inside the program.
+    Embedded(&'static [u8]),
+}
+
+#[derive(Clone, Debug)]
+pub struct Voice {
+    pub name: String,
+    pub source: Source,
+}
+
+#[derive(Clone, Debug)]
+pub struct Bert {
+    pub graph: Source,
+    pub tokenizer: Source,
+}
+
+/// How model sessions run; `[models]` in koemasu.toml.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Models {
+    pub device: session::device::Wanted,
+    /// Model runs at the same time, over all voices.
+    pub lanes: usize,
+    /// Threads of one run; 0 means one for each core, shared by the lanes.
+    pub threads: usize,
+    /// How long a request waits for a free lane before it is told to come back.
+    pub wait: Span,
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self {
+            device: session::device::Wanted::Auto,
+            // One run over all cores ends sooner than two over half of them
+            // and holds one set of weights per voice (BENCHMARKS.md, "Lanes").
+            lanes: 1,
+            threads: 0,
+            wait: Span::seconds(60),
+        }
+    }
+}
+
+/// One `pipelines/NAME.toml`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// BCP 47 language of the texts it takes.
+    pub language: String,
+    #[serde(default)]
+    pub split: SplitTable,
+    #[serde(default)]
+    pub normalize: Normalize,
+    pub bert: BertTable,
+    #[serde(default)]
+    pub bucket: Bucket,
+    #[serde(default)]
+    pub synthesize: Synthesize,
+    #[serde(default)]
+    pub encode: Encode,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// `[split]`: where a text is cut before anything else happens.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SplitTable {
+    pub by: Split,
+    /// A longer sentence is cut at its commas, else where it must be.
+    pub characters_max: usize,
+}
+
+impl Default for SplitTable {
+    fn default() -> Self {
+        Self {
+            by: Split::Sentence,
+            // About 15 s of speech: beyond it the flow's quadratic attention
+            // is the peak of a request's memory.
+            characters_max: 100,
+        }
+    }
+}
+
+/// `[normalize]`: sandboxed normalizers, applied in order.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Normalize {
+    pub plugins: Vec<PluginRef>,
+}
+
+/// `[bert]`: the model that gives the features, by its name in koemasu.toml.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BertTable {
+    pub model: String,
+}
+
+/// `[bucket]`: the policy that chooses padded lengths.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bucket {
+    /// None pads nothing.
+    pub plugin: Option<PluginRef>,
+    /// Padded lengths the policy may choose from; empty allows any.
+    pub allowed: Allowed,
+}
+
+/// Lengths in tokens (synthesis) and in characters + 2 (BERT).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Allowed {
+    pub tokens: Vec<u32>,
+    pub bert: Vec<u32>,
+}
+
+/// `[synthesize]`: what a request leaves open. SBV2's own defaults.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Synthesize {
+    pub style: Option<String>,
+    pub style_weight: f32,
+    pub speed: f32,
+    pub sdp_ratio: f32,
+    pub noise: f32,
+    pub noise_w: f32,
+}
+
+impl Default for Synthesize {
+    fn default() -> Self {
+        Self {
+            style: None,
+            style_weight: 1.0,
+            speed: 1.0,
+            sdp_ratio: 0.2,
+            noise: 0.6,
+            noise_w: 0.8,
+        }
+    }
+}
+
+/// `[encode]`: from waves to one answer.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Encode {
+    pub silence_between_lines: Span,
+    pub silence_between_sentences: Span,
+    pub loudness: Loudness,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Loudness {
+    /// The loudest sample of the whole answer becomes full scale, as in SBV2.
+    Peak,
+    /// The model's own level.
+    None,
+}
+
+impl Default for Encode {
+    fn default() -> Self {
+        Self {
+            silence_between_lines: Span::millis(500),
+            // A full stop already ends in the model's own pause.
+            silence_between_sentences: Span::millis(150),
+            loudness: Loudness::Peak,
+        }
+    }
+}
+
+/// `[limits]`: what one request may ask of this pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    pub characters_max: usize,
+    pub deadline: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            characters_max: 1_000,
+            deadline: Span::seconds(120),
+        }
+    }
+}
+
+/// A plugin, named (`"normalize-sbv2"`) or described (`{ path = "…" }`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginRef {
+    pub component: Component,
+    /// Hex sha256 the component must have.
+    pub sha256: Option<String>,
+    /// Handed to the plugin as its `config`.
+    pub settings: serde_json::Value,
+    pub on_failure: Option<OnFailure>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// `NAME.wasm` in the plugin folder.
+    Named(String),
+    /// A file; its sha256 must be given.
+    File(PathBuf),
+}
+
+impl Component {
+    /// The name used in logs and errors.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Named(name) => name.clone(),
+            Self::File(path) => path
+                .file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// What happens to a request when a plugin traps, overruns or fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// The request fails, naming the plugin.
+    Closed,
+    /// The stage is skipped and the answer says so.
+    Open,
+    /// The host's own rule takes its place.
+    Builtin,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PluginTable {
+    name: Option<String>,
+    path: Option<PathBuf>,
+    sha256: Option<String>,
+    #[serde(default)]
+    settings: toml::Table,
+    on_failure: Option<OnFailure>,
+}
+
+impl<'de> Deserialize<'de> for PluginRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // By hand and not `untagged`, which would lose line, column and the
+        // list of expected keys.
+        deserializer.deserialize_any(PluginVisitor)
+    }
+}
+
+struct PluginVisitor;
+
+impl<'de> Visitor<'de> for PluginVisitor {
+    type Value = PluginRef;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a plugin's name, or a table with `name` or `path`")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<PluginRef, E> {
+        Ok(PluginRef {
+            component: Component::Named(plain_name(name)?),
+            sha256: None,
+            settings: serde_json::Value::Object(serde_json::Map::new()),
+            on_failure: None,
+        })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PluginRef, A::Error> {
+        let table = PluginTable::deserialize(MapAccessDeserializer::new(map))?;
+        let component = match (table.name, table.path) {
+            (Some(name), None) => Component::Named(plain_name(&name)?),
+            (None, Some(path)) if table.sha256.is_some() => Component::File(path),
+            (None, Some(path)) => {
+                return Err(de::Error::custom(format!(
+                    "the plugin at {} needs its `sha256`: a file from elsewhere is pinned",
+                    path.display()
+                )));
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(de::Error::custom("a plugin has either a `name` or a `path`"));
+            }
+        };
+        if let Some(digest) = &table.sha256
+            && !(digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()))
+        {
+            return Err(de::Error::custom("`sha256` is 64 hexadecimal digits"));
+        }
+        Ok(PluginRef {
+            component,
+            sha256: table.sha256.map(|digest| digest.to_ascii_lowercase()),
+            settings: serde_json::to_value(table.settings).map_err(de::Error::custom)?,
+            on_failure: table.on_failure,
+        })
+    }
+}
+
+/// A named plugin is one file of the plugin folder, never a way out of it.
+fn plain_name<E: de::Error>(name: &str) -> Result<String, E> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(E::custom(format!(
+            "`{name}` is no plugin name: letters, digits, `-`, `_` and `.`; a file is given by `path` and `sha256`"
+        )));
+    }
+    Ok(name.to_owned())
+}
+
+impl Pipeline {
+    /// Reads one pipeline. `allowed` is sorted and values are checked, so that
+    /// whoever holds a `Pipeline` need not ask again.
+    pub fn parse(text: &str) -> Result<Self, SpecError> {
+        let mut spec: Self = toml::from_str(text).map_err(|e| SpecError(e.to_string()))?;
+        spec.bucket.allowed.tokens.sort_unstable();
+        spec.bucket.allowed.bert.sort_unstable();
+        spec.check().map_err(SpecError)?;
+        Ok(spec)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let say = &self.synthesize;
+        let within = |name: &str, value: f32, low: f32, high: f32| {
+            if (low..=high).contains(&value) {
+                Ok(())
+            } else {
+                Err(format!("`synthesize.{name}` is {value}; it lies between {low} and {high}"))
+            }
+        };
+        within("style_weight", say.style_weight, -10.0, 50.0)?;
+        within("speed", say.speed, 0.1, 10.0)?;
+        within("sdp_ratio", say.sdp_ratio, 0.0, 1.0)?;
+        within("noise", say.noise, 0.0, 2.0)?;
+        within("noise_w", say.noise_w, 0.0, 2.0)?;
+        if self.split.characters_max < 10 {
+            return Err("`split.characters_max` is at least 10".to_owned());
+        }
+        if self.limits.characters_max == 0 {
+            return Err("`limits.characters_max` is at least 1".to_owned());
+        }
+        for plugin in &self.normalize.plugins {
+            if plugin.on_failure == Some(OnFailure::Builtin) {
+                return Err(format!(
+                    "plugin `{}`: a normalizer has no built-in replacement; `on_failure` is \"closed\" or \"open\"",
+                    plugin.component.name()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A pipeline that cannot be read, with line, column and what is expected.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SpecError(String);

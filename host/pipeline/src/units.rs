@@ -1,0 +1,161 @@
+//! Quantities as people write them in TOML: `"512MiB"`, `"250ms"`.
+//!
+//! A bare number is refused: nobody should have to guess its unit.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+
+/// A number of bytes, written `"1500MB"`, `"12GiB"` or `"64KiB"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub u64);
+
+/// A span of time, written `"250ms"`, `"10s"`, `"5min"` or `"1h"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+const BYTE_UNITS: &[(&str, u64)] = &[
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("B", 1),
+];
+
+const TIME_UNITS: &[(&str, f64)] = &[
+    ("ms", 1e-3),
+    ("us", 1e-6),
+    ("min", 60.0),
+    ("s", 1.0),
+    ("h", 3600.0),
+];
+
+impl Bytes {
+    pub const fn mebibytes(count: u64) -> Self {
+        Self(count << 20)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (number, unit) = split(text)?;
+        let (_, scale) = BYTE_UNITS.iter().find(|(name, _)| *name == unit)?;
+        let bytes = number * *scale as f64;
+        (bytes.is_finite() && bytes >= 0.0 && bytes < 2f64.powi(53)).then_some(Self(bytes as u64))
+    }
+}
+
+impl Span {
+    pub const fn seconds(count: u64) -> Self {
+        Self(Duration::from_secs(count))
+    }
+
+    pub const fn millis(count: u64) -> Self {
+        Self(Duration::from_millis(count))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (number, unit) = split(text)?;
+        let (_, scale) = TIME_UNITS.iter().find(|(name, _)| *name == unit)?;
+        Duration::try_from_secs_f64(number * scale).ok().map(Self)
+    }
+}
+
+/// `"1.5 GiB"` → `(1.5, "GiB")`.
+fn split(text: &str) -> Option<(f64, &str)> {
+    let text = text.trim();
+    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
+    let (number, unit) = text.split_at(end);
+    Some((number.parse().ok()?, unit.trim_start()))
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, scale) = match self.0 {
+            n if n >= 1 << 30 => ("GiB", 1u64 << 30),
+            n if n >= 1 << 20 => ("MiB", 1 << 20),
+            n if n >= 1 << 10 => ("KiB", 1 << 10),
+            _ => ("B", 1),
+        };
+        if self.0 % scale == 0 {
+            write!(f, "{}{unit}", self.0 / scale)
+        } else {
+            write!(f, "{:.1}{unit}", self.0 as f64 / scale as f64)
+        }
+    }
+}
+
+struct Quantity<T> {
+    expected: &'static str,
+    parse: fn(&str) -> Option<T>,
+}
+
+impl<T> Visitor<'_> for Quantity<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Quantity {
+            expected: "bytes with their unit, such as \"512MiB\"",
+            parse: Bytes::parse,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Quantity {
+            expected: "a time with its unit, such as \"250ms\" or \"10s\"",
+            parse: Span::parse,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_carry_their_unit() {
+        let bytes = |text| Bytes::parse(text).map(|Bytes(n)| n);
+        assert_eq!(bytes("512MiB"), Some(512 << 20));
+        assert_eq!(bytes("1.5 GiB"), Some(3 << 29));
+        assert_eq!(bytes("10MB"), Some(10_000_000));
+        assert_eq!(bytes("10"), None);
+        assert_eq!(bytes("ten MiB"), None);
+        assert_eq!(bytes("-1MiB"), None);
+
+        let millis = |text| Span::parse(text).map(|Span(t)| t.as_millis());
+        assert_eq!(millis("250ms"), Some(250));
+        assert_eq!(millis("1.5s"), Some(1500));
+        assert_eq!(millis("5min"), Some(300_000));
+        assert_eq!(millis("5"), None);
+    }
+
+    #[test]
+    fn a_number_without_unit_is_refused_with_an_example() {
+        #[derive(serde::Deserialize, Debug)]
+        #[expect(dead_code, reason = "only the error matters")]
+        struct Table {
+            wait: Span,
+        }
+        let error = toml::from_str::<Table>("wait = 5").expect_err("no unit");
+        assert!(error.to_string().contains("such as \"250ms\""), "{error}");
+    }
+
+    #[test]
+    fn bytes_print_as_they_are_written() {
+        assert_eq!(Bytes(64 << 20).to_string(), "64MiB");
+        assert_eq!(Bytes(1_500_000).to_string(), "1.4MiB");
+    }
+}

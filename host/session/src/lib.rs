@@ -1,0 +1,1 @@
+//! The models: ONNX Runtime sessions, pools, residency.

@@ -1,0 +1,1 @@
+//! Language and sound, pure: text, phonemes, alignment, waveforms.
