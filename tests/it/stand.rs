@@ -1,0 +1,82 @@
+//! A server of one's own for each test: a folder with its files, port 0.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use koemasu::config::{Environment, Files};
+use koemasu::server::Server;
+use tempfile::TempDir;
+
+/// Deterministic: no noise, and no sentence pauses that hide lengths.
+pub const PIPELINE: &str = r#"
+language = "ja"
+[normalize]
+plugins = ["normalize-sbv2"]
+[bert]
+model = "embedded"
+[bucket]
+plugin = "bucket-ladder"
+[synthesize]
+sdp_ratio = 0.0
+noise = 0.0
+noise_w = 0.0
+"#;
+
+pub struct Folder {
+    folder: TempDir,
+}
+
+impl Folder {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(folder.path().join("pipelines")).expect("a folder");
+        let folder = Self { folder };
+        folder.write("koemasu.toml", "[pipelines]\nfolder = \"pipelines\"\n[server]\nwatch = false\n");
+        folder.write("pipelines/ja.toml", PIPELINE);
+        folder
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        std::fs::write(self.path().join(name), text).expect("a writable folder");
+    }
+
+    pub fn files(&self) -> Files {
+        Files {
+            config: Some(self.path().join("koemasu.toml")),
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            environment: Environment::read(),
+        }
+    }
+
+    pub async fn serve(&self) -> Server {
+        Server::start(self.files())
+            .await
+            .unwrap_or_else(|e| panic!("the server does not start: {e:#}"))
+    }
+}
+
+/// The folder of golden cases.
+pub fn cases(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("cases").join(name)
+}
+
+/// A 16-bit mono WAV taken apart: sampling rate and samples.
+pub fn wav(bytes: &[u8]) -> (u32, Vec<i16>) {
+    assert_eq!(&bytes[..4], b"RIFF");
+    assert_eq!(&bytes[8..16], b"WAVEfmt ");
+    let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
+    let u16_at = |at: usize| u16::from_le_bytes(bytes[at..at + 2].try_into().expect("2 bytes"));
+    assert_eq!(u32_at(4) as usize, bytes.len() - 8, "RIFF size");
+    assert_eq!((u16_at(20), u16_at(22), u16_at(34)), (1, 1, 16), "PCM, mono, 16 bit");
+    assert_eq!(&bytes[36..40], b"data");
+    assert_eq!(u32_at(40) as usize, bytes.len() - 44, "data size");
+    let samples = bytes[44..]
+        .chunks_exact(2)
+        .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+        .collect();
+    (u32_at(24), samples)
+}
