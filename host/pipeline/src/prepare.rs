@@ -149,7 +149,9 @@ impl Workshop {
 
     fn session_settings(&self, service: &Service) -> Result<session::Settings, PrepareError> {
         let models = &service.models;
-        let device = session::device::choose(models.device)
+        let device = self
+            .residency
+            .device(models.device)
             .map_err(|e| PrepareError::Device(e.to_string()))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let lanes = models.lanes.max(1);

@@ -1,0 +1,67 @@
+//! config.json of Style-Bert-VITS2, as far as synthesis needs it. Unknown keys
+//! are ignored and missing ones filled, as its own reader does.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::voice::Family;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct HyperParameters {
+    pub(super) model_name: String,
+    pub(super) version: String,
+    pub(super) data: Data,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct Data {
+    pub(super) sampling_rate: u32,
+    pub(super) spk2id: BTreeMap<String, i64>,
+    pub(super) style2id: BTreeMap<String, usize>,
+}
+
+impl Default for HyperParameters {
+    fn default() -> Self {
+        Self {
+            model_name: "Dummy".to_owned(),
+            version: "2.0-JP-Extra".to_owned(),
+            data: Data::default(),
+        }
+    }
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            sampling_rate: 44_100,
+            spk2id: BTreeMap::from([("Dummy".to_owned(), 0)]),
+            style2id: BTreeMap::from([("Neutral".to_owned(), 0)]),
+        }
+    }
+}
+
+impl HyperParameters {
+    pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
+        let config: Self = serde_json::from_slice(json).map_err(|e| format!("its config: {e}"))?;
+        if !(8_000..=192_000).contains(&config.data.sampling_rate) {
+            return Err(format!(
+                "its config has the sampling rate {}",
+                config.data.sampling_rate
+            ));
+        }
+        Ok(config)
+    }
+
+    /// The version's suffix decides, not `use_jp_extra`, which inference never
+    /// reads.
+    pub(super) fn family(&self) -> Family {
+        if self.version.ends_with("JP-Extra") {
+            Family::JpExtra
+        } else {
+            Family::Multilingual
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Voices as people have them: `.aivmx`, `.sbv2`, or a folder with
+//! `config.json`, `style_vectors.npy` and an `.onnx`.
+//!
+//! Reads who a voice is; opens no session. Sources of the formats:
+//! Style-Bert-VITS2 (folder), sbv2-api (`.sbv2`), aivmlib (`.aivmx`).
+
+mod aivmx;
+mod config;
+mod folder;
+mod protobuf;
+mod sbv2;
+mod styles;
+
+use std::path::{Path, PathBuf};
+
+pub use styles::Styles;
+
+use crate::error::Error;
+use crate::source::{Graph, Source};
+use crate::voice::Family;
+use config::HyperParameters;
+
+/// Who a voice is, and where its graph lies.
+#[derive(Clone, Debug)]
+pub struct Package {
+    name: String,
+    licence: Option<String>,
+    sampling_rate: u32,
+    /// Name and the graph's `sid`, by id.
+    speakers: Vec<(String, i64)>,
+    styles: Styles,
+    family: Option<Family>,
+    graph: Graph,
+}
+
+/// Whether this entry of a voice folder looks like a voice at all.
+pub fn is_package(path: &Path) -> bool {
+    match extension(path) {
+        Some("aivmx" | "sbv2") => path.is_file(),
+        _ => path.join("config.json").is_file(),
+    }
+}
+
+fn extension(path: &Path) -> Option<&str> {
+    path.extension().and_then(|extension| extension.to_str())
+}
+
+impl Package {
+    pub fn open(source: &Source) -> Result<Self, Error> {
+        match source {
+            Source::Embedded(bytes) => {
+                aivmx::read(bytes, Graph::Embedded(bytes)).map_err(|cause| Error::Package {
+                    path: PathBuf::from("the voice inside the program"),
+                    cause,
+                })
+            }
+            Source::Path(path) => {
+                let read = match extension(path) {
+                    Some("aivmx") => aivmx::open(path),
+                    Some("sbv2") => sbv2::open(path),
+                    _ if path.is_dir() => folder::open(path),
+                    _ => Err("not an .aivmx, an .sbv2 or a folder".to_owned()),
+                };
+                read.map_err(|cause| Error::Package {
+                    path: path.clone(),
+                    cause,
+                })
+            }
+        }
+    }
+
+    /// Puts a package together from its config and its style vectors.
+    fn from_config(
+        config: &HyperParameters,
+        vectors: styles::Vectors,
+        graph: Graph,
+    ) -> Result<Self, String> {
+        let mut speakers: Vec<_> = config.data.spk2id.clone().into_iter().collect();
+        speakers.sort_by_key(|(_, id)| *id);
+        if speakers.is_empty() {
+            return Err("its config names no speaker".to_owned());
+        }
+        Ok(Self {
+            name: config.model_name.clone(),
+            licence: None,
+            sampling_rate: config.data.sampling_rate,
+            speakers,
+            styles: Styles::named(&config.data.style2id, vectors)?,
+            family: Some(config.family()),
+            graph,
+        })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn licence(&self) -> Option<&str> {
+        self.licence.as_deref()
+    }
+
+    /// Samples per second.
+    pub fn sampling_rate(&self) -> u32 {
+        self.sampling_rate
+    }
+
+    pub fn speakers(&self) -> impl Iterator<Item = &str> {
+        self.speakers.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The graph's id of a speaker by name or by number; none is the first.
+    pub fn speaker(&self, name: Option<&str>) -> Option<i64> {
+        let Some(name) = name else {
+            return self.speakers.first().map(|(_, id)| *id);
+        };
+        let by_name = self.speakers.iter().find(|(known, _)| known == name);
+        let number = name.parse().ok();
+        let found = by_name.or_else(|| self.speakers.iter().find(|(_, id)| Some(*id) == number));
+        found.map(|(_, id)| *id)
+    }
+
+    pub fn styles(&self) -> impl Iterator<Item = &str> {
+        self.styles.names()
+    }
+
+    /// The style vector: mean + (style - mean) × weight. None is the first
+    /// style, which is the mean itself.
+    pub fn style(&self, name: Option<&str>, weight: f32) -> Option<Vec<f32>> {
+        self.styles.vector(name, weight)
+    }
+
+    /// What the config says of the graph; `.sbv2` says nothing.
+    pub(crate) fn family(&self) -> Option<Family> {
+        self.family
+    }
+
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.graph
+    }
+}

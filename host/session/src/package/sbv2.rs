@@ -1,0 +1,90 @@
+//! `.sbv2`: a zstd-compressed tar with `model.onnx` and `style_vectors.json`.
+//! It names neither speakers nor styles.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::Package;
+use super::styles::{Styles, Vectors};
+use crate::source::Graph;
+
+/// No model of this kind comes near it; an archive that claims more is not
+/// one, or wants the memory.
+const MODEL_BYTES_MAX: u64 = 2 << 30;
+const VECTORS_BYTES_MAX: u64 = 16 << 20;
+/// Formats after "1" may mean something else by these names.
+const VERSION: &str = "1";
+
+#[derive(Deserialize)]
+struct StyleVectors {
+    data: Vec<Vec<f32>>,
+    shape: [usize; 2],
+}
+
+pub(super) fn open(path: &Path) -> Result<Package, String> {
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    let entries = read_entries(file)?;
+    let model = entries.model.ok_or("the archive has no `model.onnx`")?;
+    let vectors = entries.vectors.ok_or("the archive has no `style_vectors.json`")?;
+    let vectors: StyleVectors = serde_json::from_slice(&vectors)
+        .map_err(|e| format!("its style vectors: {e}"))?;
+    let data: Vec<f32> = vectors.data.concat();
+    let vectors = Vectors::new(vectors.shape[0], vectors.shape[1], &data)?;
+    let name = path.file_stem().unwrap_or_default();
+    Ok(Package {
+        name: name.to_string_lossy().into_owned(),
+        licence: None,
+        // Not written down anywhere; every model of this kind has it.
+        sampling_rate: 44_100,
+        speakers: vec![("0".to_owned(), 0)],
+        styles: Styles::numbered(vectors),
+        // Decided by the graph's inputs.
+        family: None,
+        graph: Graph::Memory(Arc::from(model)),
+    })
+}
+
+#[derive(Default)]
+struct Entries {
+    model: Option<Vec<u8>>,
+    vectors: Option<Vec<u8>>,
+}
+
+/// Names in the archive are compared, never used as paths.
+fn read_entries(file: impl Read) -> Result<Entries, String> {
+    let said = |e: std::io::Error| format!("the archive: {e}");
+    let plain = zstd::Decoder::new(file).map_err(said)?;
+    let mut archive = tar::Archive::new(plain);
+    let mut found = Entries::default();
+    for entry in archive.entries().map_err(said)? {
+        let entry = entry.map_err(said)?;
+        let name = entry.path().map_err(said)?.to_string_lossy().into_owned();
+        match name.trim_start_matches("./") {
+            "model.onnx" => found.model = Some(bounded(entry, MODEL_BYTES_MAX)?),
+            "style_vectors.json" => found.vectors = Some(bounded(entry, VECTORS_BYTES_MAX)?),
+            "version.txt" => {
+                let version = bounded(entry, 64)?;
+                let version = String::from_utf8_lossy(&version).trim().to_owned();
+                if version != VERSION {
+                    return Err(format!("it has format version {version}, known is {VERSION}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+fn bounded(entry: impl Read, most: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = entry.take(most + 1).read_to_end(&mut bytes);
+    read.map_err(|e| format!("the archive: {e}"))?;
+    if bytes.len() as u64 > most {
+        return Err(format!("an entry of the archive has more than {most} bytes"));
+    }
+    Ok(bytes)
+}

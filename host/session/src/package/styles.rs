@@ -1,0 +1,122 @@
+//! Style vectors and their names.
+
+use std::collections::BTreeMap;
+
+use crate::voice::STYLE_WIDTH;
+
+/// Rows of 256 numbers; row 0 is the mean of the voice.
+#[derive(Clone, Debug)]
+pub(super) struct Vectors {
+    rows: Vec<Vec<f32>>,
+}
+
+impl Vectors {
+    /// `data` is `rows × 256`, row by row.
+    pub(super) fn new(rows: usize, width: usize, data: &[f32]) -> Result<Self, String> {
+        if width != STYLE_WIDTH || rows == 0 || data.len() != rows * width {
+            return Err(format!(
+                "its style vectors are {rows} × {width}, expected any number × {STYLE_WIDTH}"
+            ));
+        }
+        if data.iter().any(|value| !value.is_finite()) {
+            return Err("its style vectors hold values that are no numbers".to_owned());
+        }
+        let rows = data.chunks_exact(width).map(<[f32]>::to_vec).collect();
+        Ok(Self { rows })
+    }
+
+    /// The .npy format of numpy.
+    pub(super) fn from_npy(npy: &[u8]) -> Result<Self, String> {
+        let said = |e: std::io::Error| format!("its style vectors: {e}");
+        let file = npyz::NpyFile::new(npy).map_err(said)?;
+        let shape = file.shape().to_vec();
+        let [rows, width] = shape[..] else {
+            return Err(format!("its style vectors have shape {shape:?}, expected two axes"));
+        };
+        let data: Vec<f32> = file.into_vec().map_err(said)?;
+        Self::new(rows as usize, width as usize, &data)
+    }
+}
+
+/// Style names and the vectors they stand for.
+#[derive(Clone, Debug)]
+pub struct Styles {
+    /// By row. Ids may have gaps: editors remove styles and keep the others'.
+    names: Vec<(String, usize)>,
+    vectors: Vectors,
+}
+
+impl Styles {
+    pub(super) fn named(
+        ids: &BTreeMap<String, usize>,
+        vectors: Vectors,
+    ) -> Result<Self, String> {
+        let mut names: Vec<_> = ids.clone().into_iter().collect();
+        names.sort_by_key(|(_, row)| *row);
+        let rows = vectors.rows.len();
+        match names.last() {
+            None => Err("its config names no style".to_owned()),
+            Some((name, row)) if *row >= rows => Err(format!(
+                "its style `{name}` is row {row}, but there are {rows} style vectors"
+            )),
+            Some(_) => Ok(Self { names, vectors }),
+        }
+    }
+
+    /// Where a package has no names, a style's number is its name.
+    pub(super) fn numbered(vectors: Vectors) -> Self {
+        let names = (0..vectors.rows.len()).map(|row| (row.to_string(), row));
+        Self {
+            names: names.collect(),
+            vectors,
+        }
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|(name, _)| name.as_str())
+    }
+
+    pub(super) fn vector(&self, name: Option<&str>, weight: f32) -> Option<Vec<f32>> {
+        let row = match name {
+            None => self.names.first()?.1,
+            Some(name) => self.names.iter().find(|(known, _)| known == name)?.1,
+        };
+        let (mean, style) = (self.vectors.rows.first()?, self.vectors.rows.get(row)?);
+        let blend = |(mean, style): (&f32, &f32)| mean + (style - mean) * weight;
+        Some(mean.iter().zip(style).map(blend).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three() -> Vectors {
+        let data: Vec<f32> = (0..3)
+            .flat_map(|row| std::iter::repeat_n(row as f32, STYLE_WIDTH))
+            .collect();
+        Vectors::new(3, STYLE_WIDTH, &data).expect("good vectors")
+    }
+
+    fn ids(pairs: &[(&str, usize)]) -> BTreeMap<String, usize> {
+        pairs.iter().map(|(name, row)| ((*name).to_owned(), *row)).collect()
+    }
+
+    #[test]
+    fn a_style_is_the_mean_plus_its_weighted_difference() {
+        let styles = Styles::named(&ids(&[("Neutral", 0), ("Happy", 2)]), three()).expect("styles");
+        let first = |name, weight| styles.vector(name, weight).map(|vector| vector[0]);
+        assert_eq!(first(None, 5.0), Some(0.0), "the mean has no direction");
+        assert_eq!(first(Some("Happy"), 1.0), Some(2.0));
+        assert_eq!(first(Some("Happy"), 0.5), Some(1.0));
+        assert_eq!(first(Some("Happy"), -1.0), Some(-2.0));
+        assert_eq!(first(Some("Sad"), 1.0), None);
+    }
+
+    #[test]
+    fn gaps_are_fine_and_rows_that_are_not_there_are_not() {
+        assert!(Styles::named(&ids(&[("Neutral", 0), ("Happy", 2)]), three()).is_ok());
+        let error = Styles::named(&ids(&[("Happy", 3)]), three()).expect_err("no such row");
+        assert_eq!(error, "its style `Happy` is row 3, but there are 3 style vectors");
+    }
+}

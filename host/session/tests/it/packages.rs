@@ -1,0 +1,146 @@
+//! Every kind of package opens, and what is none says why.
+
+use std::io::Write;
+use std::path::Path;
+
+use session::voice::Family;
+use session::{Settings, Source};
+
+use crate::stand::{fixture, folder_voice, input, open, residency, shared, speak, tones};
+
+#[tokio::test]
+async fn an_aivmx_knows_its_names() {
+    let voice = open(&residency(), &tones("tones.aivmx"));
+    let package = voice.package();
+    assert_eq!((package.name(), package.licence()), ("tones", Some("MIT OR Apache-2.0")));
+    assert_eq!(package.speakers().collect::<Vec<_>>(), ["low", "high"]);
+    assert_eq!(package.styles().collect::<Vec<_>>(), ["Neutral", "Raised", "Lowered"]);
+    assert_eq!(package.sampling_rate(), 44_100);
+    assert_eq!(package.speaker(Some("high")), Some(1));
+    assert_eq!(package.speaker(Some("1")), Some(1), "by number as well");
+    assert_eq!(package.speaker(Some("middle")), None);
+    assert_eq!(voice.family(), Family::JpExtra);
+    assert!(!speak(&voice, input(0)).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_folder_is_a_voice_of_the_family_its_config_says() {
+    let residency = residency();
+    let folder = folder_voice(&fixture("multilingual.onnx"), "config-multilingual.json");
+    let voice = open(&residency, &Source::Path(folder.path().to_owned()));
+    assert_eq!(voice.family(), Family::Multilingual);
+    assert!(!speak(&voice, input(0)).await.is_empty());
+
+    let folder = folder_voice(&fixture("multilingual.onnx"), "config.json");
+    let error = refused(folder.path());
+    assert!(error.contains("its config says JpExtra, its inputs are those of Multilingual"), "{error}");
+}
+
+#[tokio::test]
+async fn an_sbv2_has_numbers_for_names() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("haru.sbv2");
+    let Source::Path(graph) = tones("tones.aivmx") else {
+        unreachable!("a path")
+    };
+    let vectors = serde_json::json!({"shape": [2, 256], "data": [vec![0.0; 256], vec![0.5; 256]]});
+    archive(&path, &[
+        ("version.txt", b"1"),
+        ("model.onnx", &std::fs::read(graph).expect("the graph")),
+        ("style_vectors.json", vectors.to_string().as_bytes()),
+    ]);
+    let voice = open(&residency(), &Source::Path(path.clone()));
+    assert_eq!(voice.package().name(), "haru");
+    assert_eq!(voice.package().styles().collect::<Vec<_>>(), ["0", "1"]);
+    assert_eq!(voice.package().style(Some("1"), 2.0).map(|v| v[0]), Some(1.0));
+    assert!(!speak(&voice, input(0)).await.is_empty());
+
+    archive(&path, &[("version.txt", b"9")]);
+    assert!(refused(&path).ends_with("it has format version 9, known is 1"));
+    archive(&path, &[("version.txt", b"1")]);
+    assert!(refused(&path).ends_with("the archive has no `model.onnx`"));
+    std::fs::write(&path, b"not an archive").expect("a write");
+    assert!(refused(&path).contains("the archive:"));
+}
+
+#[tokio::test]
+async fn graphs_that_are_no_voices_are_refused_by_name_type_and_rank() {
+    let told = |fixture_name: &str| {
+        let folder = folder_voice(&fixture(fixture_name), "config.json");
+        refused(folder.path())
+    };
+    assert_eq!(
+        told("missing-input.onnx"),
+        "the graph is no voice: input `noise_scale` is missing (expected Float32 scalar)"
+    );
+    assert_eq!(
+        told("wrong-type.onnx"),
+        "the graph is no voice: input `language` is Float32 of rank 2, expected Int64 of rank 2"
+    );
+    assert_eq!(
+        told("wrong-rank.onnx"),
+        "the graph is no voice: input `language` is Int64 of rank 1, expected Int64 of rank 2"
+    );
+    assert_eq!(
+        told("unknown-input.onnx"),
+        "the graph is no voice: it has the unknown input `emotion`"
+    );
+}
+
+#[tokio::test]
+async fn files_that_are_no_models_are_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let broken = folder.path().join("broken.aivmx");
+    let Source::Path(good) = tones("tones.aivmx") else {
+        unreachable!("a path")
+    };
+    let good = std::fs::read(good).expect("the voice");
+    std::fs::write(&broken, &good[..good.len() / 2]).expect("a write");
+    let error = refused(&broken);
+    assert!(error.contains("broken.aivmx: the file is cut off or no ONNX file"), "{error}");
+
+    // Metadata intact, graph broken: found by ONNX Runtime, as an error.
+    let mut bytes = good.clone();
+    bytes[40..4_000].fill(0xff);
+    std::fs::write(&broken, &bytes).expect("a write");
+    refused(&broken);
+
+    let weights = tempfile::tempdir().expect("a temporary folder");
+    for name in ["config.json", "style_vectors.npy"] {
+        std::fs::copy(fixture(name), weights.path().join(name)).expect("a copy");
+    }
+    std::fs::write(weights.path().join("voice.safetensors"), b"").expect("a write");
+    assert!(refused(weights.path()).contains("convert_onnx.py"));
+}
+
+#[tokio::test]
+async fn the_packages_of_real_architecture_open() {
+    let residency = residency();
+    for name in ["micro/micro.aivmx", "micro/micro.sbv2", "tiny", "tiny-ml"] {
+        if let Some(path) = shared(name) {
+            let voice = open(&residency, &Source::Path(path));
+            assert!(!speak(&voice, input(0)).await.is_empty(), "{name}");
+        }
+    }
+}
+
+fn refused(path: &Path) -> String {
+    match residency().voice(&Source::Path(path.to_owned()), &Settings::default()) {
+        Ok(_) => panic!("{} is not refused", path.display()),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn archive(path: &Path, entries: &[(&str, &[u8])]) {
+    let file = std::fs::File::create(path).expect("a file");
+    let encoder = zstd::Encoder::new(file, 1).expect("an encoder");
+    let mut archive = tar::Builder::new(encoder);
+    for (name, bytes) in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, *bytes).expect("an entry");
+    }
+    let encoder = archive.into_inner().expect("a whole archive");
+    encoder.finish().expect("a whole file").flush().expect("a flush");
+}

@@ -1,0 +1,130 @@
+//! What every test here starts from.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use session::bert::{Bert, BertInput, Features};
+use session::residency::Residency;
+use session::runtime::Runtime;
+use session::voice::{Voice, VoiceInput};
+use session::{Settings, Source};
+
+pub const WAIT: Duration = Duration::from_secs(60);
+
+pub fn residency() -> Residency {
+    Residency::new(Runtime::start(&library()).expect("ONNX Runtime starts"))
+}
+
+/// Where set-up leaves the library; not there is a failure, not a skip.
+fn library() -> PathBuf {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    if let Some(library) = variable("KOEMASU_ONNXRUNTIME") {
+        return library;
+    }
+    let home = variable("KOEMASU_HOME")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("koemasu")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/koemasu")))
+        .expect("a home");
+    let setup = std::fs::read_to_string(home.join("setup.toml"))
+        .expect("setup.toml; run `cargo xtask setup`");
+    let line = setup
+        .lines()
+        .find_map(|line| line.strip_prefix("library = "))
+        .expect("a library in setup.toml");
+    PathBuf::from(line.trim().trim_matches('"'))
+}
+
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+pub fn tones(name: &str) -> Source {
+    Source::Path(repository().join("voices/tones").join(name))
+}
+
+pub fn fixture(name: &str) -> PathBuf {
+    repository().join("tests/fixtures").join(name)
+}
+
+/// The models of real architecture, where somebody has put them.
+pub fn shared(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("KOEMASU_SHARED")
+        .map_or_else(|| repository().join("../shared"), PathBuf::from);
+    let path = folder.join("models").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("skipped: {} is not there", path.display());
+    None
+}
+
+/// A folder with a voice of these fixtures in it.
+pub fn folder_voice(graph: &Path, config: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let copy = |from: &Path, to: &str| {
+        std::fs::copy(from, folder.path().join(to)).expect("a copy");
+    };
+    copy(graph, "voice.onnx");
+    copy(&fixture(config), "config.json");
+    copy(&fixture("style_vectors.npy"), "style_vectors.npy");
+    folder
+}
+
+pub fn open(residency: &Residency, source: &Source) -> Arc<Voice> {
+    residency
+        .voice(source, &Settings::default())
+        .unwrap_or_else(|e| panic!("{source:?}: {e}"))
+}
+
+pub async fn speak(voice: &Voice, input: VoiceInput) -> Vec<f32> {
+    let mut lease = voice.checkout(WAIT).await.expect("a session");
+    let samples = lease.run(&input).expect("a run");
+    lease.release();
+    samples
+}
+
+pub async fn read(bert: &Bert, ids: Vec<i64>, padded: usize) -> Features {
+    let mut lease = bert.checkout(WAIT).await.expect("a session");
+    let features = lease.run(&BertInput { ids, padded }).expect("a run");
+    lease.release();
+    features
+}
+
+/// Eleven phonemes with blanks, padded to `padded`, with features that differ
+/// from place to place. No noise: the same input gives the same samples.
+pub fn input(padded: usize) -> VoiceInput {
+    let true_length = 23;
+    let padded = padded.max(true_length);
+    let row = |value: fn(usize) -> i64| {
+        (0..padded)
+            .map(|i| if i < true_length && i % 2 == 1 { value(i) } else { 0 })
+            .collect::<Vec<i64>>()
+    };
+    let feature = |i: usize| {
+        let (channel, place) = (i / padded, i % padded);
+        if place < true_length {
+            ((channel * 31 + place * 17) % 101) as f32 / 50.0 - 1.0
+        } else {
+            0.0
+        }
+    };
+    VoiceInput {
+        tokens: row(|i| 8 + (i as i64 * 7) % 90),
+        tones: row(|i| 6 + (i as i64 / 4) % 2),
+        languages: row(|_| 1),
+        true_length,
+        features: (0..1024 * padded).map(feature).collect(),
+        style_vector: vec![0.1; 256],
+        speaker: 0,
+        length_scale: 1.0,
+        sdp_ratio: 0.0,
+        noise_scale: 0.0,
+        noise_scale_w: 0.0,
+    }
+}
+
+pub fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len(), "lengths");
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
