@@ -8,14 +8,14 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: hyper::HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: hyper::HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Reply {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .unwrap_or_else(|| panic!("no header {name} in {:?}: {}", self.headers, self.text()))
@@ -23,33 +23,33 @@ impl Reply {
             .expect("printable header")
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|e| panic!("no JSON ({e}): {}", self.text()))
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body[..self.body.len().min(2_000)]).into_owned()
     }
 
-    pub fn text_whole(&self) -> String {
+    pub(crate) fn text_whole(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The problem's detail; fails if this is not problem+json.
-    pub fn problem(&self) -> String {
+    pub(crate) fn problem(&self) -> String {
         assert_eq!(self.header("content-type"), "application/problem+json");
         let problem = self.json();
         assert_eq!(problem["status"], self.status.as_u16());
         problem["detail"].as_str().expect("a detail").to_owned()
     }
 
-    pub fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.header("x-koemasu-generation").parse().expect("a number")
     }
 }
 
-pub async fn send(to: SocketAddr, request: Request<Full<Bytes>>) -> Reply {
+pub(crate) async fn send(to: SocketAddr, request: Request<Full<Bytes>>) -> Reply {
     let stream = TcpStream::connect(to).await.expect("the server listens");
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
@@ -67,12 +67,12 @@ pub async fn send(to: SocketAddr, request: Request<Full<Bytes>>) -> Reply {
     }
 }
 
-pub async fn get(to: SocketAddr, path: &str) -> Reply {
+pub(crate) async fn get(to: SocketAddr, path: &str) -> Reply {
     let request = Request::get(path).header("host", "test").body(Full::default());
     send(to, request.expect("a request")).await
 }
 
-pub async fn post(to: SocketAddr, path: &str, body: impl Into<Bytes>) -> Reply {
+pub(crate) async fn post(to: SocketAddr, path: &str, body: impl Into<Bytes>) -> Reply {
     let request = Request::post(path)
         .header("host", "test")
         .header("content-type", "application/json")
@@ -81,6 +81,6 @@ pub async fn post(to: SocketAddr, path: &str, body: impl Into<Bytes>) -> Reply {
 }
 
 /// `POST /v1/audio/speech` with this JSON.
-pub async fn speak(to: SocketAddr, body: serde_json::Value) -> Reply {
+pub(crate) async fn speak(to: SocketAddr, body: serde_json::Value) -> Reply {
     post(to, "/v1/audio/speech", body.to_string()).await
 }

@@ -8,7 +8,7 @@ use koemasu::server::Server;
 use tempfile::TempDir;
 
 /// Deterministic: no noise, and no sentence pauses that hide lengths.
-pub const PIPELINE: &str = r#"
+pub(crate) const PIPELINE: &str = r#"
 language = "ja"
 [normalize]
 plugins = ["normalize-sbv2"]
@@ -22,12 +22,12 @@ noise = 0.0
 noise_w = 0.0
 "#;
 
-pub struct Folder {
+pub(crate) struct Folder {
     folder: TempDir,
 }
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(folder.path().join("pipelines")).expect("a folder");
         let folder = Self { folder };
@@ -36,15 +36,15 @@ impl Folder {
         folder
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         std::fs::write(self.path().join(name), text).expect("a writable folder");
     }
 
-    pub fn files(&self) -> Files {
+    pub(crate) fn files(&self) -> Files {
         Files {
             config: Some(self.path().join("koemasu.toml")),
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
@@ -52,7 +52,7 @@ impl Folder {
         }
     }
 
-    pub async fn serve(&self) -> Server {
+    pub(crate) async fn serve(&self) -> Server {
         Server::start(self.files())
             .await
             .unwrap_or_else(|e| panic!("the server does not start: {e:#}"))
@@ -60,12 +60,12 @@ impl Folder {
 }
 
 /// The folder of golden cases.
-pub fn cases(name: &str) -> PathBuf {
+pub(crate) fn cases(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("cases").join(name)
 }
 
 /// A 16-bit mono WAV taken apart: sampling rate and samples.
-pub fn wav(bytes: &[u8]) -> (u32, Vec<i16>) {
+pub(crate) fn wav(bytes: &[u8]) -> (u32, Vec<i16>) {
     assert_eq!(&bytes[..4], b"RIFF");
     assert_eq!(&bytes[8..16], b"WAVEfmt ");
     let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));

@@ -1,1 +1,28 @@
 //! The sandbox: wasmtime, limits, typed calls.
+//!
+//! The only crate that knows wasmtime. A plugin gets only what its world names
+//! (`wit/policy.wit`), runs within [`Limits`], in a fresh instance for each
+//! call, and every answer is checked before anybody sees it. What follows from
+//! a failure is not decided here.
+
+mod answer;
+mod bindings;
+mod bucketer;
+mod error;
+mod events;
+mod host;
+mod limits;
+mod load;
+mod normalizer;
+mod sandbox;
+mod selfcheck;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use bucketer::{Axis, Bucketer, Shape};
+pub use error::{CallError, LoadError, SandboxError, Trap};
+pub use events::describe as describe_metrics;
+pub use limits::Limits;
+pub use load::{Identity, Source};
+pub use normalizer::{Normalized, Normalizer, Span};
+pub use sandbox::{Pool, Sandbox, SandboxSettings};

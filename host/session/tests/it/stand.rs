@@ -10,9 +10,9 @@ use session::runtime::Runtime;
 use session::voice::{Voice, VoiceInput};
 use session::{Settings, Source};
 
-pub const WAIT: Duration = Duration::from_secs(60);
+pub(crate) const WAIT: Duration = Duration::from_secs(60);
 
-pub fn residency() -> Residency {
+pub(crate) fn residency() -> Residency {
     Residency::new(Runtime::start(&library()).expect("ONNX Runtime starts"))
 }
 
@@ -35,20 +35,20 @@ fn library() -> PathBuf {
     PathBuf::from(line.trim().trim_matches('"'))
 }
 
-pub fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-pub fn tones(name: &str) -> Source {
+pub(crate) fn tones(name: &str) -> Source {
     Source::Path(repository().join("voices/tones").join(name))
 }
 
-pub fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     repository().join("tests/fixtures").join(name)
 }
 
 /// The models of real architecture, where somebody has put them.
-pub fn shared(name: &str) -> Option<PathBuf> {
+pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("KOEMASU_SHARED")
         .map_or_else(|| repository().join("../shared"), PathBuf::from);
     let path = folder.join("models").join(name);
@@ -60,7 +60,7 @@ pub fn shared(name: &str) -> Option<PathBuf> {
 }
 
 /// A folder with a voice of these fixtures in it.
-pub fn folder_voice(graph: &Path, config: &str) -> tempfile::TempDir {
+pub(crate) fn folder_voice(graph: &Path, config: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let copy = |from: &Path, to: &str| {
         std::fs::copy(from, folder.path().join(to)).expect("a copy");
@@ -71,20 +71,20 @@ pub fn folder_voice(graph: &Path, config: &str) -> tempfile::TempDir {
     folder
 }
 
-pub fn open(residency: &Residency, source: &Source) -> Arc<Voice> {
+pub(crate) fn open(residency: &Residency, source: &Source) -> Arc<Voice> {
     residency
         .voice(source, &Settings::default())
         .unwrap_or_else(|e| panic!("{source:?}: {e}"))
 }
 
-pub async fn speak(voice: &Voice, input: VoiceInput) -> Vec<f32> {
+pub(crate) async fn speak(voice: &Voice, input: VoiceInput) -> Vec<f32> {
     let mut lease = voice.checkout(WAIT).await.expect("a session");
     let samples = lease.run(&input).expect("a run");
     lease.release();
     samples
 }
 
-pub async fn read(bert: &Bert, ids: Vec<i64>, padded: usize) -> Features {
+pub(crate) async fn read(bert: &Bert, ids: Vec<i64>, padded: usize) -> Features {
     let mut lease = bert.checkout(WAIT).await.expect("a session");
     let features = lease.run(&BertInput { ids, padded }).expect("a run");
     lease.release();
@@ -93,7 +93,7 @@ pub async fn read(bert: &Bert, ids: Vec<i64>, padded: usize) -> Features {
 
 /// Eleven phonemes with blanks, padded to `padded`, with features that differ
 /// from place to place. No noise: the same input gives the same samples.
-pub fn input(padded: usize) -> VoiceInput {
+pub(crate) fn input(padded: usize) -> VoiceInput {
     let true_length = 23;
     let padded = padded.max(true_length);
     let row = |value: fn(usize) -> i64| {
@@ -124,7 +124,7 @@ pub fn input(padded: usize) -> VoiceInput {
     }
 }
 
-pub fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len(), "lengths");
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }

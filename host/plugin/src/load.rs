@@ -1,0 +1,240 @@
+//! From bytes to a plugin that may be called: checked, compiled, linked,
+//! configured. The same for every world.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Engine, Store};
+
+use crate::bindings::types::{Descriptor, Diagnostic};
+use crate::error::{CallError, LoadError, Trap};
+use crate::events;
+use crate::host::Host;
+use crate::limits::{COMPONENT_BYTES_MAX, Limits, ticks};
+use crate::sandbox::Sandbox;
+
+/// A component as it was found.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// For logs and errors.
+    pub name: String,
+    pub bytes: Vec<u8>,
+}
+
+/// Which component a plugin is, and what it says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Hexadecimal, of the component's bytes.
+    pub sha256: String,
+    pub name: String,
+    pub version: String,
+    pub deterministic: bool,
+}
+
+/// One of the worlds of `wit/policy.wit`, as its bindings see it.
+pub(crate) trait World: Sized {
+    const NAME: &'static str;
+    /// The interface that only this world exports.
+    const EXPORT: &'static str;
+    type Instance;
+
+    fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()>;
+    fn prepare(pre: InstancePre<Host>) -> wasmtime::Result<Self>;
+    fn instantiate(&self, store: &mut Store<Host>) -> wasmtime::Result<Self::Instance>;
+    fn describe(
+        instance: &Self::Instance,
+        store: &mut Store<Host>,
+    ) -> wasmtime::Result<Descriptor>;
+    fn configure(
+        instance: &Self::Instance,
+        store: &mut Store<Host>,
+    ) -> wasmtime::Result<Result<(), Vec<Diagnostic>>>;
+}
+
+/// A component of one world, linked once; each call gets a fresh instance.
+pub(crate) struct Plugin<W> {
+    world: W,
+    name: Arc<str>,
+    settings: Arc<Value>,
+    identity: Identity,
+    pub(crate) limits: Limits,
+    engine: Engine,
+    /// The engine's clock stops with the sandbox.
+    _sandbox: Arc<Sandbox>,
+}
+
+const PLUGIN: &str = "koemasu:policy/plugin@1.0.0";
+const IMPORTS: [&str; 3] = [
+    "koemasu:policy/log@1.0.0",
+    "koemasu:policy/config@1.0.0",
+    "koemasu:policy/types@1.0.0",
+];
+
+impl<W: World> Plugin<W> {
+    pub(crate) fn load(
+        sandbox: &Arc<Sandbox>,
+        source: Source,
+        settings: &Value,
+        limits: &Limits,
+    ) -> Result<Self, LoadError> {
+        let start = Instant::now();
+        let sha256 = hex(&Sha256::digest(&source.bytes));
+        let component = compile(&sandbox.engine, &source.bytes)?;
+        check_imports(&component)?;
+        check_exports::<W>(&component)?;
+        let linked = |e: wasmtime::Error| LoadError::Link(format!("{e:#}"));
+        let mut linker = Linker::new(&sandbox.engine);
+        W::link(&mut linker).map_err(linked)?;
+        let pre = linker.instantiate_pre(&component).map_err(linked)?;
+        let mut plugin = Self {
+            world: W::prepare(pre).map_err(linked)?,
+            name: Arc::from(source.name),
+            settings: Arc::new(settings.clone()),
+            identity: Identity {
+                sha256,
+                name: String::new(),
+                version: String::new(),
+                deterministic: false,
+            },
+            limits: limits.clone(),
+            engine: sandbox.engine.clone(),
+            _sandbox: Arc::clone(sandbox),
+        };
+        plugin.introduce()?;
+        events::loaded(&plugin.name, &plugin.identity.sha256, start.elapsed());
+        Ok(plugin)
+    }
+
+    /// Asks who it is and whether it takes its settings.
+    fn introduce(&mut self) -> Result<(), LoadError> {
+        let mut store = self.store(self.limits.fuel_max, self.limits.load_deadline);
+        let instance = self
+            .world
+            .instantiate(&mut store)
+            .map_err(|e| LoadError::Describe(CallError::Trap(e.into())))?;
+        let said = W::describe(&instance, &mut store)
+            .map_err(|e| LoadError::Describe(CallError::Trap(e.into())))?;
+        self.identity.name = said.name;
+        self.identity.version = said.version;
+        self.identity.deterministic = said.deterministic;
+        W::configure(&instance, &mut store)
+            .map_err(|e| LoadError::Configure(CallError::Trap(e.into())))?
+            .map_err(|wrong| {
+                let pairs = wrong.into_iter().map(|d| (d.path, d.message));
+                LoadError::Settings(pairs.collect())
+            })
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// One call in a fresh instance: nothing leaks from one request to the
+    /// next, and a trap costs nobody else anything.
+    pub(crate) fn call<T>(
+        &self,
+        input_bytes: usize,
+        deadline: Duration,
+        work: impl FnOnce(&W::Instance, &mut Store<Host>) -> wasmtime::Result<T>,
+    ) -> Result<T, CallError> {
+        let start = Instant::now();
+        let mut store = self.store(self.limits.fuel(input_bytes), deadline);
+        let outcome = self.run(&mut store, work);
+        events::called(&self.name, start.elapsed());
+        outcome.map_err(|error| CallError::Trap(Trap::from(error)))
+    }
+
+    fn run<T>(
+        &self,
+        store: &mut Store<Host>,
+        work: impl FnOnce(&W::Instance, &mut Store<Host>) -> wasmtime::Result<T>,
+    ) -> wasmtime::Result<T> {
+        let instance = self.world.instantiate(store)?;
+        // Took the same settings when it was loaded.
+        let _ = W::configure(&instance, store)?;
+        work(&instance, store)
+    }
+
+    fn store(&self, fuel: u64, deadline: Duration) -> Store<Host> {
+        let host = Host::new(Arc::clone(&self.name), Arc::clone(&self.settings), &self.limits);
+        let mut store = Store::new(&self.engine, host);
+        store.limiter(|host| &mut host.limits);
+        store.epoch_deadline_trap();
+        store.set_epoch_deadline(ticks(deadline));
+        store
+            .set_fuel(fuel)
+            .expect("the engine is made with fuel");
+        store
+    }
+}
+
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, LoadError> {
+    if bytes.len() > COMPONENT_BYTES_MAX {
+        return Err(LoadError::TooLarge {
+            bytes: bytes.len(),
+            most: COMPONENT_BYTES_MAX,
+        });
+    }
+    if bytes.starts_with(b"\0asm\x01\0\0\0") {
+        return Err(LoadError::CoreModule);
+    }
+    // From binary only: text would be one more parser to defend.
+    Component::from_binary(engine, bytes).map_err(|e| LoadError::Compile(format!("{e:#}")))
+}
+
+fn check_imports(component: &Component) -> Result<(), LoadError> {
+    let component_type = component.component_type();
+    for (import, _) in component_type.imports(component.engine()) {
+        if IMPORTS.contains(&import) {
+            continue;
+        }
+        return Err(LoadError::Import {
+            import: import.to_owned(),
+            cure: cure(import),
+        });
+    }
+    Ok(())
+}
+
+/// Why a component may have an import, and what to do about it.
+fn cure(import: &str) -> &'static str {
+    if import.starts_with("wasi:") {
+        "build for wasm32-unknown-unknown, or with WASI stubbed out; a policy has no clock, files, environment or network"
+    } else if import.contains("wbindgen") {
+        "a dependency was built for browsers; turn off its JavaScript features"
+    } else if import.starts_with("koemasu:policy/") {
+        "it was built for another version of koemasu's interfaces"
+    } else {
+        "a policy gets only `log` and `config`"
+    }
+}
+
+fn check_exports<W: World>(component: &Component) -> Result<(), LoadError> {
+    let component_type = component.component_type();
+    let exports: Vec<_> = component_type
+        .exports(component.engine())
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    if exports.iter().any(|name| name == W::EXPORT) && exports.iter().any(|name| name == PLUGIN) {
+        return Ok(());
+    }
+    Err(LoadError::World {
+        expected: W::NAME,
+        found: if exports.is_empty() {
+            "nothing".to_owned()
+        } else {
+            exports.join(", ")
+        },
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,147 @@
+//! The world `text-normalizer`: text as written → text as read.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use wasmtime::Store;
+use wasmtime::component::{HasSelf, InstancePre, Linker};
+
+use crate::answer;
+use crate::bindings::normalizer::{TextNormalizer, TextNormalizerPre};
+use crate::bindings::types::{Descriptor, Diagnostic, PolicyError};
+use crate::error::{CallError, LoadError};
+use crate::events;
+use crate::host::Host;
+use crate::limits::Limits;
+use crate::load::{Identity, Plugin, Source, World};
+use crate::sandbox::Sandbox;
+use crate::selfcheck;
+
+/// A loaded normalizer. Calls block for microseconds, at worst for their
+/// deadline.
+pub struct Normalizer {
+    plugin: Plugin<TextNormalizerPre<Host>>,
+}
+
+/// A checked answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Normalized {
+    pub text: String,
+    /// Ascending on the output side; may be empty.
+    pub spans: Vec<Span>,
+}
+
+/// Where a stretch of the output comes from, in code points, end exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub start: u32,
+    pub end: u32,
+    pub source_start: u32,
+    pub source_end: u32,
+}
+
+impl Sandbox {
+    /// Compiles, links, configures and tries a normalizer. Takes milliseconds
+    /// if it is in the cache, else a fraction of a second.
+    pub fn load_normalizer(
+        self: &Arc<Self>,
+        source: Source,
+        settings: &Value,
+        limits: &Limits,
+    ) -> Result<Normalizer, LoadError> {
+        let plugin = Plugin::load(self, source, settings, limits)?;
+        let normalizer = Normalizer { plugin };
+        selfcheck::normalizer(&normalizer)?;
+        Ok(normalizer)
+    }
+}
+
+impl Normalizer {
+    pub fn identity(&self) -> &Identity {
+        self.plugin.identity()
+    }
+
+    /// `language` is a BCP 47 tag.
+    pub fn normalize(&self, text: &str, language: &str) -> Result<Normalized, CallError> {
+        let outcome = self.try_normalize(text, language);
+        if let Err(error) = &outcome {
+            events::failed(self.plugin.name(), kind(error));
+        }
+        outcome
+    }
+
+    fn try_normalize(&self, text: &str, language: &str) -> Result<Normalized, CallError> {
+        let limits = &self.plugin.limits;
+        if text.len() > limits.input_bytes {
+            return Err(CallError::InvalidInput(format!(
+                "a sentence has {} bytes, a plugin takes {} at most",
+                text.len(),
+                limits.input_bytes
+            )));
+        }
+        let answer = self.plugin.call(text.len(), limits.normalize_deadline, |it, store| {
+            it.koemasu_policy_normalizer().call_normalize(store, text, language)
+        })?;
+        let output = answer.map_err(said)?;
+        let spans = output.spans.into_iter().map(|span| Span {
+            start: span.start,
+            end: span.end,
+            source_start: span.source_start,
+            source_end: span.source_end,
+        });
+        let normalized = Normalized {
+            text: output.text,
+            spans: spans.collect(),
+        };
+        answer::check_normalized(text, &normalized, limits.output(text.len()))?;
+        Ok(normalized)
+    }
+}
+
+/// The plugin's own word for what went wrong.
+pub(crate) fn said(error: PolicyError) -> CallError {
+    match error {
+        PolicyError::Unsupported(what) => CallError::Unsupported(what),
+        PolicyError::InvalidInput(why) => CallError::InvalidInput(why),
+        PolicyError::Failed(why) => CallError::Failed(why),
+    }
+}
+
+pub(crate) fn kind(error: &CallError) -> &'static str {
+    match error {
+        CallError::Unsupported(_) => "unsupported",
+        CallError::InvalidInput(_) => "invalid-input",
+        CallError::Failed(_) => "failed",
+        CallError::Trap(_) => "trap",
+        CallError::Answer(_) => "answer",
+    }
+}
+
+impl World for TextNormalizerPre<Host> {
+    const NAME: &'static str = "text-normalizer";
+    const EXPORT: &'static str = "koemasu:policy/normalizer@1.0.0";
+    type Instance = TextNormalizer;
+
+    fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+        TextNormalizer::add_to_linker::<_, HasSelf<_>>(linker, |host| host)
+    }
+
+    fn prepare(pre: InstancePre<Host>) -> wasmtime::Result<Self> {
+        Self::new(pre)
+    }
+
+    fn instantiate(&self, store: &mut Store<Host>) -> wasmtime::Result<TextNormalizer> {
+        TextNormalizerPre::instantiate(self, store)
+    }
+
+    fn describe(it: &TextNormalizer, store: &mut Store<Host>) -> wasmtime::Result<Descriptor> {
+        it.koemasu_policy_plugin().call_describe(store)
+    }
+
+    fn configure(
+        it: &TextNormalizer,
+        store: &mut Store<Host>,
+    ) -> wasmtime::Result<Result<(), Vec<Diagnostic>>> {
+        it.koemasu_policy_plugin().call_configure(store)
+    }
+}

@@ -1,0 +1,79 @@
+//! What every test here starts from.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use plugin::{
+    Axis, Bucketer, CallError, Limits, LoadError, Normalizer, Pool, Sandbox, SandboxSettings,
+    Shape, Source,
+};
+use serde_json::{Value, json};
+
+pub(crate) fn sandbox() -> Arc<Sandbox> {
+    let settings = SandboxSettings {
+        pool: Pool::Of(8),
+        ..SandboxSettings::default()
+    };
+    Arc::new(Sandbox::new(settings).expect("a sandbox"))
+}
+
+/// Slow machines must not turn a test of fuel into one of time.
+pub(crate) fn patient() -> Limits {
+    Limits {
+        normalize_deadline: std::time::Duration::from_secs(20),
+        choose_deadline: std::time::Duration::from_secs(20),
+        load_deadline: std::time::Duration::from_secs(20),
+        ..Limits::default()
+    }
+}
+
+pub(crate) fn normalizer(bytes: Vec<u8>, limits: &Limits) -> Result<Normalizer, LoadError> {
+    let name = "test".to_owned();
+    sandbox().load_normalizer(Source { name, bytes }, &json!({}), limits)
+}
+
+pub(crate) fn bucketer(bytes: Vec<u8>, settings: &Value) -> Result<Bucketer, LoadError> {
+    let name = "test".to_owned();
+    sandbox().load_bucketer(Source { name, bytes }, settings, &patient())
+}
+
+pub(crate) fn choose(plugin: &Bucketer, name: &str, len: u32, allowed: &[u32]) -> Result<u32, CallError> {
+    let axis = Axis {
+        name: name.to_owned(),
+        len,
+        allowed: allowed.to_vec(),
+        max: 8_192,
+    };
+    let shape = Shape {
+        batch: 1,
+        axes: vec![axis],
+    };
+    plugin.choose(&shape).map(|lengths| lengths[0])
+}
+
+/// A first-party component as set-up built it; not there is a failure.
+pub(crate) fn built(name: &str) -> Vec<u8> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    let home = variable("KOEMASU_HOME")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("koemasu")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/koemasu")))
+        .expect("a home");
+    let path = home.join("plugins").join(format!("{name}.wasm"));
+    std::fs::read(&path)
+        .unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask setup`", path.display()))
+}
+
+/// The reference corpus, where somebody has put it.
+pub(crate) fn corpus() -> Option<Vec<Value>> {
+    let shared = std::env::var_os("KOEMASU_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        PathBuf::from,
+    );
+    let path = shared.join("corpora/ja.jsonl");
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        eprintln!("skipped: {} is not there", path.display());
+        return None;
+    };
+    let rows = text.lines().map(|line| serde_json::from_str(line).expect("a row"));
+    Some(rows.collect())
+}
