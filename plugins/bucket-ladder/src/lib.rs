@@ -1,0 +1,9 @@
+//! Pads lengths to a ladder, as a policy component. See README.md.
+
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+extern crate alloc;
+
+#[cfg(target_arch = "wasm32")]
+mod component;
+pub mod ladder;
