@@ -1,1 +1,17 @@
 //! Language and sound, pure: text, phonemes, alignment, waveforms.
+//!
+//! Values in, values out: no async, no files, no GPU. Whoever holds a
+//! dictionary's files hands in their bytes.
+
+pub mod align;
+pub mod dictionary;
+pub mod g2p;
+pub mod phoneme;
+pub mod sentence;
+pub mod text;
+pub mod utterance;
+pub mod wave;
+
+mod accent;
+mod kana;
+mod words;

@@ -1,0 +1,142 @@
+//! The frontend over the real dictionary.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use speech::align::{self, Family};
+use speech::dictionary::{Blob, Dictionary, DictionaryFiles};
+use speech::g2p::Frontend;
+use speech::text::NormalizedText;
+use speech::utterance::{Utterance, WarningKind};
+
+static FRONTEND: LazyLock<Frontend> = LazyLock::new(|| {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    let home = variable("KOEMASU_HOME")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("koemasu")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/koemasu")))
+        .expect("a home");
+    let folder = home.join("dictionary/naist-jdic-1.11");
+    let read = |name: &str| -> Blob {
+        let bytes = std::fs::read(folder.join(name));
+        Arc::new(bytes.unwrap_or_else(|e| panic!("{name}: {e}; run `cargo xtask setup`")))
+    };
+    let dictionary = Dictionary::new(DictionaryFiles {
+        sys: read("sys.dic"),
+        unk: read("unk.dic"),
+        char: read("char.bin"),
+        matrix: read("matrix.bin"),
+    });
+    Frontend::new(dictionary.expect("the dictionary"))
+});
+
+fn read(text: &str) -> Utterance {
+    FRONTEND.pronounce(&NormalizedText::new(text.to_owned()).expect("good text"))
+}
+
+fn phones(text: &str) -> String {
+    read(text).phonemes().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_reference_is_met_on_nearly_all_rows() {
+    let shared = std::env::var_os("KOEMASU_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        PathBuf::from,
+    );
+    let path = shared.join("corpora/ja.jsonl");
+    let Ok(corpus) = std::fs::read_to_string(&path) else {
+        eprintln!("skipped: {} is not there", path.display());
+        return;
+    };
+    let (mut rows, mut equal) = (0, 0);
+    for line in corpus.lines() {
+        let row: Value = serde_json::from_str(line).expect("a row");
+        let Some(text) = row["norm"].as_str().and_then(|text| NormalizedText::new(text.to_owned()).ok()) else {
+            continue;
+        };
+        let said = FRONTEND.pronounce(&text);
+        if row["phones"].is_array() {
+            rows += 1;
+            let same = json!(said.phonemes().collect::<Vec<_>>()) == row["phones"]
+                && json!(said.tones()) == row["tones"]
+                && json!(said.phonemes_per_character()) == row["word2ph"];
+            equal += usize::from(same);
+        }
+    }
+    let rate = f64::from(equal as u32) / f64::from(rows);
+    println!("{equal} of {rows} rows equal: {:.2} %", rate * 100.0);
+    assert!(rows > 1_700 && rate >= 0.99, "{equal} of {rows}");
+}
+
+#[test]
+fn words_are_read_with_their_accents() {
+    let said = read("雨と飴.");
+    assert_eq!(said.phonemes().collect::<Vec<_>>().join(" "), "_ a m e t o a m e . _");
+    assert_eq!(said.tones(), [0, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0]);
+    assert_eq!(said.phonemes_per_character(), [1, 3, 2, 3, 1, 1]);
+    assert_eq!(said.text(), "雨と飴.");
+}
+
+#[test]
+fn odd_texts_that_end_other_frontends_are_read() {
+    assert_eq!(phones("グヮ"), "_ g u w a _");
+    assert_eq!(phones("ーーあ"), "_ - - a _");
+    assert_eq!(phones("うっうが"), "_ u q - g a _");
+    assert_eq!(phones("!?...-'"), "_ ! ? . . . - ' _");
+}
+
+#[test]
+fn what_has_no_reading_is_a_pause_and_a_warning() {
+    let said = read("靑煕です");
+    assert!(said.warnings().iter().any(|warning| warning.kind == WarningKind::Unreadable), "{said:?}");
+    assert!(said.phonemes().any(|phone| phone == "'"));
+}
+
+#[test]
+fn blanks_stand_at_even_places_and_features_follow_their_characters() {
+    let said = read("はい.");
+    let tokens = align::tokens(&said, Family::JpExtra);
+    assert_eq!(tokens.ids.len(), 2 * said.phonemes().len() + 1);
+    assert!(tokens.ids.iter().step_by(2).all(|id| *id == 0));
+    assert!(tokens.tones.iter().skip(1).step_by(2).all(|tone| *tone == 6 || *tone == 7));
+    assert!(tokens.languages.iter().skip(1).step_by(2).all(|language| *language == 1));
+
+    // Two channels that count characters up and down.
+    let rows = said.phonemes_per_character().len();
+    let data: Vec<f32> = (0..rows).flat_map(|row| [row as f32 + 1.0, -(row as f32) - 1.0]).collect();
+    let features = align::Features { data: &data, rows, width: 2 };
+    let padded = tokens.ids.len() + 3;
+    let columns = align::expand(&features, &said, padded);
+    let first = &columns[..padded];
+    // は: 2 phonemes, い: 1, the point: 1, ends: 1 each; all doubled, the first has one more.
+    assert_eq!(first, [1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0, 5.0, 0.0, 0.0, 0.0]);
+    assert!(columns[padded..].iter().zip(first).all(|(down, up)| *down == -*up));
+}
+
+#[test]
+fn only_jp_extra_voices_tell_the_two_n_apart() {
+    let said = read("本");
+    let n = |symbol| speech::phoneme::id(symbol).expect("a symbol");
+    assert!(align::tokens(&said, Family::JpExtra).ids.contains(&n("N")));
+    let ids = align::tokens(&said, Family::Multilingual).ids;
+    assert!(ids.contains(&n("n")) && !ids.contains(&n("N")));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Any text at all: no panic, and the utterance holds together.
+    #[test]
+    fn every_text_is_read(text in "(?s)[ぁ-んァ-ヶー一-龠a-zA-Z0-9!?…,.'、。ー々〆\u{3099}😀-😂 -~]{1,40}|.{1,20}") {
+        let Ok(text) = NormalizedText::new(text) else { return Ok(()) };
+        let said = FRONTEND.pronounce(&text);
+        let phonemes = said.phonemes().len();
+        prop_assert_eq!(said.tones().len(), phonemes);
+        prop_assert_eq!(said.phonemes_per_character().iter().sum::<usize>(), phonemes);
+        prop_assert_eq!(said.phonemes_per_character().len(), said.text().chars().count() + 2);
+        prop_assert!(said.phonemes().all(|phone| speech::phoneme::id(phone).is_some()));
+        prop_assert!(said.tones().iter().all(|tone| *tone <= 1));
+    }
+}
