@@ -6,7 +6,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::{Live, Pin};
 
 use crate::admission::Admission;
-use crate::config::Server;
+use crate::config::{Config, Server};
+use crate::events;
 use crate::fault::Fault;
 use crate::reload::Reloads;
 
@@ -14,6 +15,8 @@ pub struct App {
     pub live: Live,
     pub settings: Server,
     pub admin_token: Option<String>,
+    /// The library this process has loaded.
+    pub onnxruntime: std::path::PathBuf,
     pub admission: Admission,
     pub reloads: Reloads,
     pub metrics: PrometheusHandle,
@@ -26,6 +29,20 @@ impl App {
         self.live
             .pin()
             .ok_or_else(|| Fault::later("the first generation is still being prepared", 2))
+    }
+
+    /// Some settings shape the server itself; whoever edits them should know
+    /// that a reload does not bring them.
+    pub(crate) fn tell_what_waits_for_a_start(&self, config: &Config) {
+        if config.server != self.settings {
+            events::restart_needed("[server]");
+        }
+        if config.admin.token != self.admin_token {
+            events::restart_needed("[admin]");
+        }
+        if config.onnxruntime != self.onnxruntime {
+            events::restart_needed("[onnxruntime]");
+        }
     }
 
     /// Whether a load balancer should send requests here.

@@ -53,7 +53,7 @@ pub(crate) fn spoken(audio: &Audio, voice: &str, request_id: &str, took: Duratio
     tracing::info!(
         voice,
         request_id,
-        generation = audio.generation,
+        generation = audio.generation.get(),
         audio_seconds = seconds,
         ?took,
         warnings = audio.warnings.len(),
@@ -74,7 +74,7 @@ pub(crate) fn reloaded(cause: Cause, published: &Published) {
     gauge!("koemasu_reload_swap_seconds").set(published.swapped_in);
     tracing::info!(
         cause = cause.name(),
-        generation = published.generation,
+        generation = published.generation.get(),
         prepared_in = ?published.prepared_in,
         swapped_in = ?published.swapped_in,
         "reloaded"

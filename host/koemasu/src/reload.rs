@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use pipeline::{Live, PrepareError, Published};
+use pipeline::{PrepareError, Published};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::app::App;
@@ -12,10 +12,11 @@ use crate::events;
 
 /// Reads, prepares, publishes. Until the last line the old generation serves
 /// and nothing has changed.
-pub async fn reload(live: &Live, files: &Files) -> Result<Published, ReloadError> {
+pub async fn reload(app: &App, files: &Files) -> Result<Published, ReloadError> {
     let config = Config::load(files)?; // read, check; touches nothing
-    let next = live.prepare(config.service).await?; // compile, open, rehearse
-    Ok(live.publish(next)) // cannot fail
+    app.tell_what_waits_for_a_start(&config);
+    let next = app.live.prepare(config.service).await?; // compile, open, rehearse
+    Ok(app.live.publish(next)) // cannot fail
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +113,7 @@ pub async fn run(app: Arc<App>, files: Files, mut asks: Asks) {
             waiting.push(another);
         }
         let cause = waiting[0].cause;
-        let outcome = tell(cause, reload(&app.live, &files).await);
+        let outcome = tell(cause, reload(&app, &files).await);
         let mut last = app.reloads.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(LastReload {
             at: SystemTime::now(),

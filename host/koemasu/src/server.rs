@@ -49,6 +49,7 @@ impl Server {
             admission: Admission::new(config.server.requests_max),
             settings: config.server,
             admin_token: config.admin.token,
+            onnxruntime: config.onnxruntime,
             reloads,
             metrics,
             stopping: AtomicBool::new(false),

@@ -39,6 +39,8 @@ pub fn metrics() -> PrometheusHandle {
             // Somebody else's recorder in this process: ours stays empty.
             let _ = metrics::set_global_recorder(recorder);
             pipeline::describe_metrics();
+            session::describe_metrics();
+            plugin::describe_metrics();
             crate::events::describe();
             handle
         })

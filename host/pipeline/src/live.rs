@@ -164,11 +164,9 @@ async fn rehearse(
     let first_voice = next.voices.keys().next();
     let voices = next.voices.keys().filter(|name| new_voice(name));
     let plans = next.plans.keys().filter(|name| new_plan(name));
-    let pairs = voices
-        .map(|voice| (voice, &next.default_plan))
-        .chain(first_voice.into_iter().flat_map(|voice| {
-            plans.map(move |plan| (voice, plan))
-        }));
+    let through_default = voices.map(|voice| (voice, &next.default_plan));
+    let with_first = plans.filter_map(|plan| first_voice.map(|voice| (voice, plan)));
+    let pairs = through_default.chain(with_first);
     for (voice, pipeline) in pairs {
         let request = Request {
             text: "こんにちは。".to_owned(),
