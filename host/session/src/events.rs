@@ -24,14 +24,23 @@ pub(crate) fn ran(kind: &'static str, took: Duration) {
     histogram!("koemasu_session_run_seconds", "kind" => kind).record(took);
 }
 
-pub(crate) fn opened(kind: &'static str, name: &str, took: Duration) {
+/// Counts a session as open for as long as it is kept beside it, so that no
+/// way out of a constructor leaves the gauge too high.
+pub(crate) struct OpenSession {
+    kind: &'static str,
+}
+
+pub(crate) fn opened(kind: &'static str, name: &str, took: Duration) -> OpenSession {
     gauge!("koemasu_sessions_open", "kind" => kind).increment(1.0);
     histogram!("koemasu_session_open_seconds", "kind" => kind).record(took);
     tracing::debug!(kind, name, ?took, "session opened");
+    OpenSession { kind }
 }
 
-pub(crate) fn closed(kind: &'static str) {
-    gauge!("koemasu_sessions_open", "kind" => kind).decrement(1.0);
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        gauge!("koemasu_sessions_open", "kind" => self.kind).decrement(1.0);
+    }
 }
 
 pub(crate) fn waited(kind: &'static str, took: Duration) {

@@ -53,18 +53,20 @@ impl<S: Send + 'static> Pool<S> {
     pub async fn checkout(self: &Arc<Self>, wait: Duration) -> Result<Lease<S>, Error> {
         let start = Instant::now();
         let permit = Arc::clone(&self.permits).acquire_owned();
-        let permit = match tokio::time::timeout(wait, permit).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) | Err(_) => return Err(Error::Busy { waited: wait }),
+        let Ok(Ok(permit)) = tokio::time::timeout(wait, permit).await else {
+            return Err(Error::Busy { waited: wait });
         };
         events::waited(self.kind, start.elapsed());
         let idle = self.lock().pop();
-        let session = match idle {
-            Some(session) => session,
+        let (session, permit) = match idle {
+            Some(session) => (session, permit),
             None => {
                 let pool = Arc::clone(self);
-                let made = tokio::task::spawn_blocking(move || (pool.make)()).await;
-                made.map_err(|lost| Error::Open(lost.to_string()))??
+                // The permit goes along: when the caller gives up, the opening
+                // goes on, and nobody else may open one beside it.
+                let made = tokio::task::spawn_blocking(move || ((pool.make)(), permit)).await;
+                let (made, permit) = made.map_err(|lost| Error::Open(lost.to_string()))?;
+                (made?, permit)
             }
         };
         Ok(Lease {
@@ -147,5 +149,25 @@ mod tests {
         assert!(matches!(refused, Err(Error::Busy { waited }) if waited == SHORT));
         held.release();
         pool.checkout(SHORT).await.expect("free again").release();
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_gives_up_does_not_free_the_lane_of_a_session_still_opening() {
+        let most = Arc::new(AtomicUsize::new(0));
+        let (opening, seen) = (AtomicUsize::new(0), Arc::clone(&most));
+        let make = move || {
+            seen.fetch_max(opening.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::sleep(10 * SHORT);
+            opening.fetch_sub(1, Ordering::SeqCst);
+            Ok(1)
+        };
+        let pool = Pool::new("test", "test", 1, 0, make);
+        drop(pool.checkout(SHORT).await.expect("free"));
+        for _ in 0..3 {
+            let given_up = tokio::time::timeout(SHORT, pool.checkout(50 * SHORT)).await;
+            assert!(given_up.is_err(), "opening takes longer");
+        }
+        pool.checkout(50 * SHORT).await.expect("free in the end").release();
+        assert_eq!(most.load(Ordering::SeqCst), 1, "opened side by side");
     }
 }

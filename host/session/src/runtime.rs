@@ -11,7 +11,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use crate::device::Device;
 use crate::error::Error;
-use crate::events;
+use crate::events::{self, OpenSession};
 use crate::settings::{Optimization, Settings};
 use crate::source::Graph;
 
@@ -78,7 +78,7 @@ impl Runtime {
         name: &str,
         graph: &Graph,
         settings: &Settings,
-    ) -> Result<Session, Error> {
+    ) -> Result<(Session, OpenSession), Error> {
         let start = Instant::now();
         let mut builder = self.builder(settings).map_err(Error::Open)?;
         let session = match graph {
@@ -87,10 +87,13 @@ impl Runtime {
             Graph::Memory(bytes) => builder.commit_from_memory(bytes),
         };
         let session = session.map_err(|e| Error::Open(e.to_string()))?;
-        events::opened(kind, name, start.elapsed());
-        Ok(session)
+        Ok((session, events::opened(kind, name, start.elapsed())))
     }
 
+    #[expect(
+        clippy::result_large_err,
+        reason = "`ort` hands the builder back inside its error; a session opens rarely"
+    )]
     fn builder(&self, settings: &Settings) -> Result<SessionBuilder, String> {
         let said = |e: ort::Error<SessionBuilder>| e.to_string();
         let level = match settings.optimization {

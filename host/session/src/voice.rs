@@ -87,6 +87,7 @@ pub struct VoiceSession {
     session: Session,
     family: Family,
     options: RunOptions<HasSelectedOutputs>,
+    _counted: events::OpenSession,
 }
 
 impl Voice {
@@ -139,16 +140,13 @@ impl Voice {
 impl Lease<VoiceSession> {
     /// Blocks for the length of the run. The samples are within ±1.
     pub fn run(&mut self, input: &VoiceInput) -> Result<Vec<f32>, Error> {
-        let start = Instant::now();
-        let samples = self.session().run(input);
-        events::ran(KIND, start.elapsed());
-        samples
+        self.session().run(input)
     }
 }
 
 impl VoiceSession {
     fn open(runtime: &Runtime, package: &Package, settings: &Settings) -> Result<Self, Error> {
-        let session = runtime.open(KIND, package.name(), package.graph(), settings)?;
+        let (session, counted) = runtime.open(KIND, package.name(), package.graph(), settings)?;
         let family = if signature::has_input(&session, JA_BERT.name) {
             Family::Multilingual
         } else {
@@ -172,16 +170,18 @@ impl VoiceSession {
             session,
             family,
             options,
+            _counted: counted,
         })
     }
 
     fn run(&mut self, input: &VoiceInput) -> Result<Vec<f32>, Error> {
         let inputs = self.bind(input)?;
         let failed = |e: ort::Error| Error::Run(e.to_string());
-        let outputs = self
-            .session
-            .run_with_options(inputs, &self.options)
-            .map_err(failed)?;
+        // The run alone: copies in and out are ours, not ONNX Runtime's.
+        let start = Instant::now();
+        let outputs = self.session.run_with_options(inputs, &self.options);
+        events::ran(KIND, start.elapsed());
+        let outputs = outputs.map_err(failed)?;
         let output = outputs
             .get(OUTPUT.name)
             .ok_or_else(|| Error::Run("no output came back".to_owned()))?;
@@ -236,12 +236,6 @@ impl VoiceSession {
             }
         }
         Ok(inputs)
-    }
-}
-
-impl Drop for VoiceSession {
-    fn drop(&mut self) {
-        events::closed(KIND);
     }
 }
 

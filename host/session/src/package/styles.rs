@@ -13,7 +13,7 @@ pub(super) struct Vectors {
 impl Vectors {
     /// `data` is `rows × 256`, row by row.
     pub(super) fn new(rows: usize, width: usize, data: &[f32]) -> Result<Self, String> {
-        if width != STYLE_WIDTH || rows == 0 || data.len() != rows * width {
+        if width != STYLE_WIDTH || rows == 0 || rows.checked_mul(width) != Some(data.len()) {
             return Err(format!(
                 "its style vectors are {rows} × {width}, expected any number × {STYLE_WIDTH}"
             ));
@@ -118,5 +118,11 @@ mod tests {
         assert!(Styles::named(&ids(&[("Neutral", 0), ("Happy", 2)]), three()).is_ok());
         let error = Styles::named(&ids(&[("Happy", 3)]), three()).expect_err("no such row");
         assert_eq!(error, "its style `Happy` is row 3, but there are 3 style vectors");
+    }
+
+    #[test]
+    fn a_shape_that_overflows_is_an_error() {
+        let error = Vectors::new(1 << 56, STYLE_WIDTH, &[]).expect_err("no data");
+        assert_eq!(error, "its style vectors are 72057594037927936 × 256, expected any number × 256");
     }
 }

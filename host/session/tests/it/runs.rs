@@ -1,10 +1,18 @@
 //! Runs: padding is inaudible, leases come back, devices are what was asked.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::Arc;
+
+use metrics::{
+    Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+};
 use session::bert::BertInput;
 use session::device::{Device, Wanted};
 use session::{Error, Settings, Source};
 
-use crate::stand::{WAIT, input, largest_difference, open, read, residency, shared, speak, tones};
+use crate::stand::{
+    WAIT, fixture, folder_voice, input, largest_difference, open, read, residency, shared, speak, tones,
+};
 
 /// Float noise of another blocking of the same sums; far under one step of 16
 /// bits (3e-5).
@@ -21,7 +29,7 @@ async fn padding_tokens_to_a_bucket_does_not_change_the_sound() {
         let exact = speak(&voice, input(0)).await;
         for padded in [32, 64, 128] {
             let difference = largest_difference(&exact, &speak(&voice, input(padded)).await);
-            println!("{source:?} padded to {padded}: {difference:e}");
+            eprintln!("{source:?} padded to {padded}: {difference:e}");
             assert!(difference < NOISE, "{source:?} padded to {padded}: {difference:e}");
         }
         // The check can fail: one token more is heard.
@@ -51,7 +59,7 @@ async fn padding_characters_does_not_change_the_features() {
         for padded in [16, 32, 64] {
             let features = read(&bert, ids.clone(), padded).await;
             let difference = largest_difference(&exact.data, &features.data);
-            println!("{graph:?} padded to {padded}: {difference:e}");
+            eprintln!("{graph:?} padded to {padded}: {difference:e}");
             assert!(difference < NOISE, "{graph:?} padded to {padded}: {difference:e}");
         }
     }
@@ -90,7 +98,7 @@ async fn a_run_that_fails_costs_its_session_and_no_more() {
 async fn equal_files_are_opened_once() {
     let residency = residency();
     let first = open(&residency, &tones("tones.aivmx"));
-    assert!(std::sync::Arc::ptr_eq(&first, &open(&residency, &tones("tones.aivmx"))));
+    assert!(Arc::ptr_eq(&first, &open(&residency, &tones("tones.aivmx"))));
 
     let Source::Path(path) = tones("tones.aivmx") else {
         unreachable!("a path")
@@ -99,7 +107,7 @@ async fn equal_files_are_opened_once() {
     let copy = folder.path().join("copy.aivmx");
     std::fs::copy(path, &copy).expect("a copy");
     let other = open(&residency, &Source::Path(copy));
-    assert!(!std::sync::Arc::ptr_eq(&first, &other), "another file is another voice");
+    assert!(!Arc::ptr_eq(&first, &other), "another file is another voice");
 }
 
 #[tokio::test]
@@ -133,4 +141,65 @@ async fn a_bert_is_no_voice() {
     let mut lease = bert.expect("a BERT").checkout(WAIT).await.expect("a session");
     assert!(matches!(lease.run(&input), Err(Error::Input(_))));
     lease.release();
+}
+
+#[test]
+fn the_gauge_of_open_sessions_comes_back_to_zero() {
+    let gauges = Gauges::default();
+    metrics::with_local_recorder(&gauges, || {
+        let voice = open(&residency(), &tones("tones.aivmx"));
+        assert_eq!(gauges.open.load(Ordering::Relaxed), 1);
+        drop(voice);
+        assert_eq!(gauges.open.load(Ordering::Relaxed), 0);
+
+        // Opened by ONNX Runtime, refused by us: it is not open any more.
+        let folder = folder_voice(&fixture("wrong-rank.onnx"), "config.json");
+        let source = Source::Path(folder.path().to_owned());
+        assert!(residency().voice(&source, &Settings::default()).is_err());
+        assert_eq!(gauges.open.load(Ordering::Relaxed), 0);
+    });
+}
+
+/// A recorder that keeps one gauge.
+#[derive(Default)]
+struct Gauges {
+    open: Arc<AtomicI64>,
+}
+
+struct Level(Arc<AtomicI64>);
+
+impl GaugeFn for Level {
+    fn increment(&self, by: f64) {
+        self.0.fetch_add(by as i64, Ordering::Relaxed);
+    }
+
+    fn decrement(&self, by: f64) {
+        self.0.fetch_sub(by as i64, Ordering::Relaxed);
+    }
+
+    fn set(&self, to: f64) {
+        self.0.store(to as i64, Ordering::Relaxed);
+    }
+}
+
+impl Recorder for Gauges {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        if key.name() == "koemasu_sessions_open" {
+            Gauge::from_arc(Arc::new(Level(Arc::clone(&self.open))))
+        } else {
+            Gauge::noop()
+        }
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
 }

@@ -126,5 +126,9 @@ pub(crate) fn input(padded: usize) -> VoiceInput {
 
 pub(crate) fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len(), "lengths");
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    differences.fold(0.0, |largest, next| {
+        assert!(!next.is_nan(), "no number");
+        next.max(largest)
+    })
 }
