@@ -37,6 +37,23 @@ async fn a_folder_is_a_voice_of_the_family_its_config_says() {
 }
 
 #[tokio::test]
+async fn weights_may_lie_in_a_file_beside_the_graph() {
+    let residency = residency();
+    let folder = folder_voice(&fixture("external.onnx"), "config.json");
+    let beside = folder.path().join("external.weights");
+    std::fs::copy(fixture("external.weights"), &beside).expect("a copy");
+    let voice = open(&residency, &Source::Path(folder.path().to_owned()));
+    let whole = open(&residency, &tones("tones.aivmx"));
+    assert!(speak(&voice, input(0)).await == speak(&whole, input(0)).await, "the same graph");
+    drop(voice);
+
+    std::fs::remove_file(beside).expect("the weights");
+    let error = refused(folder.path());
+    assert!(error.starts_with("ONNX Runtime cannot open the graph:"), "{error}");
+    assert!(error.contains("external.weights"), "{error}");
+}
+
+#[tokio::test]
 async fn an_sbv2_has_numbers_for_names() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("haru.sbv2");
