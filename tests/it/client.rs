@@ -45,7 +45,9 @@ impl Reply {
     }
 
     pub(crate) fn generation(&self) -> u64 {
-        self.header("x-koemasu-generation").parse().expect("a number")
+        self.header("x-koemasu-generation")
+            .parse()
+            .expect("a number")
     }
 }
 
@@ -68,7 +70,9 @@ pub(crate) async fn send(to: SocketAddr, request: Request<Full<Bytes>>) -> Reply
 }
 
 pub(crate) async fn get(to: SocketAddr, path: &str) -> Reply {
-    let request = Request::get(path).header("host", "test").body(Full::default());
+    let request = Request::get(path)
+        .header("host", "test")
+        .body(Full::default());
     send(to, request.expect("a request")).await
 }
 

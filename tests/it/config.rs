@@ -16,7 +16,11 @@ fn refusals_point_at_the_place_and_say_what_would_be_right() {
         }
         let folder = Folder::new();
         let text = std::fs::read_to_string(&path).expect("a readable case");
-        let name = if text.starts_with("# koemasu.toml") { "koemasu.toml" } else { "pipelines/ja.toml" };
+        let name = if text.starts_with("# koemasu.toml") {
+            "koemasu.toml"
+        } else {
+            "pipelines/ja.toml"
+        };
         folder.write(name, &text);
         let told = match Config::load(&folder.files()) {
             Ok(_) => panic!("{} is not refused", path.display()),

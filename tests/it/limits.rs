@@ -38,9 +38,15 @@ async fn beyond_the_admission_a_caller_is_told_at_once_when_to_come_back() {
             other => panic!("{other}: {}", reply.text()),
         }
     }
-    assert!(spoken >= 2 && refused >= 1, "{spoken} spoken, {refused} refused");
+    assert!(
+        spoken >= 2 && refused >= 1,
+        "{spoken} spoken, {refused} refused"
+    );
     // Every place came back.
-    assert_eq!(speak(to, json!({"input": "はい"})).await.status, StatusCode::OK);
+    assert_eq!(
+        speak(to, json!({"input": "はい"})).await.status,
+        StatusCode::OK
+    );
     server.stop().await;
 }
 
@@ -61,18 +67,31 @@ async fn a_connection_that_never_finishes_its_head_is_closed() {
         "[pipelines]\nfolder = \"pipelines\"\n[server]\nwatch = false\nheader_timeout = \"200ms\"\nbody_timeout = \"200ms\"\n",
     );
     let server = folder.serve().await;
-    let mut stream = TcpStream::connect(server.address()).await.expect("a connection");
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nx: ").await.expect("a write");
+    let mut stream = TcpStream::connect(server.address())
+        .await
+        .expect("a connection");
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nx: ")
+        .await
+        .expect("a write");
     let mut answer = Vec::new();
     let closed = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer));
-    closed.await.expect("closed by the header timeout").expect("a read");
+    closed
+        .await
+        .expect("closed by the header timeout")
+        .expect("a read");
 
-    let mut stream = TcpStream::connect(server.address()).await.expect("a connection");
+    let mut stream = TcpStream::connect(server.address())
+        .await
+        .expect("a connection");
     let head = b"POST /v1/audio/speech HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{";
     stream.write_all(head).await.expect("a write");
     let mut answer = Vec::new();
     let closed = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer));
-    closed.await.expect("answered by the body timeout").expect("a read");
+    closed
+        .await
+        .expect("answered by the body timeout")
+        .expect("a read");
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     server.stop().await;
@@ -93,7 +112,10 @@ async fn a_stop_lets_requests_finish_and_takes_no_new_ones() {
     let reply = request.await.expect("an answer");
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     wav(&reply.body);
-    assert!(TcpStream::connect(to).await.is_err(), "nobody listens any more");
+    assert!(
+        TcpStream::connect(to).await.is_err(),
+        "nobody listens any more"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +127,10 @@ async fn admin_routes_want_the_token_once_there_is_one() {
     );
     let server = folder.serve().await;
     let to = server.address();
-    assert_eq!(get(to, "/admin/generations").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        get(to, "/admin/generations").await.status,
+        StatusCode::UNAUTHORIZED
+    );
     let request = hyper::Request::get("/admin/generations")
         .header("authorization", "Bearer open sesame")
         .body(http_body_util::Full::default())

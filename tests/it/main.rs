@@ -1,6 +1,11 @@
 //! The integration tests: the real server on a real socket, with real
 //! components and real, tiny models.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests find what set-up left by the environment"
+)]
+
 mod client;
 mod config;
 mod limits;

@@ -25,7 +25,10 @@ fn broken(kind: usize) -> String {
         3 => PIPELINE.replace("model = \"embedded\"", "model = \"not-there\""),
         _ => PIPELINE.replace(
             "plugins = [\"normalize-sbv2\"]",
-            &format!("plugins = [{{ name = \"normalize-sbv2\", sha256 = \"{}\" }}]", "0".repeat(64)),
+            &format!(
+                "plugins = [{{ name = \"normalize-sbv2\", sha256 = \"{}\" }}]",
+                "0".repeat(64)
+            ),
         ),
     }
 }
@@ -64,7 +67,12 @@ async fn two_hundred_reloads_a_third_of_them_broken_lose_and_mix_nothing() {
         if reload % 3 == 2 {
             folder.write("pipelines/ja.toml", broken(reload));
             let reply = post(to, "/admin/reload", "").await;
-            assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", reply.text());
+            assert_eq!(
+                reply.status,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "{}",
+                reply.text()
+            );
         } else {
             let speed = SPEEDS[reload % SPEEDS.len()];
             folder.write("pipelines/ja.toml", pipeline(speed));
@@ -81,22 +89,37 @@ async fn two_hundred_reloads_a_third_of_them_broken_lose_and_mix_nothing() {
     going.store(false, Ordering::Relaxed);
 
     let lengths: std::collections::BTreeSet<_> = length_of.values().collect();
-    assert_eq!(lengths.len(), SPEEDS.len(), "each speed sounds different: {length_of:?}");
+    assert_eq!(
+        lengths.len(),
+        SPEEDS.len(),
+        "each speed sounds different: {length_of:?}"
+    );
     let mut answers = 0;
     let mut generations = std::collections::BTreeSet::new();
     for asker in askers {
         for (generation, length) in asker.await.expect("no answer was lost") {
             let speed = speed_of[&generation];
-            assert_eq!(length, length_of[&format!("{speed}")], "generation {generation} at speed {speed}");
+            assert_eq!(
+                length,
+                length_of[&format!("{speed}")],
+                "generation {generation} at speed {speed}"
+            );
             answers += 1;
             generations.insert(generation);
         }
     }
-    assert!(generations.len() > 20, "{answers} answers over {generations:?}");
+    assert!(
+        generations.len() > 20,
+        "{answers} answers over {generations:?}"
+    );
 
     // The old generations have drained.
     let report = get(to, "/admin/generations").await.json();
-    assert_eq!(report["living"].as_array().map(Vec::len), Some(1), "{report}");
+    assert_eq!(
+        report["living"].as_array().map(Vec::len),
+        Some(1),
+        "{report}"
+    );
     server.stop().await;
 }
 
@@ -108,8 +131,14 @@ async fn a_refused_reload_says_where_and_what_would_be_right_and_the_old_one_ser
     folder.write("pipelines/ja.toml", broken(1));
     let reply = post(to, "/admin/reload", "").await;
     let detail = reply.problem();
-    assert!(detail.contains("ja.toml") && detail.contains("line 11, column 1"), "{detail}");
-    assert!(detail.contains("unknown field `niose`") && detail.contains("`noise`"), "{detail}");
+    assert!(
+        detail.contains("ja.toml") && detail.contains("line 11, column 1"),
+        "{detail}"
+    );
+    assert!(
+        detail.contains("unknown field `niose`") && detail.contains("`noise`"),
+        "{detail}"
+    );
 
     let report = get(to, "/admin/generations").await.json();
     assert_eq!(report["last_reload"]["outcome"], "refused");
@@ -138,7 +167,10 @@ async fn what_has_not_changed_is_carried_over() {
     speak(to, json!({"input": TEXT})).await;
     let misses = |metrics: &str| -> f64 {
         let name = "koemasu_feature_cache_misses_total ";
-        let line = metrics.lines().find(|line| line.starts_with(name)).expect("counted");
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with(name))
+            .expect("counted");
         line[name.len()..].parse().expect("a number")
     };
     let before = misses(&get(to, "/metrics").await.text_whole());
@@ -183,5 +215,8 @@ async fn a_server_that_cannot_start_says_why() {
         .err()
         .expect("it cannot start");
     let told = format!("{error:#}");
-    assert!(told.contains("`bert.model` is `not-there`") && told.contains("it has `embedded`"), "{told}");
+    assert!(
+        told.contains("`bert.model` is `not-there`") && told.contains("it has `embedded`"),
+        "{told}"
+    );
 }

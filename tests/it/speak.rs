@@ -18,12 +18,29 @@ async fn text_becomes_a_wav_whose_length_fits_the_text() {
     let (rate, short) = wav(&short.body);
     assert_eq!(rate, 44_100);
 
-    let long = speak(to, json!({"input": "こんにちは。今日はとてもいい天気ですね。", "voice": "tones"})).await;
+    let long = speak(
+        to,
+        json!({"input": "こんにちは。今日はとてもいい天気ですね。", "voice": "tones"}),
+    )
+    .await;
     let (_, long) = wav(&long.body);
     let seconds = |samples: &[i16]| samples.len() as f64 / 44_100.0;
-    assert!((0.2..3.0).contains(&seconds(&short)), "{} s", seconds(&short));
-    assert!(long.len() > 2 * short.len(), "{} s, {} s", seconds(&short), seconds(&long));
-    assert_eq!(short.iter().map(|s| s.unsigned_abs()).max(), Some(32_767), "full scale");
+    assert!(
+        (0.2..3.0).contains(&seconds(&short)),
+        "{} s",
+        seconds(&short)
+    );
+    assert!(
+        long.len() > 2 * short.len(),
+        "{} s, {} s",
+        seconds(&short),
+        seconds(&long)
+    );
+    assert_eq!(
+        short.iter().map(|s| s.unsigned_abs()).max(),
+        Some(32_767),
+        "full scale"
+    );
     server.stop().await;
 }
 
@@ -65,16 +82,24 @@ async fn delivery_changes_what_is_heard() {
 
     let say = async |change: serde_json::Value| {
         let mut body = json!({"input": "おはようございます。"});
-        body.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
+        body.as_object_mut()
+            .expect("an object")
+            .extend(change.as_object().expect("an object").clone());
         let reply = speak(to, body).await;
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
         wav(&reply.body).1
     };
     let plain = say(json!({})).await;
-    assert!(plain == say(json!({})).await, "without noise every answer is the same");
+    assert!(
+        plain == say(json!({})).await,
+        "without noise every answer is the same"
+    );
     let fast = say(json!({"speed": 2.0})).await;
     let ratio = plain.len() as f64 / fast.len() as f64;
-    assert!((1.3..2.7).contains(&ratio), "twice as fast is {ratio} times as short");
+    assert!(
+        (1.3..2.7).contains(&ratio),
+        "twice as fast is {ratio} times as short"
+    );
     let other = say(json!({"voice": format!("tones/{}", name("speakers", 1))})).await;
     assert!(plain != other, "another speaker");
     let styled = say(json!({"koemasu": {"style": name("styles", 1)}})).await;
@@ -93,7 +118,11 @@ async fn a_text_is_split_at_sentences_unless_told_otherwise() {
         let body = json!({"input": "はい。いいえ。\nたぶん。", "koemasu": {"split": split}});
         wav(&speak(to, body).await.body).1.len()
     };
-    let (sentence, line, none) = (length("sentence").await, length("line").await, length("none").await);
+    let (sentence, line, none) = (
+        length("sentence").await,
+        length("line").await,
+        length("none").await,
+    );
     // 150 ms after はい, 500 ms after the line; a line alone has only the latter.
     assert!(sentence > line, "{sentence} {line}");
     assert!(line > none, "{line} {none}");
@@ -112,15 +141,49 @@ async fn what_cannot_be_spoken_is_told_and_harms_nothing() {
         assert_eq!(reply.json()["who_can_act"], "caller", "{detail}");
         detail
     };
-    assert_eq!(refused(json!({"input": ""}), 400).await, "the text is empty");
-    assert_eq!(refused(json!({"input": "😀"}), 400).await, "nothing of the text can be spoken");
-    assert!(refused(json!({"input": "あ".repeat(1_001)}), 400).await.contains("1001 characters"));
-    assert!(refused(json!({"input": "あ", "voice": "haru"}), 404).await.contains("no voice `haru`; there is `tones`"));
-    assert!(refused(json!({"input": "あ", "voice": "tones/x"}), 404).await.contains("no speaker `x`"));
-    assert!(refused(json!({"input": "あ", "koemasu": {"style": "x"}}), 404).await.contains("no style `x`"));
-    assert!(refused(json!({"input": "あ", "koemasu": {"pipeline": "x"}}), 404).await.contains("no pipeline `x`"));
-    assert!(refused(json!({"input": "a", "koemasu": {"language": "en"}}), 400).await.contains("speaks `ja`"));
-    assert!(refused(json!({"input": "あ", "koemasu": {"noise": 1e9}}), 400).await.contains("`noise`"));
+    assert_eq!(
+        refused(json!({"input": ""}), 400).await,
+        "the text is empty"
+    );
+    assert_eq!(
+        refused(json!({"input": "😀"}), 400).await,
+        "nothing of the text can be spoken"
+    );
+    assert!(
+        refused(json!({"input": "あ".repeat(1_001)}), 400)
+            .await
+            .contains("1001 characters")
+    );
+    assert!(
+        refused(json!({"input": "あ", "voice": "haru"}), 404)
+            .await
+            .contains("no voice `haru`; there is `tones`")
+    );
+    assert!(
+        refused(json!({"input": "あ", "voice": "tones/x"}), 404)
+            .await
+            .contains("no speaker `x`")
+    );
+    assert!(
+        refused(json!({"input": "あ", "koemasu": {"style": "x"}}), 404)
+            .await
+            .contains("no style `x`")
+    );
+    assert!(
+        refused(json!({"input": "あ", "koemasu": {"pipeline": "x"}}), 404)
+            .await
+            .contains("no pipeline `x`")
+    );
+    assert!(
+        refused(json!({"input": "a", "koemasu": {"language": "en"}}), 400)
+            .await
+            .contains("speaks `ja`")
+    );
+    assert!(
+        refused(json!({"input": "あ", "koemasu": {"noise": 1e9}}), 400)
+            .await
+            .contains("`noise`")
+    );
 
     let broken = post(to, "/v1/audio/speech", "{").await;
     assert_eq!(broken.status, StatusCode::BAD_REQUEST);
@@ -128,7 +191,13 @@ async fn what_cannot_be_spoken_is_told_and_harms_nothing() {
     assert_eq!(get(to, "/nowhere").await.status, StatusCode::NOT_FOUND);
 
     // Odd inputs that end other servers are simply spoken.
-    for odd in ["ーーあ", "グヮ", "うっうが", "！？", "1234567890123456789012345678901234567890123456789012345678901234567890"] {
+    for odd in [
+        "ーーあ",
+        "グヮ",
+        "うっうが",
+        "！？",
+        "1234567890123456789012345678901234567890123456789012345678901234567890",
+    ] {
         let reply = speak(to, json!({"input": odd})).await;
         assert_eq!(reply.status, StatusCode::OK, "{odd}: {}", reply.text());
     }
@@ -141,7 +210,10 @@ async fn what_was_dropped_is_said() {
     let server = folder.serve().await;
     let reply = speak(server.address(), json!({"input": "はい。😀\nどうも。"})).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
-    let warnings: usize = reply.header("x-koemasu-warnings").parse().expect("a number");
+    let warnings: usize = reply
+        .header("x-koemasu-warnings")
+        .parse()
+        .expect("a number");
     assert!(warnings >= 1);
     server.stop().await;
 }

@@ -31,7 +31,10 @@ impl Folder {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(folder.path().join("pipelines")).expect("a folder");
         let folder = Self { folder };
-        folder.write("koemasu.toml", "[pipelines]\nfolder = \"pipelines\"\n[server]\nwatch = false\n");
+        folder.write(
+            "koemasu.toml",
+            "[pipelines]\nfolder = \"pipelines\"\n[server]\nwatch = false\n",
+        );
         folder.write("pipelines/ja.toml", PIPELINE);
         folder
     }
@@ -61,7 +64,9 @@ impl Folder {
 
 /// The folder of golden cases.
 pub(crate) fn cases(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("cases").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("cases")
+        .join(name)
 }
 
 /// A 16-bit mono WAV taken apart: sampling rate and samples.
@@ -71,7 +76,11 @@ pub(crate) fn wav(bytes: &[u8]) -> (u32, Vec<i16>) {
     let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
     let u16_at = |at: usize| u16::from_le_bytes(bytes[at..at + 2].try_into().expect("2 bytes"));
     assert_eq!(u32_at(4) as usize, bytes.len() - 8, "RIFF size");
-    assert_eq!((u16_at(20), u16_at(22), u16_at(34)), (1, 1, 16), "PCM, mono, 16 bit");
+    assert_eq!(
+        (u16_at(20), u16_at(22), u16_at(34)),
+        (1, 1, 16),
+        "PCM, mono, 16 bit"
+    );
     assert_eq!(&bytes[36..40], b"data");
     assert_eq!(u32_at(40) as usize, bytes.len() - 44, "data size");
     let samples = bytes[44..]

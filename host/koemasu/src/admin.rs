@@ -24,7 +24,10 @@ pub fn readyz(app: &App) -> Result<Answer, Fault> {
     if app.ready() {
         Ok(route::text("ready\n"))
     } else {
-        Err(Fault::later("no generation serves, or the server is stopping", 1))
+        Err(Fault::later(
+            "no generation serves, or the server is stopping",
+            1,
+        ))
     }
 }
 
@@ -49,11 +52,7 @@ pub async fn reload<B>(
 }
 
 /// `GET /admin/generations`: who serves, who drains, how the last reload went.
-pub fn generations<B>(
-    app: &App,
-    peer: SocketAddr,
-    request: &Request<B>,
-) -> Result<Answer, Fault> {
+pub fn generations<B>(app: &App, peer: SocketAddr, request: &Request<B>) -> Result<Answer, Fault> {
     authorize(app, peer, request)?;
     let living: Vec<_> = app
         .live
@@ -82,7 +81,9 @@ pub fn generations<B>(
             "detail": detail,
         })
     });
-    Ok(route::json(&json!({ "living": living, "last_reload": last })))
+    Ok(route::json(
+        &json!({ "living": living, "last_reload": last }),
+    ))
 }
 
 fn published(reloaded: &Published) -> Value {

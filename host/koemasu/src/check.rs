@@ -21,7 +21,11 @@ pub fn run(args: &args::Check) -> anyhow::Result<()> {
     writeln!(out, "listen     {}", config.server.listen)?;
     writeln!(out, "runtime    {}", config.onnxruntime.display())?;
     for name in generation.pipelines() {
-        writeln!(out, "pipeline   {name}: {}", generation.plan(Some(name))?.describe())?;
+        writeln!(
+            out,
+            "pipeline   {name}: {}",
+            generation.plan(Some(name))?.describe()
+        )?;
     }
     for (name, voice) in generation.voices() {
         let package = voice.package();
@@ -34,6 +38,10 @@ pub fn run(args: &args::Check) -> anyhow::Result<()> {
             styles.join(", ")
         )?;
     }
-    writeln!(out, "prepared in {:.2} s; nothing was published", next.took().as_secs_f64())?;
+    writeln!(
+        out,
+        "prepared in {:.2} s; nothing was published",
+        next.took().as_secs_f64()
+    )?;
     Ok(())
 }

@@ -241,7 +241,12 @@ impl Config {
     /// Keeps the pipelines and, for every model, only the small one inside the
     /// program: reading a text needs no voice.
     pub fn without_models(mut self) -> Self {
-        if self.service.voices.iter().all(|voice| voice.name != EMBEDDED_VOICE) {
+        if self
+            .service
+            .voices
+            .iter()
+            .all(|voice| voice.name != EMBEDDED_VOICE)
+        {
             self.service.voices.push(embedded_voice());
         }
         self.service.use_only_embedded();
@@ -354,15 +359,12 @@ fn read_setup(home: &Path) -> Result<Option<Setup>, ConfigError> {
     parse(&path, &read(&path)?).map(Some)
 }
 
-fn read_pipelines(
-    folder: Option<&Path>,
-) -> Result<BTreeMap<String, spec::Pipeline>, ConfigError> {
+fn read_pipelines(folder: Option<&Path>) -> Result<BTreeMap<String, spec::Pipeline>, ConfigError> {
     let load = |path: &Path, text: &str, base: Option<&Path>| {
-        let mut pipeline =
-            spec::Pipeline::parse(text).map_err(|error| ConfigError::Parse {
-                path: path.to_owned(),
-                message: error.to_string(),
-            })?;
+        let mut pipeline = spec::Pipeline::parse(text).map_err(|error| ConfigError::Parse {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
         if let Some(base) = base {
             resolve_plugins(&mut pipeline, base);
         }

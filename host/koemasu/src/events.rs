@@ -16,13 +16,34 @@ use pipeline::{Audio, Published};
 use crate::reload::{Cause, ReloadError};
 
 pub(crate) fn describe() {
-    describe_histogram!("koemasu_http_request_seconds", Unit::Seconds, "Time from head to answer, by route and status.");
-    describe_gauge!("koemasu_requests_in_flight", "Speech requests taken in and not yet answered.");
-    describe_counter!("koemasu_requests_refused_total", "Speech requests told to come back later.");
-    describe_counter!("koemasu_audio_seconds_total", Unit::Seconds, "Audio made, in seconds of sound.");
-    describe_counter!("koemasu_warnings_total", "Characters and stages dropped, guessed or skipped.");
+    describe_histogram!(
+        "koemasu_http_request_seconds",
+        Unit::Seconds,
+        "Time from head to answer, by route and status."
+    );
+    describe_gauge!(
+        "koemasu_requests_in_flight",
+        "Speech requests taken in and not yet answered."
+    );
+    describe_counter!(
+        "koemasu_requests_refused_total",
+        "Speech requests told to come back later."
+    );
+    describe_counter!(
+        "koemasu_audio_seconds_total",
+        Unit::Seconds,
+        "Audio made, in seconds of sound."
+    );
+    describe_counter!(
+        "koemasu_warnings_total",
+        "Characters and stages dropped, guessed or skipped."
+    );
     describe_counter!("koemasu_reloads_total", "Reloads by outcome and cause.");
-    describe_gauge!("koemasu_reload_swap_seconds", Unit::Seconds, "Time of the last pointer swap.");
+    describe_gauge!(
+        "koemasu_reload_swap_seconds",
+        Unit::Seconds,
+        "Time of the last pointer swap."
+    );
     describe_gauge!("koemasu_connections", "Open connections.");
 }
 
@@ -42,7 +63,10 @@ pub(crate) fn left() {
 
 pub(crate) fn refused(in_flight: usize) {
     counter!("koemasu_requests_refused_total").increment(1);
-    tracing::warn!(in_flight, "request refused: as many as are allowed are in flight");
+    tracing::warn!(
+        in_flight,
+        "request refused: as many as are allowed are in flight"
+    );
 }
 
 pub(crate) fn spoken(audio: &Audio, voice: &str, request_id: &str, took: Duration) {
@@ -70,7 +94,8 @@ pub(crate) fn failed(problem: &str, status: u16, request_id: &str) {
 }
 
 pub(crate) fn reloaded(cause: Cause, published: &Published) {
-    counter!("koemasu_reloads_total", "outcome" => "published", "cause" => cause.name()).increment(1);
+    counter!("koemasu_reloads_total", "outcome" => "published", "cause" => cause.name())
+        .increment(1);
     gauge!("koemasu_reload_swap_seconds").set(published.swapped_in);
     tracing::info!(
         cause = cause.name(),

@@ -86,9 +86,10 @@ impl From<pipeline::Error> for Fault {
         match error {
             Error::Request(_) => Self::caller(StatusCode::BAD_REQUEST, detail),
             Error::Unknown { .. } => Self::caller(StatusCode::NOT_FOUND, detail),
-            Error::Busy { waited } => {
-                Self::later(detail, u32::try_from(waited.as_secs()).unwrap_or(60).clamp(1, 60))
-            }
+            Error::Busy { waited } => Self::later(
+                detail,
+                u32::try_from(waited.as_secs()).unwrap_or(60).clamp(1, 60),
+            ),
             Error::Deadline { .. } => Self {
                 status: StatusCode::GATEWAY_TIMEOUT,
                 ..Self::later(detail, 10)
@@ -114,13 +115,28 @@ mod tests {
             (fault.status.as_u16(), fault.who, fault.retry_after)
         };
         let wait = Duration::from_secs(3);
-        assert_eq!(told(pipeline::Error::Request("x".into())), (400, Who::Caller, None));
-        assert_eq!(told(pipeline::Error::Busy { waited: wait }), (503, Who::Time, Some(3)));
-        assert_eq!(told(pipeline::Error::Deadline { limit: wait }), (504, Who::Time, Some(10)));
         assert_eq!(
-            told(pipeline::Error::Plugin { plugin: "p".into(), cause: "c".into() }),
+            told(pipeline::Error::Request("x".into())),
+            (400, Who::Caller, None)
+        );
+        assert_eq!(
+            told(pipeline::Error::Busy { waited: wait }),
+            (503, Who::Time, Some(3))
+        );
+        assert_eq!(
+            told(pipeline::Error::Deadline { limit: wait }),
+            (504, Who::Time, Some(10))
+        );
+        assert_eq!(
+            told(pipeline::Error::Plugin {
+                plugin: "p".into(),
+                cause: "c".into()
+            }),
             (502, Who::Operator, None)
         );
-        assert_eq!(told(pipeline::Error::Lost("x".into())), (500, Who::Operator, None));
+        assert_eq!(
+            told(pipeline::Error::Lost("x".into())),
+            (500, Who::Operator, None)
+        );
     }
 }

@@ -21,7 +21,10 @@ pub fn live(config: &Config) -> anyhow::Result<Live> {
         .into());
     }
     let runtime = Runtime::start(&config.onnxruntime).with_context(|| {
-        format!("ONNX Runtime from {} does not start", config.onnxruntime.display())
+        format!(
+            "ONNX Runtime from {} does not start",
+            config.onnxruntime.display()
+        )
     })?;
     let sandbox = Sandbox::new(SandboxSettings {
         compiled_cache: Some(config.compiled_cache.clone()),

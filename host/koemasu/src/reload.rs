@@ -114,7 +114,11 @@ pub async fn run(app: Arc<App>, files: Files, mut asks: Asks) {
         }
         let cause = waiting[0].cause;
         let outcome = tell(cause, reload(&app, &files).await);
-        let mut last = app.reloads.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = app
+            .reloads
+            .last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *last = Some(LastReload {
             at: SystemTime::now(),
             cause,
@@ -130,10 +134,7 @@ pub async fn run(app: Arc<App>, files: Files, mut asks: Asks) {
     }
 }
 
-fn tell(
-    cause: Cause,
-    outcome: Result<Published, ReloadError>,
-) -> Result<Published, String> {
+fn tell(cause: Cause, outcome: Result<Published, ReloadError>) -> Result<Published, String> {
     match outcome {
         Ok(published) => {
             events::reloaded(cause, &published);

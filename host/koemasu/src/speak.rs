@@ -139,8 +139,12 @@ struct Own {
 }
 
 fn parse(body: &[u8]) -> Result<Request, Fault> {
-    let speech: Speech = serde_json::from_slice(body)
-        .map_err(|e| Fault::caller(StatusCode::BAD_REQUEST, format!("the body is not as documented: {e}")))?;
+    let speech: Speech = serde_json::from_slice(body).map_err(|e| {
+        Fault::caller(
+            StatusCode::BAD_REQUEST,
+            format!("the body is not as documented: {e}"),
+        )
+    })?;
     if let Some(speed) = speech.speed
         && !(0.25..=4.0).contains(&speed)
     {
@@ -182,9 +186,18 @@ fn answer(audio: Audio) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(audio.bytes)));
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
-    headers.insert("x-koemasu-generation", HeaderValue::from(audio.generation.get()));
-    headers.insert("x-koemasu-sampling-rate", HeaderValue::from(audio.sampling_rate));
-    headers.insert("x-koemasu-warnings", HeaderValue::from(audio.warnings.len()));
+    headers.insert(
+        "x-koemasu-generation",
+        HeaderValue::from(audio.generation.get()),
+    );
+    headers.insert(
+        "x-koemasu-sampling-rate",
+        HeaderValue::from(audio.sampling_rate),
+    );
+    headers.insert(
+        "x-koemasu-warnings",
+        HeaderValue::from(audio.warnings.len()),
+    );
     for warning in audio.warnings.iter().take(16) {
         // Warnings quote the text: percent-encode what a header cannot hold.
         if let Ok(value) = HeaderValue::from_str(&percent_encode(warning)) {
@@ -233,7 +246,10 @@ mod tests {
         assert!(refused(r#"{"input": "a", "speed": 9}"#).contains("between 0.25 and 4"));
         assert!(refused(r#"{"input": "a", "response_format": "mp3"}"#).contains("`wav` or `pcm`"));
         let unknown = refused(r#"{"input": "a", "koemasu": {"stlye": "x"}}"#);
-        assert!(unknown.contains("unknown field `stlye`") && unknown.contains("`style`"), "{unknown}");
+        assert!(
+            unknown.contains("unknown field `stlye`") && unknown.contains("`style`"),
+            "{unknown}"
+        );
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub fn log(format: LogFormat) {
 
 /// From a cached sentence in milliseconds to a long text on a slow machine.
 const SECONDS: &[f64] = &[
-    0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+    0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0,
 ];
 
 /// The process's metrics, ready to be rendered.

@@ -14,15 +14,44 @@ use metrics::{
 
 /// Registers names, units and meanings with whatever recorder is installed.
 pub fn describe() {
-    describe_histogram!("koemasu_stage_seconds", Unit::Seconds, "Time of one stage of a request.");
-    describe_gauge!("koemasu_generations_living", "Generations that still serve or drain.");
-    describe_gauge!("koemasu_generation", "Number of the generation that serves.");
-    describe_counter!("koemasu_generations_published_total", "Generations published since start.");
-    describe_counter!("koemasu_feature_cache_hits_total", "BERT features found in the cache.");
-    describe_counter!("koemasu_feature_cache_misses_total", "BERT features that had to be computed.");
-    describe_gauge!("koemasu_feature_cache_bytes", Unit::Bytes, "Size of the BERT feature cache.");
-    describe_counter!("koemasu_policy_fallbacks_total", "Plugin calls that failed and were replaced or skipped.");
-    describe_counter!("koemasu_padded_positions_total", "Positions computed for padding alone, by axis.");
+    describe_histogram!(
+        "koemasu_stage_seconds",
+        Unit::Seconds,
+        "Time of one stage of a request."
+    );
+    describe_gauge!(
+        "koemasu_generations_living",
+        "Generations that still serve or drain."
+    );
+    describe_gauge!(
+        "koemasu_generation",
+        "Number of the generation that serves."
+    );
+    describe_counter!(
+        "koemasu_generations_published_total",
+        "Generations published since start."
+    );
+    describe_counter!(
+        "koemasu_feature_cache_hits_total",
+        "BERT features found in the cache."
+    );
+    describe_counter!(
+        "koemasu_feature_cache_misses_total",
+        "BERT features that had to be computed."
+    );
+    describe_gauge!(
+        "koemasu_feature_cache_bytes",
+        Unit::Bytes,
+        "Size of the BERT feature cache."
+    );
+    describe_counter!(
+        "koemasu_policy_fallbacks_total",
+        "Plugin calls that failed and were replaced or skipped."
+    );
+    describe_counter!(
+        "koemasu_padded_positions_total",
+        "Positions computed for padding alone, by axis."
+    );
 }
 
 /// Times one stage of a request under the name it has in the story.

@@ -70,10 +70,7 @@ pub struct GenerationReport {
 
 impl Live {
     /// Serves nothing until the first [`publish`](Self::publish).
-    pub fn new(
-        sandbox: Arc<plugin::Sandbox>,
-        residency: session::residency::Residency,
-    ) -> Self {
+    pub fn new(sandbox: Arc<plugin::Sandbox>, residency: session::residency::Residency) -> Self {
         Self {
             workshop: Arc::new(Workshop::new(sandbox, residency)),
             serving: ArcSwapOption::empty(),

@@ -35,12 +35,23 @@ pub(crate) struct Piece {
 impl Plan {
     /// One line for people: what the pipeline is made of.
     pub fn describe(&self) -> String {
-        let normalizers: Vec<_> = self.normalizers.iter().map(|step| step.name.as_str()).collect();
-        let bucketer = self.bucketer.as_ref().map_or("none", |step| step.name.as_str());
+        let normalizers: Vec<_> = self
+            .normalizers
+            .iter()
+            .map(|step| step.name.as_str())
+            .collect();
+        let bucketer = self
+            .bucketer
+            .as_ref()
+            .map_or("none", |step| step.name.as_str());
         format!(
             "language {}; normalize {}; BERT {}; bucket {bucketer}",
             self.spec.language,
-            if normalizers.is_empty() { "none".to_owned() } else { normalizers.join(", ") },
+            if normalizers.is_empty() {
+                "none".to_owned()
+            } else {
+                normalizers.join(", ")
+            },
             self.bert.name,
         )
     }
@@ -49,10 +60,12 @@ impl Plan {
     pub(crate) fn speaks(&self, language: Option<&str>) -> Result<(), Error> {
         let primary = |tag: &str| tag.split('-').next().unwrap_or(tag).to_ascii_lowercase();
         match language {
-            Some(tag) if primary(tag) != primary(&self.spec.language) => Err(Error::Request(format!(
-                "pipeline `{}` speaks `{}`, not `{tag}`",
-                self.name, self.spec.language
-            ))),
+            Some(tag) if primary(tag) != primary(&self.spec.language) => {
+                Err(Error::Request(format!(
+                    "pipeline `{}` speaks `{}`, not `{tag}`",
+                    self.name, self.spec.language
+                )))
+            }
             _ => Ok(()),
         }
     }
@@ -91,7 +104,11 @@ impl Plan {
                     let sentences = sentence::split(line, self.spec.split.characters_max);
                     let last = sentences.len().saturating_sub(1);
                     sentences.into_iter().enumerate().map(move |(i, sentence)| {
-                        let pause = if i == last { between_lines } else { between_sentences };
+                        let pause = if i == last {
+                            between_lines
+                        } else {
+                            between_sentences
+                        };
                         piece(sentence, pause)
                     })
                 })
@@ -100,25 +117,33 @@ impl Plan {
     }
 
     /// Sandboxed normalization of each piece, in order.
-    pub(crate) async fn normalize(
-        self: &Arc<Self>,
-        pieces: Vec<Piece>,
-    ) -> Result<Script, Error> {
+    pub(crate) async fn normalize(self: &Arc<Self>, pieces: Vec<Piece>) -> Result<Script, Error> {
         let plan = Arc::clone(self);
         blocking(move || {
             let mut script = Script::default();
             for piece in pieces {
-                let text =
-                    policy::normalize(&plan.normalizers, &plan.spec.language, &piece.text, &mut script.warnings)?;
+                let text = policy::normalize(
+                    &plan.normalizers,
+                    &plan.spec.language,
+                    &piece.text,
+                    &mut script.warnings,
+                )?;
                 if text.trim().is_empty() {
-                    script.warnings.push(format!("nothing of `{}` can be spoken", piece.text));
+                    script
+                        .warnings
+                        .push(format!("nothing of `{}` can be spoken", piece.text));
                     continue;
                 }
                 let text = NormalizedText::new(text).map_err(|e| Error::Request(e.to_string()))?;
-                script.lines.push(Line { text, pause: piece.pause });
+                script.lines.push(Line {
+                    text,
+                    pause: piece.pause,
+                });
             }
             if script.lines.is_empty() {
-                return Err(Error::Request("nothing of the text can be spoken".to_owned()));
+                return Err(Error::Request(
+                    "nothing of the text can be spoken".to_owned(),
+                ));
             }
             Ok(script)
         })

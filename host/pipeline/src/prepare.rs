@@ -180,7 +180,11 @@ impl Workshop {
             return Ok(Arc::clone(model));
         }
         let source = service.berts.get(name).ok_or_else(|| {
-            let known: Vec<_> = service.berts.keys().map(|name| format!("`{name}`")).collect();
+            let known: Vec<_> = service
+                .berts
+                .keys()
+                .map(|name| format!("`{name}`"))
+                .collect();
             PrepareError::Pipeline {
                 pipeline: pipeline.to_owned(),
                 cause: format!(
@@ -285,7 +289,8 @@ impl Carried {
     /// Remembers what this generation uses; the rest goes with the last
     /// generation that used it.
     fn keep(&mut self, tools: Tools) {
-        self.normalizers.retain(|_, handle| handle.strong_count() > 0);
+        self.normalizers
+            .retain(|_, handle| handle.strong_count() > 0);
         self.bucketers.retain(|_, handle| handle.strong_count() > 0);
         for (key, handle) in tools.normalizers {
             self.normalizers.insert(key, Arc::downgrade(&handle));
@@ -305,8 +310,8 @@ impl Carried {
         };
         let map = |file: &str| -> Result<speech::dictionary::Blob, PrepareError> {
             let path = folder.join(file);
-            let mapped = session::native::Mapped::open(&path)
-                .map_err(|e| failed(format!("{file}: {e}")))?;
+            let mapped =
+                session::native::Mapped::open(&path).map_err(|e| failed(format!("{file}: {e}")))?;
             Ok(Arc::new(mapped))
         };
         let dictionary = Dictionary::new(DictionaryFiles {
@@ -348,10 +353,7 @@ impl Carried {
 
 /// The component's bytes, and the key under which an equal one is carried
 /// over: bytes and settings.
-fn component(
-    folder: &Path,
-    plugin: &PluginRef,
-) -> Result<(String, plugin::Source), PrepareError> {
+fn component(folder: &Path, plugin: &PluginRef) -> Result<(String, plugin::Source), PrepareError> {
     let failed = |cause: String| PrepareError::Plugin {
         plugin: plugin.component.name(),
         cause,

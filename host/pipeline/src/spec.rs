@@ -33,8 +33,10 @@ impl Service {
     /// Drops every model but those inside the program, for work that needs
     /// pipelines and no sound.
     pub fn use_only_embedded(&mut self) {
-        self.voices.retain(|voice| matches!(voice.source, Source::Embedded(_)));
-        self.berts.retain(|_, bert| matches!(bert.graph, Source::Embedded(_)));
+        self.voices
+            .retain(|voice| matches!(voice.source, Source::Embedded(_)));
+        self.berts
+            .retain(|_, bert| matches!(bert.graph, Source::Embedded(_)));
         if let Some(embedded) = self.berts.keys().next() {
             for pipeline in self.pipelines.values_mut() {
                 pipeline.bert.model.clone_from(embedded);
@@ -326,7 +328,9 @@ impl<'de> Visitor<'de> for PluginVisitor {
                 )));
             }
             (Some(_), Some(_)) | (None, None) => {
-                return Err(de::Error::custom("a plugin has either a `name` or a `path`"));
+                return Err(de::Error::custom(
+                    "a plugin has either a `name` or a `path`",
+                ));
             }
         };
         if let Some(digest) = &table.sha256
@@ -371,7 +375,9 @@ impl Pipeline {
             if (low..=high).contains(&value) {
                 Ok(())
             } else {
-                Err(format!("`synthesize.{name}` is {value}; it lies between {low} and {high}"))
+                Err(format!(
+                    "`synthesize.{name}` is {value}; it lies between {low} and {high}"
+                ))
             }
         };
         within("style_weight", say.style_weight, -10.0, 50.0)?;

@@ -42,7 +42,11 @@ async fn speak(
     let buckets = stage("bucket", bucket(plan, voice.family(), &recital)).await?; // wasm, then checked
     let takes = record(generation, &voice, recital, features, buckets, manner);
     let recording = stage("synthesize", takes).await?; // runs
-    stage("encode", encode(generation, plan, &voice, recording, request.format)).await
+    stage(
+        "encode",
+        encode(generation, plan, &voice, recording, request.format),
+    )
+    .await
 }
 
 /// How the words of `text` would be said, and no sound.
@@ -213,18 +217,33 @@ async fn record(
         let lease = voice.checkout(generation.gate.wait()).await;
         let mut lease = lease.map_err(|e| model_error(voice.name(), &e))?;
         let (voice, manner) = (Arc::clone(voice), manner.clone());
-        let Verse { utterance, pause, .. } = verse;
+        let Verse {
+            utterance, pause, ..
+        } = verse;
         let samples = blocking(move || {
-            let input =
-                batch::voice_input(&utterance, bucketed.tokens, &features, bucketed.padded, &manner);
-            let samples = lease.run(&input).map_err(|e| model_error(voice.name(), &e))?;
+            let input = batch::voice_input(
+                &utterance,
+                bucketed.tokens,
+                &features,
+                bucketed.padded,
+                &manner,
+            );
+            let samples = lease
+                .run(&input)
+                .map_err(|e| model_error(voice.name(), &e))?;
             lease.release();
             drop(lane);
             Ok(samples)
         });
-        takes.push(Take { samples: samples.await?, pause });
+        takes.push(Take {
+            samples: samples.await?,
+            pause,
+        });
     }
-    Ok(Recording { takes, warnings: recital.warnings })
+    Ok(Recording {
+        takes,
+        warnings: recital.warnings,
+    })
 }
 
 async fn encode(

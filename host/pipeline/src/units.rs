@@ -78,7 +78,7 @@ impl fmt::Display for Bytes {
             n if n >= 1 << 10 => ("KiB", 1 << 10),
             _ => ("B", 1),
         };
-        if self.0 % scale == 0 {
+        if self.0.is_multiple_of(scale) {
             write!(f, "{}{unit}", self.0 / scale)
         } else {
             write!(f, "{:.1}{unit}", self.0 as f64 / scale as f64)

@@ -21,7 +21,10 @@ pub(crate) fn check_normalized(
     if let Some(control) = answer.text.chars().find(|c| c.is_control() && *c != '\n') {
         return wrong(format!("it holds the control character {control:?}"));
     }
-    let (written, read) = (source.chars().count() as u64, answer.text.chars().count() as u64);
+    let (written, read) = (
+        source.chars().count() as u64,
+        answer.text.chars().count() as u64,
+    );
     let mut end = 0;
     for span in &answer.spans {
         let ascends = end <= span.start && span.start <= span.end;
@@ -29,7 +32,9 @@ pub(crate) fn check_normalized(
             && span.source_start <= span.source_end
             && u64::from(span.source_end) <= written;
         if !(ascends && within) {
-            return wrong(format!("the span {span:?} does not ascend or leaves the text"));
+            return wrong(format!(
+                "the span {span:?} does not ascend or leaves the text"
+            ));
         }
         end = span.end;
     }
@@ -39,7 +44,11 @@ pub(crate) fn check_normalized(
 pub(crate) fn check_lengths(shape: &Shape, answer: &[u32]) -> Result<(), CallError> {
     let wrong = |what: String| Err(CallError::Answer(what));
     if answer.len() != shape.axes.len() {
-        return wrong(format!("{} lengths for {} axes", answer.len(), shape.axes.len()));
+        return wrong(format!(
+            "{} lengths for {} axes",
+            answer.len(),
+            shape.axes.len()
+        ));
     }
     for (axis, length) in shape.axes.iter().zip(answer) {
         if *length < axis.len || *length > axis.max {
@@ -90,12 +99,14 @@ mod tests {
     }
 
     fn spans(pairs: &[(u32, u32, u32, u32)]) -> bool {
-        let spans = pairs.iter().map(|&(start, end, source_start, source_end)| Span {
-            start,
-            end,
-            source_start,
-            source_end,
-        });
+        let spans = pairs
+            .iter()
+            .map(|&(start, end, source_start, source_end)| Span {
+                start,
+                end,
+                source_start,
+                source_end,
+            });
         let answer = Normalized {
             text: "あいう".to_owned(),
             spans: spans.collect(),

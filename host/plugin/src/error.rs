@@ -17,7 +17,9 @@ pub enum SandboxError {
 pub enum LoadError {
     #[error("it has {bytes} bytes, more than the {most} that are allowed")]
     TooLarge { bytes: usize, most: usize },
-    #[error("it is a core module, not a component: link it with wasm-component-ld (target wasm32-unknown-unknown) or run `wasm-tools component new`")]
+    #[error(
+        "it is a core module, not a component: link it with wasm-component-ld (target wasm32-unknown-unknown) or run `wasm-tools component new`"
+    )]
     CoreModule,
     #[error("it is no WebAssembly component: {0}")]
     Compile(String),

@@ -11,8 +11,15 @@ use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 
 /// Registers names, units and meanings with whatever recorder is installed.
 pub fn describe() {
-    describe_histogram!("koemasu_plugin_call_seconds", Unit::Seconds, "Time of one plugin call, new instance included.");
-    describe_counter!("koemasu_plugin_errors_total", "Plugin calls without a usable answer, by plugin and kind.");
+    describe_histogram!(
+        "koemasu_plugin_call_seconds",
+        Unit::Seconds,
+        "Time of one plugin call, new instance included."
+    );
+    describe_counter!(
+        "koemasu_plugin_errors_total",
+        "Plugin calls without a usable answer, by plugin and kind."
+    );
 }
 
 pub(crate) fn called(plugin: &str, took: Duration) {

@@ -69,5 +69,7 @@ impl Limits {
 /// may be due at once.
 pub(crate) fn ticks(deadline: Duration) -> u64 {
     let ticks = deadline.as_micros().div_ceil(TICK.as_micros());
-    u64::try_from(ticks).unwrap_or(u64::MAX - 1).saturating_add(1)
+    u64::try_from(ticks)
+        .unwrap_or(u64::MAX - 1)
+        .saturating_add(1)
 }

@@ -44,10 +44,8 @@ pub(crate) trait World: Sized {
     fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()>;
     fn prepare(pre: InstancePre<Host>) -> wasmtime::Result<Self>;
     fn instantiate(&self, store: &mut Store<Host>) -> wasmtime::Result<Self::Instance>;
-    fn describe(
-        instance: &Self::Instance,
-        store: &mut Store<Host>,
-    ) -> wasmtime::Result<Descriptor>;
+    fn describe(instance: &Self::Instance, store: &mut Store<Host>)
+    -> wasmtime::Result<Descriptor>;
     fn configure(
         instance: &Self::Instance,
         store: &mut Store<Host>,
@@ -163,14 +161,16 @@ impl<W: World> Plugin<W> {
     }
 
     fn store(&self, fuel: u64, deadline: Duration) -> Store<Host> {
-        let host = Host::new(Arc::clone(&self.name), Arc::clone(&self.settings), &self.limits);
+        let host = Host::new(
+            Arc::clone(&self.name),
+            Arc::clone(&self.settings),
+            &self.limits,
+        );
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.limits);
         store.epoch_deadline_trap();
         store.set_epoch_deadline(ticks(deadline));
-        store
-            .set_fuel(fuel)
-            .expect("the engine is made with fuel");
+        store.set_fuel(fuel).expect("the engine is made with fuel");
         store
     }
 }

@@ -79,9 +79,12 @@ impl Normalizer {
                 limits.input_bytes
             )));
         }
-        let answer = self.plugin.call(text.len(), limits.normalize_deadline, |it, store| {
-            it.koemasu_policy_normalizer().call_normalize(store, text, language)
-        })?;
+        let answer = self
+            .plugin
+            .call(text.len(), limits.normalize_deadline, |it, store| {
+                it.koemasu_policy_normalizer()
+                    .call_normalize(store, text, language)
+            })?;
         let output = answer.map_err(said)?;
         let spans = output.spans.into_iter().map(|span| Span {
             start: span.start,

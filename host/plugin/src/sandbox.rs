@@ -50,7 +50,11 @@ pub struct Sandbox {
 
 impl Sandbox {
     pub fn new(settings: SandboxSettings) -> Result<Self, SandboxError> {
-        let cache = settings.compiled_cache.as_deref().map(open_cache).transpose()?;
+        let cache = settings
+            .compiled_cache
+            .as_deref()
+            .map(open_cache)
+            .transpose()?;
         let engine = match settings.pool {
             Pool::None => engine(cache.clone(), Pool::None),
             // Address space may be limited, on small boards and in containers.

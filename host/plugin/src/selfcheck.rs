@@ -16,11 +16,15 @@ pub(crate) fn normalizer(plugin: &Normalizer) -> Result<(), LoadError> {
     let failed = |what: String| Err(LoadError::SelfCheck(what));
     for text in TEXTS {
         let first = plugin.normalize(text, "ja");
-        if let Err(error @ (CallError::Trap(_) | CallError::Answer(_) | CallError::Failed(_))) = &first {
+        if let Err(error @ (CallError::Trap(_) | CallError::Answer(_) | CallError::Failed(_))) =
+            &first
+        {
             return failed(format!("for {text:?}: {error}"));
         }
         if plugin.identity().deterministic && plugin.normalize(text, "ja") != first {
-            return failed(format!("it says `deterministic`, but {text:?} gave two answers"));
+            return failed(format!(
+                "it says `deterministic`, but {text:?} gave two answers"
+            ));
         }
     }
     match plugin.normalize("あ", NO_LANGUAGE) {
@@ -53,7 +57,9 @@ pub(crate) fn bucketer(plugin: &Bucketer) -> Result<(), LoadError> {
                 return failed(format!("for {len} {name}: {error}"));
             }
             if plugin.identity().deterministic && plugin.choose(&shape) != first {
-                return failed(format!("it says `deterministic`, but {len} {name} gave two answers"));
+                return failed(format!(
+                    "it says `deterministic`, but {len} {name} gave two answers"
+                ));
             }
         }
     }

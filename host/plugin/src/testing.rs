@@ -116,7 +116,10 @@ fn normalizer(begin: &str, triggered: &str, more: &str) -> Vec<u8> {
 pub fn normalizer_saying(words: &str) -> Vec<u8> {
     let quoted: String = words.bytes().map(|byte| format!("\\{byte:02x}")).collect();
     let data = format!("(data (i32.const 1024) \"{quoted}\")");
-    let answer = format!("(return (call $answer (i32.const 1024) (i32.const {})))", words.len());
+    let answer = format!(
+        "(return (call $answer (i32.const 1024) (i32.const {})))",
+        words.len()
+    );
     normalizer("", &answer, &data)
 }
 

@@ -176,7 +176,10 @@ impl BertSession {
     fn run(&mut self, input: &BertInput) -> Result<Features, Error> {
         let rows = input.ids.len();
         if rows == 0 || input.padded < rows {
-            return Err(Error::Input(format!("{rows} ids padded to {}", input.padded)));
+            return Err(Error::Input(format!(
+                "{rows} ids padded to {}",
+                input.padded
+            )));
         }
         let row = |data: Vec<i64>| -> Result<SessionInputValue<'static>, Error> {
             Tensor::from_array(([1, input.padded], data))

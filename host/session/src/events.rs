@@ -13,11 +13,29 @@ use metrics::{
 
 /// Registers names, units and meanings with whatever recorder is installed.
 pub fn describe() {
-    describe_histogram!("koemasu_session_run_seconds", Unit::Seconds, "Time inside one ONNX Runtime run, by kind of graph.");
-    describe_histogram!("koemasu_session_open_seconds", Unit::Seconds, "Time to open one session, by kind of graph.");
-    describe_gauge!("koemasu_sessions_open", "Sessions that exist now, by kind of graph.");
-    describe_counter!("koemasu_leases_discarded_total", "Sessions dropped because their run did not end well.");
-    describe_histogram!("koemasu_session_wait_seconds", Unit::Seconds, "Time a run waited for a session, by kind of graph.");
+    describe_histogram!(
+        "koemasu_session_run_seconds",
+        Unit::Seconds,
+        "Time inside one ONNX Runtime run, by kind of graph."
+    );
+    describe_histogram!(
+        "koemasu_session_open_seconds",
+        Unit::Seconds,
+        "Time to open one session, by kind of graph."
+    );
+    describe_gauge!(
+        "koemasu_sessions_open",
+        "Sessions that exist now, by kind of graph."
+    );
+    describe_counter!(
+        "koemasu_leases_discarded_total",
+        "Sessions dropped because their run did not end well."
+    );
+    describe_histogram!(
+        "koemasu_session_wait_seconds",
+        Unit::Seconds,
+        "Time a run waited for a session, by kind of graph."
+    );
 }
 
 pub(crate) fn ran(kind: &'static str, took: Duration) {

@@ -52,8 +52,9 @@ impl Residency {
     ) -> Result<Arc<Bert>, Error> {
         let files = (graph.fingerprint()?, tokenizer.fingerprint()?);
         let key = format!("{files:?} {settings:?}");
-        self.berts
-            .get_or_open(key, || Bert::open(&self.runtime, graph, tokenizer, settings))
+        self.berts.get_or_open(key, || {
+            Bert::open(&self.runtime, graph, tokenizer, settings)
+        })
     }
 }
 

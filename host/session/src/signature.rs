@@ -58,7 +58,10 @@ pub(crate) fn check(
     }
     for input in session.inputs() {
         if inputs.iter().all(|port| port.name != input.name()) {
-            return Err(wrong(format!("it has the unknown input `{}`", input.name())));
+            return Err(wrong(format!(
+                "it has the unknown input `{}`",
+                input.name()
+            )));
         }
     }
     compare("output", output, find(session.outputs(), output.name)).map_err(wrong)
@@ -78,7 +81,11 @@ fn compare(side: &str, port: &Port, found: Option<&Outlet>) -> Result<(), String
         Rank::Scalar => format!("{:?} scalar", port.element),
     };
     let Some(outlet) = found else {
-        return Err(format!("{side} `{}` is missing (expected {})", port.name, expected()));
+        return Err(format!(
+            "{side} `{}` is missing (expected {})",
+            port.name,
+            expected()
+        ));
     };
     let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
         return Err(format!("{side} `{}` is no tensor", port.name));

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue};
 use ort::session::HasSelectedOutputs;
+use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue};
 use ort::value::Tensor;
 
 use crate::error::Error;
@@ -187,7 +187,9 @@ impl VoiceSession {
             .ok_or_else(|| Error::Run("no output came back".to_owned()))?;
         let (_, samples) = output.try_extract_tensor::<f32>().map_err(failed)?;
         if samples.iter().any(|sample| !sample.is_finite()) {
-            return Err(Error::Run("the audio has samples that are no numbers".to_owned()));
+            return Err(Error::Run(
+                "the audio has samples that are no numbers".to_owned(),
+            ));
         }
         Ok(samples.to_vec())
     }
@@ -217,11 +219,17 @@ impl VoiceSession {
         let silent = || vec![0.0_f32; FEATURE_WIDTH * padded];
         let mut inputs = vec![
             ("x_tst", tensor(&row, input.tokens.clone())?),
-            ("x_tst_lengths", tensor(&[1], vec![input.true_length as i64])?),
+            (
+                "x_tst_lengths",
+                tensor(&[1], vec![input.true_length as i64])?,
+            ),
             ("sid", tensor(&[1], vec![input.speaker])?),
             ("tones", tensor(&row, input.tones.clone())?),
             ("language", tensor(&row, input.languages.clone())?),
-            ("style_vec", tensor(&[1, STYLE_WIDTH], input.style_vector.clone())?),
+            (
+                "style_vec",
+                tensor(&[1, STYLE_WIDTH], input.style_vector.clone())?,
+            ),
             ("length_scale", number(input.length_scale)?),
             ("sdp_ratio", number(input.sdp_ratio)?),
             ("noise_scale", number(input.noise_scale)?),

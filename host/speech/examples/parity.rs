@@ -1,6 +1,6 @@
 //! Compares the frontend with reference vectors.
 //!
-//!     cargo run --release -p speech --example parity -- DICTIONARY_FOLDER CORPUS.jsonl
+//!     cargo run --release -p speech --example parity -- DICTIONARY_FOLDER CORPUS.jsonl [show]
 
 #![expect(clippy::print_stdout, reason = "an example prints its result")]
 
@@ -17,9 +17,10 @@ use speech::text::NormalizedText;
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let (Some(folder), Some(corpus)) = (arguments.next(), arguments.next()) else {
-        eprintln!("parity DICTIONARY_FOLDER CORPUS.jsonl");
+        eprintln!("parity DICTIONARY_FOLDER CORPUS.jsonl [show]");
         std::process::exit(2);
     };
+    let show = arguments.next().is_some();
     let read = |name: &str| -> Blob {
         Arc::new(std::fs::read(Path::new(&folder).join(name)).expect("a dictionary file"))
     };
@@ -38,7 +39,10 @@ fn main() {
     let mut spent = std::time::Duration::ZERO;
     for line in corpus.lines() {
         let row: Value = serde_json::from_str(line).expect("a row");
-        let Some(text) = row["norm"].as_str().and_then(|t| NormalizedText::new(t.to_owned()).ok()) else {
+        let Some(text) = row["norm"]
+            .as_str()
+            .and_then(|t| NormalizedText::new(t.to_owned()).ok())
+        else {
             continue;
         };
         let before = Instant::now();
@@ -55,15 +59,38 @@ fn main() {
             *count += usize::from(hit);
         }
         if !all {
-            let what = if !phones { "phones" } else if !tones { "tones" } else { "word2ph" };
+            let what = if !phones {
+                "phones"
+            } else if !tones {
+                "tones"
+            } else {
+                "word2ph"
+            };
             *wrong.entry(format!("{} {what}", row["cat"])).or_default() += 1;
-            if std::env::var_os("SHOW").is_some() {
-                println!("{what}\t{}\n  {}\n  {:?}\n  {}\n  {:?}\n  {:?}", text.as_str(), row["phones"], said.phonemes().collect::<Vec<_>>().join(" "), row["tones"], said.tones(), said.warnings());
+            if show {
+                println!(
+                    "{what}\t{}\n  {}\n  {:?}\n  {}\n  {:?}\n  {:?}",
+                    text.as_str(),
+                    row["phones"],
+                    said.phonemes().collect::<Vec<_>>().join(" "),
+                    row["tones"],
+                    said.tones(),
+                    said.warnings()
+                );
             }
         }
     }
     let rate = |count: usize| 100.0 * count as f64 / rows as f64;
-    println!("rows {rows}: phones {:.2} %, with tones {:.2} %, with word2ph {:.2} %", rate(equal[0]), rate(equal[1]), rate(equal[2]));
-    println!("{:.1} us a sentence; {:.2} s in all", spent.as_secs_f64() * 1e6 / rows as f64, start.elapsed().as_secs_f64());
+    println!(
+        "rows {rows}: phones {:.2} %, with tones {:.2} %, with word2ph {:.2} %",
+        rate(equal[0]),
+        rate(equal[1]),
+        rate(equal[2])
+    );
+    println!(
+        "{:.1} us a sentence; {:.2} s in all",
+        spent.as_secs_f64() * 1e6 / rows as f64,
+        start.elapsed().as_secs_f64()
+    );
     println!("different: {wrong:?}");
 }

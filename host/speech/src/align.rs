@@ -41,7 +41,10 @@ pub fn tokens(utterance: &Utterance, family: Family) -> Tokens {
         }
         Family::Multilingual => id,
     });
-    let tones = utterance.tones().iter().map(|tone| i64::from(*tone) + FIRST_TONE);
+    let tones = utterance
+        .tones()
+        .iter()
+        .map(|tone| i64::from(*tone) + FIRST_TONE);
     let languages = utterance.tones().iter().map(|_| JAPANESE);
     Tokens {
         ids: with_blanks(ids),

@@ -75,7 +75,9 @@ fn narrow_marks(surface: &str) -> String {
             '！' => narrow.push('!'),
             '？' => narrow.push('?'),
             '…' => narrow.push_str("..."),
-            '’' | '‘' | '”' | '“' | '（' | '）' | '(' | ')' | '「' | '」' => narrow.push('\''),
+            '’' | '‘' | '”' | '“' | '（' | '）' | '(' | ')' | '「' | '」' => {
+                narrow.push('\'')
+            }
             '−' | '－' | '‐' | '–' | '—' | '―' => narrow.push('-'),
             other => narrow.push(other),
         }

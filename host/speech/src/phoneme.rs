@@ -39,8 +39,16 @@ mod tests {
     #[test]
     fn ids_are_those_of_trained_voices() {
         for (symbol, expected) in [
-            ("_", 0), ("N", 5), ("a", 8), ("by", 20), ("k", 57), ("q", 73), ("zy", 102),
-            ("!", 103), ("-", 109), ("UNK", 111),
+            ("_", 0),
+            ("N", 5),
+            ("a", 8),
+            ("by", 20),
+            ("k", 57),
+            ("q", 73),
+            ("zy", 102),
+            ("!", 103),
+            ("-", 109),
+            ("UNK", 111),
         ] {
             assert_eq!(id(symbol), Some(expected), "{symbol}");
         }

@@ -59,7 +59,10 @@ fn cut<'a>(mut sentence: &'a str, most: usize, pieces: &mut Vec<&'a str>) {
         let head = &sentence[..limit];
         let half = head.char_indices().nth(most / 2).map_or(0, |(at, _)| at);
         let pauses = |c: char| matches!(c, '、' | '，' | ',' | '；' | '：') || c.is_whitespace();
-        let comma = head.char_indices().rev().find(|(at, c)| *at >= half && pauses(*c));
+        let comma = head
+            .char_indices()
+            .rev()
+            .find(|(at, c)| *at >= half && pauses(*c));
         let end = comma.map_or(limit, |(at, c)| at + c.len_utf8());
         let piece = sentence[..end].trim();
         if !piece.is_empty() {
@@ -77,16 +80,28 @@ mod tests {
 
     #[test]
     fn sentences_keep_their_marks_and_quotes() {
-        assert_eq!(split("はい。いいえ！？たぶん", 100), ["はい。", "いいえ！？", "たぶん"]);
-        assert_eq!(split("「行こう。」と言った。", 100), ["「行こう。」", "と言った。"]);
-        assert_eq!(split("Hello. 円周率は3.14です", 100), ["Hello.", "円周率は3.14です"]);
+        assert_eq!(
+            split("はい。いいえ！？たぶん", 100),
+            ["はい。", "いいえ！？", "たぶん"]
+        );
+        assert_eq!(
+            split("「行こう。」と言った。", 100),
+            ["「行こう。」", "と言った。"]
+        );
+        assert_eq!(
+            split("Hello. 円周率は3.14です", 100),
+            ["Hello.", "円周率は3.14です"]
+        );
         assert_eq!(split("待って……。", 100), ["待って……。"]);
         assert_eq!(split("", 100), Vec::<&str>::new());
     }
 
     #[test]
     fn a_long_sentence_is_cut_at_its_last_comma() {
-        assert_eq!(split("あいう、えお、かきくけこ", 8), ["あいう、えお、", "かきくけこ"]);
+        assert_eq!(
+            split("あいう、えお、かきくけこ", 8),
+            ["あいう、えお、", "かきくけこ"]
+        );
         assert_eq!(split("あいうえおかき", 3), ["あいう", "えおか", "き"]);
     }
 

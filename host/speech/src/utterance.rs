@@ -103,7 +103,8 @@ impl Utterance {
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = i64> + '_ {
-        self.phonemes().map(|symbol| phoneme::id(symbol).unwrap_or(0))
+        self.phonemes()
+            .map(|symbol| phoneme::id(symbol).unwrap_or(0))
     }
 }
 

@@ -9,7 +9,10 @@ pub fn silence(seconds: f64, sampling_rate: u32) -> Vec<f32> {
 /// Makes the loudest sample full scale, as Style-Bert-VITS2 does with a whole
 /// answer. Silence stays silence.
 pub fn normalize_peak(samples: &mut [f32]) {
-    let peak = samples.iter().map(|sample| sample.abs()).fold(0.0, f32::max);
+    let peak = samples
+        .iter()
+        .map(|sample| sample.abs())
+        .fold(0.0, f32::max);
     if peak > 0.0 {
         for sample in samples {
             *sample /= peak;
@@ -62,7 +65,10 @@ mod tests {
     fn the_loudest_sample_becomes_full_scale() {
         let mut samples = [0.1, -0.5, 0.25];
         normalize_peak(&mut samples);
-        assert_eq!(pcm_s16(&samples), [6553i16, -32_767, 16_383].map(i16::to_le_bytes).concat());
+        assert_eq!(
+            pcm_s16(&samples),
+            [6553i16, -32_767, 16_383].map(i16::to_le_bytes).concat()
+        );
         let mut silent = [0.0; 3];
         normalize_peak(&mut silent);
         assert_eq!(silent, [0.0; 3]);

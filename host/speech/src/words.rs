@@ -59,7 +59,9 @@ fn entry(word: &Word<'_>) -> (String, WordEntry) {
         .collect();
     let known = known.join("/");
     fields[ACCENT_RULE] = if known.is_empty() { "*" } else { &known };
-    let loaded = WordEntry::load(&fields).ok().filter(|loaded| fits(loaded, word.surface));
+    let loaded = WordEntry::load(&fields)
+        .ok()
+        .filter(|loaded| fits(loaded, word.surface));
     (word.surface.to_owned(), loaded.unwrap_or_default())
 }
 
@@ -69,7 +71,9 @@ fn fits(entry: &WordEntry, surface: &str) -> bool {
     match entry {
         WordEntry::Single(_) => true,
         WordEntry::Multiple(parts) => {
-            let (_, but_last) = parts.split_last().map_or((None, &[][..]), |(l, r)| (Some(l), r));
+            let (_, but_last) = parts
+                .split_last()
+                .map_or((None, &[][..]), |(l, r)| (Some(l), r));
             let length: usize = but_last.iter().map(|(part, _)| part.len()).sum();
             surface.is_char_boundary(length) && length <= surface.len()
         }

@@ -1,5 +1,10 @@
 //! The frontend over the real dictionary.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests find what set-up left by the environment"
+)]
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -53,7 +58,10 @@ fn the_reference_is_met_on_nearly_all_rows() {
     let (mut rows, mut equal) = (0, 0);
     for line in corpus.lines() {
         let row: Value = serde_json::from_str(line).expect("a row");
-        let Some(text) = row["norm"].as_str().and_then(|text| NormalizedText::new(text.to_owned()).ok()) else {
+        let Some(text) = row["norm"]
+            .as_str()
+            .and_then(|text| NormalizedText::new(text.to_owned()).ok())
+        else {
             continue;
         };
         let said = FRONTEND.pronounce(&text);
@@ -73,7 +81,10 @@ fn the_reference_is_met_on_nearly_all_rows() {
 #[test]
 fn words_are_read_with_their_accents() {
     let said = read("雨と飴.");
-    assert_eq!(said.phonemes().collect::<Vec<_>>().join(" "), "_ a m e t o a m e . _");
+    assert_eq!(
+        said.phonemes().collect::<Vec<_>>().join(" "),
+        "_ a m e t o a m e . _"
+    );
     assert_eq!(said.tones(), [0, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0]);
     assert_eq!(said.phonemes_per_character(), [1, 3, 2, 3, 1, 1]);
     assert_eq!(said.text(), "雨と飴.");
@@ -90,7 +101,12 @@ fn odd_texts_that_end_other_frontends_are_read() {
 #[test]
 fn what_has_no_reading_is_a_pause_and_a_warning() {
     let said = read("靑煕です");
-    assert!(said.warnings().iter().any(|warning| warning.kind == WarningKind::Unreadable), "{said:?}");
+    assert!(
+        said.warnings()
+            .iter()
+            .any(|warning| warning.kind == WarningKind::Unreadable),
+        "{said:?}"
+    );
     assert!(said.phonemes().any(|phone| phone == "'"));
 }
 
@@ -100,19 +116,49 @@ fn blanks_stand_at_even_places_and_features_follow_their_characters() {
     let tokens = align::tokens(&said, Family::JpExtra);
     assert_eq!(tokens.ids.len(), 2 * said.phonemes().len() + 1);
     assert!(tokens.ids.iter().step_by(2).all(|id| *id == 0));
-    assert!(tokens.tones.iter().skip(1).step_by(2).all(|tone| *tone == 6 || *tone == 7));
-    assert!(tokens.languages.iter().skip(1).step_by(2).all(|language| *language == 1));
+    assert!(
+        tokens
+            .tones
+            .iter()
+            .skip(1)
+            .step_by(2)
+            .all(|tone| *tone == 6 || *tone == 7)
+    );
+    assert!(
+        tokens
+            .languages
+            .iter()
+            .skip(1)
+            .step_by(2)
+            .all(|language| *language == 1)
+    );
 
     // Two channels that count characters up and down.
     let rows = said.phonemes_per_character().len();
-    let data: Vec<f32> = (0..rows).flat_map(|row| [row as f32 + 1.0, -(row as f32) - 1.0]).collect();
-    let features = align::Features { data: &data, rows, width: 2 };
+    let data: Vec<f32> = (0..rows)
+        .flat_map(|row| [row as f32 + 1.0, -(row as f32) - 1.0])
+        .collect();
+    let features = align::Features {
+        data: &data,
+        rows,
+        width: 2,
+    };
     let padded = tokens.ids.len() + 3;
     let columns = align::expand(&features, &said, padded);
     let first = &columns[..padded];
     // は: 2 phonemes, い: 1, the point: 1, ends: 1 each; all doubled, the first has one more.
-    assert_eq!(first, [1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0, 5.0, 0.0, 0.0, 0.0]);
-    assert!(columns[padded..].iter().zip(first).all(|(down, up)| *down == -*up));
+    assert_eq!(
+        first,
+        [
+            1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0, 5.0, 0.0, 0.0, 0.0
+        ]
+    );
+    assert!(
+        columns[padded..]
+            .iter()
+            .zip(first)
+            .all(|(down, up)| *down == -*up)
+    );
 }
 
 #[test]

@@ -41,7 +41,10 @@ impl Plugin for BucketLadder {
         let mut wrong = Vec::new();
         for axis in ["tokens", "bert"] {
             if let Err(message) = steps(axis) {
-                wrong.push(Diagnostic { path: axis.to_string(), message });
+                wrong.push(Diagnostic {
+                    path: axis.to_string(),
+                    message,
+                });
             }
             if let Err(message) = ratio(axis) {
                 let path = format!("padding_ratio_max.{axis}");
@@ -50,11 +53,19 @@ impl Plugin for BucketLadder {
         }
         for key in keys(&config::json()) {
             if !["tokens", "bert", "padding_ratio_max"].contains(&key) {
-                let message = "unknown; known are `tokens`, `bert` and `padding_ratio_max`".to_string();
-                wrong.push(Diagnostic { path: key.to_string(), message });
+                let message =
+                    "unknown; known are `tokens`, `bert` and `padding_ratio_max`".to_string();
+                wrong.push(Diagnostic {
+                    path: key.to_string(),
+                    message,
+                });
             }
         }
-        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(wrong)
+        }
     }
 }
 
@@ -67,7 +78,11 @@ impl Bucketing for BucketLadder {
 fn padded(axis: &Axis) -> Result<u32, PolicyError> {
     let own = steps(&axis.name).map_err(PolicyError::Failed)?;
     let ladder = Ladder {
-        steps: if axis.allowed.is_empty() { &own } else { &axis.allowed },
+        steps: if axis.allowed.is_empty() {
+            &own
+        } else {
+            &axis.allowed
+        },
         padding_ratio_max: ratio(&axis.name).map_err(PolicyError::Failed)?,
     };
     Ok(ladder.choose(axis.len, axis.max))
@@ -81,13 +96,21 @@ fn steps(axis: &str) -> Result<Vec<u32>, String> {
         (None, _) => return Ok(TOKENS.to_vec()),
         (Some(Value::Ints(steps)), _) => steps
             .into_iter()
-            .map(|step| u32::try_from(step).ok().filter(|step| (1..=LENGTH_MAX).contains(step)))
+            .map(|step| {
+                u32::try_from(step)
+                    .ok()
+                    .filter(|step| (1..=LENGTH_MAX).contains(step))
+            })
             .collect::<Option<_>>()
             .ok_or_else(wrong)?,
         (Some(_), _) => return Err(wrong()),
     };
     let ascends = steps.windows(2).all(|pair| pair[0] < pair[1]);
-    if ascends { Ok(steps) } else { Err(wrong()) }
+    if ascends {
+        Ok(steps)
+    } else {
+        Err(wrong())
+    }
 }
 
 fn ratio(axis: &str) -> Result<f64, String> {
@@ -98,7 +121,11 @@ fn ratio(axis: &str) -> Result<f64, String> {
         Some(Value::Int(ratio)) => ratio as f64,
         Some(_) => 0.0,
     };
-    if ratio >= 1.0 { Ok(ratio) } else { Err("a number from 1 on".to_string()) }
+    if ratio >= 1.0 {
+        Ok(ratio)
+    } else {
+        Err("a number from 1 on".to_string())
+    }
 }
 
 /// The keys of a JSON object, without those of objects in it. Settings come

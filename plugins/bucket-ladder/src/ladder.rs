@@ -20,7 +20,11 @@ impl Ladder<'_> {
     pub fn choose(&self, len: u32, max: u32) -> u32 {
         let step = self.steps.iter().copied().find(|step| *step >= len);
         match step {
-            Some(step) if step <= max && f64::from(step) <= f64::from(len) * self.padding_ratio_max => step,
+            Some(step)
+                if step <= max && f64::from(step) <= f64::from(len) * self.padding_ratio_max =>
+            {
+                step
+            }
             _ => len,
         }
     }

@@ -107,7 +107,11 @@ fn numbers(text: &[char]) -> Vec<char> {
             Some('.') => digits(&text[point + 1..]),
             _ => 0,
         };
-        numerals::write(&text[at..point], &text[point..][..decimals + usize::from(decimals > 0)], &mut out);
+        numerals::write(
+            &text[at..point],
+            &text[point..][..decimals + usize::from(decimals > 0)],
+            &mut out,
+        );
         at = point + decimals + usize::from(decimals > 0);
     }
     out
@@ -155,7 +159,13 @@ fn is_readable(c: char) -> bool {
         | 'ａ'..='ｚ'
         | '\u{370}'..='\u{3ff}'
         | '\u{1f00}'..='\u{1fff}'
-        | '!' | '?' | '…' | ',' | '.' | '\'' | '-' => true,
+        | '!'
+        | '?'
+        | '…'
+        | ','
+        | '.'
+        | '\''
+        | '-' => true,
         _ => false,
     }
 }

@@ -67,7 +67,10 @@ mod tests {
 
     fn read(number: &str) -> String {
         let number: Vec<char> = number.chars().collect();
-        let point = number.iter().position(|c| *c == '.').unwrap_or(number.len());
+        let point = number
+            .iter()
+            .position(|c| *c == '.')
+            .unwrap_or(number.len());
         let mut out = Vec::new();
         write(&number[..point], &number[point..], &mut out);
         out.into_iter().collect()

@@ -33,14 +33,21 @@ fn a_component_is_compiled_once() {
     let first = sandbox(&folder);
     load(&first, "はい");
     assert_eq!(first.cache_hits_and_misses(), (0, 1));
-    let mode = std::fs::metadata(&folder).expect("made").permissions().mode();
+    let mode = std::fs::metadata(&folder)
+        .expect("made")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o700, "nobody else may put code there");
 
     let second = sandbox(&folder);
     load(&second, "はい");
     assert_eq!(second.cache_hits_and_misses(), (1, 0));
     load(&second, "いいえ");
-    assert_eq!(second.cache_hits_and_misses(), (1, 1), "another component is another entry");
+    assert_eq!(
+        second.cache_hits_and_misses(),
+        (1, 1),
+        "another component is another entry"
+    );
 }
 
 #[test]
@@ -53,7 +60,11 @@ fn a_broken_entry_is_compiled_again() {
     assert!(broken > 0, "an entry was there");
     let again = sandbox(&folder);
     assert_eq!(load(&again, "はい"), "はい");
-    assert_eq!(again.cache_hits_and_misses().0, 0, "the broken entry was no hit");
+    assert_eq!(
+        again.cache_hits_and_misses().0,
+        0,
+        "the broken entry was no hit"
+    );
 }
 
 /// Cuts every file short.
@@ -80,5 +91,8 @@ fn a_folder_that_others_may_write_to_is_refused() {
         ..SandboxSettings::default()
     };
     let error = Sandbox::new(settings).err().expect("refused");
-    assert!(error.to_string().contains("others may write to it"), "{error}");
+    assert!(
+        error.to_string().contains("others may write to it"),
+        "{error}"
+    );
 }

@@ -18,7 +18,9 @@ fn normalize_sbv2_equals_the_reference_on_every_row() {
     let mut different = Vec::new();
     for row in &rows {
         let text = row["text"].as_str().expect("a text");
-        let answer = plugin.normalize(text, "ja").unwrap_or_else(|e| panic!("{text:?}: {e}"));
+        let answer = plugin
+            .normalize(text, "ja")
+            .unwrap_or_else(|e| panic!("{text:?}: {e}"));
         if has_reference(row) {
             compared += 1;
             if row["norm"] != answer.text {
@@ -28,7 +30,11 @@ fn normalize_sbv2_equals_the_reference_on_every_row() {
     }
     println!("{compared} rows compared, {} different", different.len());
     assert!(compared > 1_700);
-    assert!(different.is_empty(), "{:?}", &different[..different.len().min(10)]);
+    assert!(
+        different.is_empty(),
+        "{:?}",
+        &different[..different.len().min(10)]
+    );
 }
 
 #[test]
@@ -47,7 +53,10 @@ fn normalize_sbv2_knows_the_rules() {
     // The reference raises from 10^51 on; digits are read one by one.
     let long = "9".repeat(300);
     assert_eq!(read(&long), "九".repeat(300));
-    assert!(matches!(plugin.normalize("a", "en"), Err(CallError::Unsupported(_))));
+    assert!(matches!(
+        plugin.normalize("a", "en"),
+        Err(CallError::Unsupported(_))
+    ));
 }
 
 #[test]
@@ -57,11 +66,19 @@ fn bucket_ladder_takes_the_next_step_if_it_is_near() {
     assert_eq!(tokens(8), Ok(8));
     assert_eq!(tokens(11), Ok(16));
     assert_eq!(tokens(100), Ok(128));
-    assert_eq!(tokens(130), Ok(130), "256 would be more than half as much again");
+    assert_eq!(
+        tokens(130),
+        Ok(130),
+        "256 would be more than half as much again"
+    );
     assert_eq!(tokens(5_000), Ok(5_000), "beyond the ladder");
     assert_eq!(choose(&plugin, "bert", 50, &[]), Ok(64));
     assert_eq!(choose(&plugin, "bert", 40, &[]), Ok(40));
-    assert_eq!(choose(&plugin, "tokens", 100, &[120, 512]), Ok(120), "only what is allowed");
+    assert_eq!(
+        choose(&plugin, "tokens", 100, &[120, 512]),
+        Ok(120),
+        "only what is allowed"
+    );
 }
 
 #[test]
@@ -70,7 +87,12 @@ fn bucket_ladder_takes_settings_and_refuses_wrong_ones() {
     let plugin = bucketer(built("bucket-ladder"), &settings).expect("loads");
     assert_eq!(choose(&plugin, "tokens", 7, &[]), Ok(10));
     assert_eq!(choose(&plugin, "tokens", 11, &[]), Ok(20));
-    let refused = |settings| bucketer(built("bucket-ladder"), &settings).err().expect("refused").to_string();
+    let refused = |settings| {
+        bucketer(built("bucket-ladder"), &settings)
+            .err()
+            .expect("refused")
+            .to_string()
+    };
     assert_eq!(
         refused(json!({"tokens": [0, 8]})),
         "its settings are wrong: `tokens`: a list of lengths from 1 to 8192, ascending"

@@ -29,7 +29,10 @@ const FOREVER: &str = "(loop $again (br $again))";
 
 #[test]
 fn a_loop_runs_out_of_fuel() {
-    assert_eq!(trapped(hostile_normalizer(FOREVER, ""), &patient()), Trap::Fuel);
+    assert_eq!(
+        trapped(hostile_normalizer(FOREVER, ""), &patient()),
+        Trap::Fuel
+    );
 }
 
 #[test]
@@ -40,13 +43,19 @@ fn a_loop_with_fuel_for_hours_runs_out_of_time() {
         normalize_deadline: std::time::Duration::from_millis(50),
         ..Limits::default()
     };
-    assert_eq!(trapped(hostile_normalizer(FOREVER, ""), &limits), Trap::Deadline);
+    assert_eq!(
+        trapped(hostile_normalizer(FOREVER, ""), &limits),
+        Trap::Deadline
+    );
 }
 
 #[test]
 fn memory_is_bounded() {
     let grow = "(loop $again (drop (memory.grow (i32.const 16))) (br $again))";
-    assert_eq!(trapped(hostile_normalizer(grow, ""), &patient()), Trap::Memory);
+    assert_eq!(
+        trapped(hostile_normalizer(grow, ""), &patient()),
+        Trap::Memory
+    );
 }
 
 #[test]
@@ -59,7 +68,10 @@ fn recursion_is_bounded() {
 
 #[test]
 fn a_panic_is_a_trap() {
-    assert_eq!(trapped(hostile_normalizer("unreachable", ""), &patient()), Trap::Unreachable);
+    assert_eq!(
+        trapped(hostile_normalizer("unreachable", ""), &patient()),
+        Trap::Unreachable
+    );
 }
 
 #[test]
@@ -82,15 +94,24 @@ fn an_output_outside_of_its_memory_is_a_trap() {
 #[test]
 fn an_output_that_is_no_utf8_is_a_trap() {
     let bytes = r#"(data (i32.const 2048) "\ff\fe\fd")"#;
-    let guest = hostile_normalizer("(return (call $answer (i32.const 2048) (i32.const 3)))", bytes);
+    let guest = hostile_normalizer(
+        "(return (call $answer (i32.const 2048) (i32.const 3)))",
+        bytes,
+    );
     let trap = trapped(guest, &patient());
-    assert!(matches!(&trap, Trap::Other(what) if what.contains("utf-8")), "{trap:?}");
+    assert!(
+        matches!(&trap, Trap::Other(what) if what.contains("utf-8")),
+        "{trap:?}"
+    );
 }
 
 #[test]
 fn an_output_with_control_characters_is_refused() {
     let bytes = r#"(data (i32.const 2048) "a\1b[2J")"#;
-    let guest = hostile_normalizer("(return (call $answer (i32.const 2048) (i32.const 5)))", bytes);
+    let guest = hostile_normalizer(
+        "(return (call $answer (i32.const 2048) (i32.const 5)))",
+        bytes,
+    );
     let error = triggered(guest, &patient());
     assert_eq!(
         error,
@@ -101,14 +122,21 @@ fn an_output_with_control_characters_is_refused() {
 #[test]
 fn an_input_that_is_too_long_never_reaches_the_guest() {
     let plugin = normalizer(testing::normalizer_saying("はい"), &patient()).expect("loads");
-    let error = plugin.normalize(&"あ".repeat(30_000), "ja").expect_err("too long");
+    let error = plugin
+        .normalize(&"あ".repeat(30_000), "ja")
+        .expect_err("too long");
     assert!(matches!(error, CallError::InvalidInput(_)), "{error:?}");
 }
 
 #[test]
 fn a_guest_that_misbehaves_on_everything_is_not_loaded() {
-    let trap = normalizer(testing::normalizer_trapping_on(""), &patient()).err().expect("refused");
-    assert_eq!(trap.to_string(), "the check at load failed: for \"\": it panicked");
+    let trap = normalizer(testing::normalizer_trapping_on(""), &patient())
+        .err()
+        .expect("refused");
+    assert_eq!(
+        trap.to_string(),
+        "the check at load failed: for \"\": it panicked"
+    );
 }
 
 #[test]
@@ -127,8 +155,15 @@ fn wrong_buckets_are_refused() {
 
 #[test]
 fn a_policy_that_is_always_wrong_is_not_loaded() {
-    let error = bucketer(testing::bucketer("(i32.const 7)"), &json!({})).err().expect("refused");
-    assert!(error.to_string().contains("the check at load failed: for 1 tokens"), "{error}");
+    let error = bucketer(testing::bucketer("(i32.const 7)"), &json!({}))
+        .err()
+        .expect("refused");
+    assert!(
+        error
+            .to_string()
+            .contains("the check at load failed: for 1 tokens"),
+        "{error}"
+    );
 }
 
 const EVIL: &str = r#"
@@ -149,33 +184,63 @@ world spy { import environment; }
 
 #[test]
 fn an_import_that_no_world_has_is_named_with_its_cure() {
-    let core = r#"(module (import "wasi:cli/environment@0.2.0" "get-arguments" (func (result i64))))"#;
-    let error = normalizer(component_of(&[WASI], "spy", core), &patient()).err().expect("refused");
+    let core =
+        r#"(module (import "wasi:cli/environment@0.2.0" "get-arguments" (func (result i64))))"#;
+    let error = normalizer(component_of(&[WASI], "spy", core), &patient())
+        .err()
+        .expect("refused");
     let told = error.to_string();
-    assert!(told.contains("imports `wasi:cli/environment@0.2.0`"), "{told}");
+    assert!(
+        told.contains("imports `wasi:cli/environment@0.2.0`"),
+        "{told}"
+    );
     assert!(told.contains("wasm32-unknown-unknown"), "{told}");
 
-    let clock = EVIL.replace("export koemasu:policy/plugin@1.0.0;", "").replace("export koemasu:policy/normalizer@1.0.0;", "");
+    let clock = EVIL
+        .replace("export koemasu:policy/plugin@1.0.0;", "")
+        .replace("export koemasu:policy/normalizer@1.0.0;", "");
     let core = r#"(module (import "test:evil/clock" "now" (func (result i64))))"#;
-    let error = normalizer(component_of(&[&clock], "spy", core), &patient()).err().expect("refused");
-    assert!(error.to_string().contains("imports `test:evil/clock`"), "{error}");
+    let error = normalizer(component_of(&[&clock], "spy", core), &patient())
+        .err()
+        .expect("refused");
+    assert!(
+        error.to_string().contains("imports `test:evil/clock`"),
+        "{error}"
+    );
 }
 
 #[test]
 fn another_world_is_named() {
-    let error = normalizer(bucketer_answering(1), &patient()).err().expect("refused");
+    let error = normalizer(bucketer_answering(1), &patient())
+        .err()
+        .expect("refused");
     let told = error.to_string();
-    assert!(told.starts_with("it is no text-normalizer: it exports"), "{told}");
+    assert!(
+        told.starts_with("it is no text-normalizer: it exports"),
+        "{told}"
+    );
     assert!(told.contains("koemasu:policy/bucketing@1.0.0"), "{told}");
 }
 
 #[test]
 fn what_is_no_component_is_told_how_to_become_one() {
     let core = wat::parse_str("(module)").expect("a module");
-    assert!(matches!(normalizer(core, &patient()).err(), Some(LoadError::CoreModule)));
-    assert!(matches!(normalizer(b"hello".to_vec(), &patient()).err(), Some(LoadError::Compile(_))));
+    assert!(matches!(
+        normalizer(core, &patient()).err(),
+        Some(LoadError::CoreModule)
+    ));
+    assert!(matches!(
+        normalizer(b"hello".to_vec(), &patient()).err(),
+        Some(LoadError::Compile(_))
+    ));
     // Text is not taken for a component either.
-    assert!(matches!(normalizer(b"(component)".to_vec(), &patient()).err(), Some(LoadError::Compile(_))));
+    assert!(matches!(
+        normalizer(b"(component)".to_vec(), &patient()).err(),
+        Some(LoadError::Compile(_))
+    ));
     let large = vec![0; 9 << 20];
-    assert!(matches!(normalizer(large, &patient()).err(), Some(LoadError::TooLarge { .. })));
+    assert!(matches!(
+        normalizer(large, &patient()).err(),
+        Some(LoadError::TooLarge { .. })
+    ));
 }

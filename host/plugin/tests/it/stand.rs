@@ -37,7 +37,12 @@ pub(crate) fn bucketer(bytes: Vec<u8>, settings: &Value) -> Result<Bucketer, Loa
     sandbox().load_bucketer(Source { name, bytes }, settings, &patient())
 }
 
-pub(crate) fn choose(plugin: &Bucketer, name: &str, len: u32, allowed: &[u32]) -> Result<u32, CallError> {
+pub(crate) fn choose(
+    plugin: &Bucketer,
+    name: &str,
+    len: u32,
+    allowed: &[u32],
+) -> Result<u32, CallError> {
     let axis = Axis {
         name: name.to_owned(),
         len,
@@ -74,6 +79,8 @@ pub(crate) fn corpus() -> Option<Vec<Value>> {
         eprintln!("skipped: {} is not there", path.display());
         return None;
     };
-    let rows = text.lines().map(|line| serde_json::from_str(line).expect("a row"));
+    let rows = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a row"));
     Some(rows.collect())
 }

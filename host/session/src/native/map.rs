@@ -13,7 +13,10 @@ pub struct Mapped {
 impl Mapped {
     pub fn open(path: &Path) -> std::io::Result<Self> {
         let file = File::open(path)?;
-        #[expect(unsafe_code, reason = "mapping a file is unsafe by nature; see `Mapped`")]
+        #[expect(
+            unsafe_code,
+            reason = "mapping a file is unsafe by nature; see `Mapped`"
+        )]
         // SAFETY: the mapping is read-only and private to this struct, which
         // hands out only shared slices. That nobody truncates the file is the
         // contract stated above, kept by set-up (rename) and by operators.

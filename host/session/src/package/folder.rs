@@ -9,9 +9,7 @@ use super::styles::Vectors;
 use crate::source::Graph;
 
 pub(super) fn open(folder: &Path) -> Result<Package, String> {
-    let read = |name: &str| {
-        std::fs::read(folder.join(name)).map_err(|e| format!("{name}: {e}"))
-    };
+    let read = |name: &str| std::fs::read(folder.join(name)).map_err(|e| format!("{name}: {e}"));
     let config = HyperParameters::parse(&read("config.json")?)?;
     let vectors = Vectors::from_npy(&read("style_vectors.npy")?)?;
     let graph = Graph::File(newest_graph(folder)?);

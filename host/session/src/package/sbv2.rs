@@ -32,9 +32,11 @@ pub(super) fn open(path: &Path) -> Result<Package, String> {
     let file = File::open(path).map_err(|e| e.to_string())?;
     let entries = read_entries(file, UNPACKED_BYTES_MAX)?;
     let model = entries.model.ok_or("the archive has no `model.onnx`")?;
-    let vectors = entries.vectors.ok_or("the archive has no `style_vectors.json`")?;
-    let vectors: StyleVectors = serde_json::from_slice(&vectors)
-        .map_err(|e| format!("its style vectors: {e}"))?;
+    let vectors = entries
+        .vectors
+        .ok_or("the archive has no `style_vectors.json`")?;
+    let vectors: StyleVectors =
+        serde_json::from_slice(&vectors).map_err(|e| format!("its style vectors: {e}"))?;
     let data: Vec<f32> = vectors.data.concat();
     let vectors = Vectors::new(vectors.shape[0], vectors.shape[1], &data)?;
     let name = path.file_stem().unwrap_or_default();
@@ -77,7 +79,9 @@ fn read_entries(file: impl Read, unpacked_max: u64) -> Result<Entries, String> {
                 let version = bounded(entry, 64)?;
                 let version = String::from_utf8_lossy(&version).trim().to_owned();
                 if version != VERSION {
-                    return Err(format!("it has format version {version}, known is {VERSION}"));
+                    return Err(format!(
+                        "it has format version {version}, known is {VERSION}"
+                    ));
                 }
             }
             _ => {}
@@ -108,7 +112,9 @@ fn bounded(entry: impl Read, most: u64) -> Result<Vec<u8>, String> {
     let read = entry.take(most + 1).read_to_end(&mut bytes);
     read.map_err(|e| format!("the archive: {e}"))?;
     if bytes.len() as u64 > most {
-        return Err(format!("an entry of the archive has more than {most} bytes"));
+        return Err(format!(
+            "an entry of the archive has more than {most} bytes"
+        ));
     }
     Ok(bytes)
 }

@@ -31,7 +31,9 @@ impl Vectors {
         let file = npyz::NpyFile::new(npy).map_err(said)?;
         let shape = file.shape().to_vec();
         let [rows, width] = shape[..] else {
-            return Err(format!("its style vectors have shape {shape:?}, expected two axes"));
+            return Err(format!(
+                "its style vectors have shape {shape:?}, expected two axes"
+            ));
         };
         let data: Vec<f32> = file.into_vec().map_err(said)?;
         Self::new(rows as usize, width as usize, &data)
@@ -47,10 +49,7 @@ pub struct Styles {
 }
 
 impl Styles {
-    pub(super) fn named(
-        ids: &BTreeMap<String, usize>,
-        vectors: Vectors,
-    ) -> Result<Self, String> {
+    pub(super) fn named(ids: &BTreeMap<String, usize>, vectors: Vectors) -> Result<Self, String> {
         let mut names: Vec<_> = ids.clone().into_iter().collect();
         names.sort_by_key(|(_, row)| *row);
         let rows = vectors.rows.len();
@@ -99,7 +98,10 @@ mod tests {
     }
 
     fn ids(pairs: &[(&str, usize)]) -> BTreeMap<String, usize> {
-        pairs.iter().map(|(name, row)| ((*name).to_owned(), *row)).collect()
+        pairs
+            .iter()
+            .map(|(name, row)| ((*name).to_owned(), *row))
+            .collect()
     }
 
     #[test]
@@ -117,7 +119,10 @@ mod tests {
     fn gaps_are_fine_and_rows_that_are_not_there_are_not() {
         assert!(Styles::named(&ids(&[("Neutral", 0), ("Happy", 2)]), three()).is_ok());
         let error = Styles::named(&ids(&[("Happy", 3)]), three()).expect_err("no such row");
-        assert_eq!(error, "its style `Happy` is row 3, but there are 3 style vectors");
+        assert_eq!(
+            error,
+            "its style `Happy` is row 3, but there are 3 style vectors"
+        );
     }
 
     #[test]

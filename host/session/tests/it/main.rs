@@ -1,5 +1,10 @@
 //! Sessions over real graphs in the real ONNX Runtime.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests find what set-up left by the environment"
+)]
+
 mod packages;
 mod reference;
 mod runs;

@@ -12,9 +12,15 @@ use crate::stand::{fixture, folder_voice, input, open, residency, shared, speak,
 async fn an_aivmx_knows_its_names() {
     let voice = open(&residency(), &tones("tones.aivmx"));
     let package = voice.package();
-    assert_eq!((package.name(), package.licence()), ("tones", Some("MIT OR Apache-2.0")));
+    assert_eq!(
+        (package.name(), package.licence()),
+        ("tones", Some("MIT OR Apache-2.0"))
+    );
     assert_eq!(package.speakers().collect::<Vec<_>>(), ["low", "high"]);
-    assert_eq!(package.styles().collect::<Vec<_>>(), ["Neutral", "Raised", "Lowered"]);
+    assert_eq!(
+        package.styles().collect::<Vec<_>>(),
+        ["Neutral", "Raised", "Lowered"]
+    );
     assert_eq!(package.sampling_rate(), 44_100);
     assert_eq!(package.speaker(Some("high")), Some(1));
     assert_eq!(package.speaker(Some("1")), Some(1), "by number as well");
@@ -33,7 +39,10 @@ async fn a_folder_is_a_voice_of_the_family_its_config_says() {
 
     let folder = folder_voice(&fixture("multilingual.onnx"), "config.json");
     let error = refused(folder.path());
-    assert!(error.contains("its config says JpExtra, its inputs are those of Multilingual"), "{error}");
+    assert!(
+        error.contains("its config says JpExtra, its inputs are those of Multilingual"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -61,15 +70,21 @@ async fn an_sbv2_has_numbers_for_names() {
         unreachable!("a path")
     };
     let vectors = serde_json::json!({"shape": [2, 256], "data": [vec![0.0; 256], vec![0.5; 256]]});
-    archive(&path, &[
-        ("version.txt", b"1"),
-        ("model.onnx", &std::fs::read(graph).expect("the graph")),
-        ("style_vectors.json", vectors.to_string().as_bytes()),
-    ]);
+    archive(
+        &path,
+        &[
+            ("version.txt", b"1"),
+            ("model.onnx", &std::fs::read(graph).expect("the graph")),
+            ("style_vectors.json", vectors.to_string().as_bytes()),
+        ],
+    );
     let voice = open(&residency(), &Source::Path(path.clone()));
     assert_eq!(voice.package().name(), "haru");
     assert_eq!(voice.package().styles().collect::<Vec<_>>(), ["0", "1"]);
-    assert_eq!(voice.package().style(Some("1"), 2.0).map(|v| v[0]), Some(1.0));
+    assert_eq!(
+        voice.package().style(Some("1"), 2.0).map(|v| v[0]),
+        Some(1.0)
+    );
     assert!(!speak(&voice, input(0)).await.is_empty());
 
     archive(&path, &[("version.txt", b"9")]);
@@ -114,7 +129,10 @@ async fn files_that_are_no_models_are_refused() {
     let good = std::fs::read(good).expect("the voice");
     std::fs::write(&broken, &good[..good.len() / 2]).expect("a write");
     let error = refused(&broken);
-    assert!(error.contains("broken.aivmx: the file is cut off or no ONNX file"), "{error}");
+    assert!(
+        error.contains("broken.aivmx: the file is cut off or no ONNX file"),
+        "{error}"
+    );
 
     // Metadata intact, graph broken: found by ONNX Runtime, as an error.
     let mut bytes = good.clone();
@@ -156,8 +174,14 @@ fn archive(path: &Path, entries: &[(&str, &[u8])]) {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
-        archive.append_data(&mut header, name, *bytes).expect("an entry");
+        archive
+            .append_data(&mut header, name, *bytes)
+            .expect("an entry");
     }
     let encoder = archive.into_inner().expect("a whole archive");
-    encoder.finish().expect("a whole file").flush().expect("a flush");
+    encoder
+        .finish()
+        .expect("a whole file")
+        .flush()
+        .expect("a flush");
 }

@@ -26,18 +26,31 @@ async fn every_reference_vector_is_reproduced() {
     let residency = residency();
     let file = |name: &str| Source::Path(bert.join(name));
     let bert = residency
-        .bert(&file("model.onnx"), &file("tokenizer.json"), &Settings::default())
+        .bert(
+            &file("model.onnx"),
+            &file("tokenizer.json"),
+            &Settings::default(),
+        )
         .expect("a BERT");
     let mut checked = 0;
     let mut worst = 0f32;
     let mut worst_to_pytorch = 0f32;
     for entry in std::fs::read_dir(&vectors).expect("the vectors") {
         let path = entry.expect("an entry").path();
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let Some((model, _)) = stem.rsplit_once('_').filter(|(model, _)| model.starts_with("tiny")) else {
+        let stem = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let Some((model, _)) = stem
+            .rsplit_once('_')
+            .filter(|(model, _)| model.starts_with("tiny"))
+        else {
             continue;
         };
-        let Some(folder) = shared(model) else { continue };
+        let Some(folder) = shared(model) else {
+            continue;
+        };
         let voice = open(&residency, &Source::Path(folder));
         let vector = Vector::open(&path);
 
@@ -128,7 +141,9 @@ async fn the_smallest_voice_is_reproduced_as_well() {
 
 /// Mean feature of the assist text, and its weight.
 async fn assist(bert: &session::bert::Bert, vector: &Vector) -> Option<(Vec<f32>, f32)> {
-    let text = vector.has("assist_text").then(|| vector.text("assist_text"))?;
+    let text = vector
+        .has("assist_text")
+        .then(|| vector.text("assist_text"))?;
     if text.is_empty() {
         return None;
     }
@@ -196,16 +211,30 @@ impl Vector {
     fn ints(&self, name: &str) -> Vec<i64> {
         let array = self.array(name);
         match array.dtype().descr().trim_matches('\'') {
-            "<i4" => array.into_vec::<i32>().expect("ints").into_iter().map(i64::from).collect(),
-            _ => array.into_vec::<i64>().unwrap_or_else(|e| panic!("{name}: {e}")),
+            "<i4" => array
+                .into_vec::<i32>()
+                .expect("ints")
+                .into_iter()
+                .map(i64::from)
+                .collect(),
+            _ => array
+                .into_vec::<i64>()
+                .unwrap_or_else(|e| panic!("{name}: {e}")),
         }
     }
 
     fn floats(&self, name: &str) -> Vec<f32> {
         let array = self.array(name);
         match array.dtype().descr().trim_matches('\'') {
-            "<f8" => array.into_vec::<f64>().expect("floats").into_iter().map(|v| v as f32).collect(),
-            _ => array.into_vec::<f32>().unwrap_or_else(|e| panic!("{name}: {e}")),
+            "<f8" => array
+                .into_vec::<f64>()
+                .expect("floats")
+                .into_iter()
+                .map(|v| v as f32)
+                .collect(),
+            _ => array
+                .into_vec::<f32>()
+                .unwrap_or_else(|e| panic!("{name}: {e}")),
         }
     }
 

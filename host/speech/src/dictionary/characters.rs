@@ -60,9 +60,9 @@ impl Characters {
         for name in all[4..table].chunks_exact(NAME) {
             let end = name.iter().position(|byte| *byte == 0).unwrap_or(NAME);
             let name = &name[..end];
-            let found = unknown.exact(name).ok_or_else(|| {
-                format!("unk.dic has no class {}", String::from_utf8_lossy(name))
-            })?;
+            let found = unknown
+                .exact(name)
+                .ok_or_else(|| format!("unk.dic has no class {}", String::from_utf8_lossy(name)))?;
             templates.push(found);
         }
         let characters = Self {

@@ -79,7 +79,9 @@ fn cheapest(
     let mut best = (None, i32::MAX);
     for index in ending.iter().rev() {
         let node = &nodes[*index];
-        let cost = node.cost.saturating_add(dictionary.matrix.cost(node.token.right, left));
+        let cost = node
+            .cost
+            .saturating_add(dictionary.matrix.cost(node.token.right, left));
         if cost < best.1 {
             best = (Some(*index), cost);
         }
@@ -114,7 +116,9 @@ fn words_at<'a>(
     let templates = dictionary.characters.templates(class);
     let unknown = &dictionary.unknown;
     let add = |length: usize, found: &mut Vec<Node<'a>>| {
-        let tokens = templates.into_iter().flat_map(|entries| unknown.tokens(entries));
+        let tokens = templates
+            .into_iter()
+            .flat_map(|entries| unknown.tokens(entries));
         found.extend(tokens.map(|token| node(unknown, token, start, length, false)));
     };
     let mut group = None;

@@ -55,7 +55,10 @@ impl Lexicon {
         let charset = all.get(40..HEADER).unwrap_or_default();
         let charset: Vec<u8> = charset.iter().copied().take_while(|b| *b != 0).collect();
         if !charset.eq_ignore_ascii_case(b"utf-8") && !charset.eq_ignore_ascii_case(b"utf8") {
-            return Err(format!("its charset is {}, not UTF-8", String::from_utf8_lossy(&charset)));
+            return Err(format!(
+                "its charset is {}, not UTF-8",
+                String::from_utf8_lossy(&charset)
+            ));
         }
         let (left, right) = (number(4)?, number(5)?);
         if left > matrix.after || right > matrix.before {
@@ -149,6 +152,7 @@ impl Lexicon {
     fn part(&self, part: Part) -> &[u8] {
         let all = (*self.bytes).as_ref();
         // Checked when it opened; a blob that has shrunk since is empty.
-        all.get(part.start..part.start + part.length).unwrap_or_default()
+        all.get(part.start..part.start + part.length)
+            .unwrap_or_default()
     }
 }

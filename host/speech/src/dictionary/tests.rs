@@ -44,7 +44,11 @@ fn small() -> Bytes {
     for code in 0..0xffffu32 {
         let katakana = (0x30a1..=0x30fc).contains(&code);
         // Class bits, default class, length, group, invoke.
-        let class: u32 = if katakana { 0b10 | 1 << 18 | 1 << 30 } else { 0b01 | 1 << 26 };
+        let class: u32 = if katakana {
+            0b10 | 1 << 18 | 1 << 30
+        } else {
+            0b01 | 1 << 26
+        };
         char.extend(class.to_le_bytes());
     }
     Bytes {
@@ -87,7 +91,18 @@ fn lexicon(entries: &[Entry]) -> Vec<u8> {
     let mut out = Vec::new();
     let length = 72 + trie.len() + tokens.len() + features.len();
     let sizes = [trie.len(), tokens.len(), features.len()].map(|n| n as u32);
-    for number in [length as u32 ^ 0xef71_8f77, 102, 0, first, 2, 2, sizes[0], sizes[1], sizes[2], 0] {
+    for number in [
+        length as u32 ^ 0xef71_8f77,
+        102,
+        0,
+        first,
+        2,
+        2,
+        sizes[0],
+        sizes[1],
+        sizes[2],
+        0,
+    ] {
         out.extend(number.to_le_bytes());
     }
     let mut charset = b"UTF-8".to_vec();
@@ -115,7 +130,8 @@ fn trie(leaves: &BTreeMap<Vec<u8>, u32>) -> Vec<u8> {
         let leaf = leaves.get(&prefix);
         let fits = |base: usize, used: &[bool]| {
             let free = |place: usize| !used.get(place).copied().unwrap_or(false);
-            (leaf.is_none() || free(base)) && children.iter().all(|c| free(base + usize::from(*c) + 1))
+            (leaf.is_none() || free(base))
+                && children.iter().all(|c| free(base + usize::from(*c) + 1))
         };
         let base = (1..).find(|base| fits(*base, &used)).expect("somewhere");
         let end = base + 258;
@@ -147,7 +163,14 @@ fn divided(text: &str) -> String {
     let words = dictionary.divide(text);
     let shown: Vec<_> = words
         .iter()
-        .map(|word| format!("{}/{}{}", word.surface, word.feature, if word.known { "" } else { "?" }))
+        .map(|word| {
+            format!(
+                "{}/{}{}",
+                word.surface,
+                word.feature,
+                if word.known { "" } else { "?" }
+            )
+        })
         .collect();
     shown.join(" ")
 }
@@ -166,7 +189,11 @@ fn unknown_words_are_cut_by_their_class() {
     assert_eq!(divided("漢字"), "漢/記号? 字/記号?");
     assert_eq!(divided("𠮷"), "𠮷/記号?");
     let long = "カ".repeat(26);
-    assert_ne!(divided(&long), format!("{long}/名詞,未知?"), "too long for one word");
+    assert_ne!(
+        divided(&long),
+        format!("{long}/名詞,未知?"),
+        "too long for one word"
+    );
 }
 
 #[test]
@@ -176,7 +203,10 @@ fn files_that_do_not_fit_are_named() {
         damage(&mut bytes);
         open(bytes).expect_err("damaged").to_string()
     };
-    assert!(told(|b| b.sys.truncate(100)).starts_with("sys.dic is damaged or no compiled MeCab dictionary"));
+    assert!(
+        told(|b| b.sys.truncate(100))
+            .starts_with("sys.dic is damaged or no compiled MeCab dictionary")
+    );
     assert!(told(|b| b.sys.clear()).contains("it is too short"));
     assert!(told(|b| b.matrix.push(0)).starts_with("matrix.bin"));
     assert!(told(|b| b.char.truncate(9)).starts_with("char.bin"));

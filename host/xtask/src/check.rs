@@ -1,0 +1,37 @@
+//! `cargo xtask check`: what a reviewer should not have to say.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::guests::clean_cargo;
+use crate::home::repository;
+use crate::process;
+
+pub(crate) fn run() -> Result<()> {
+    let cargo = |arguments: &[&str]| {
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(repository()).args(arguments);
+        process::run(&mut cargo)
+    };
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])?;
+    let mut guests = clean_cargo();
+    guests
+        .current_dir(repository().join("plugins"))
+        .args(["fmt", "--all", "--check"]);
+    process::run(&mut guests)?;
+    if process::exists("cargo", &["deny", "--version"]) {
+        cargo(&["deny", "check", "licenses", "bans", "sources"])
+    } else {
+        println!("licences are not checked: `cargo install cargo-deny` brings what checks them");
+        Ok(())
+    }
+}
