@@ -1,0 +1,180 @@
+//! The program itself: its commands, its signals, its words.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+fn koemasu(folder: &tempfile::TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_koemasu"));
+    command.current_dir(folder.path()).env("KOEMASU_LOG", "info");
+    command
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn say_writes_a_wav_and_leaves_nothing_else() {
+    let folder = folder();
+    let output = koemasu(&folder)
+        .args(["say", "こんにちは", "-o", "hello.wav"])
+        .output()
+        .expect("it starts");
+    assert!(output.status.success(), "{}", told(&output));
+    let wav = std::fs::read(folder.path().join("hello.wav")).expect("the file");
+    assert_eq!(&wav[..4], b"RIFF");
+    assert!(wav.len() > 44 + 44_100 / 2, "{} bytes", wav.len());
+    let names: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").collect();
+    assert_eq!(names.len(), 1);
+
+    let output = koemasu(&folder)
+        .args(["say", "あ", "-o", "no/such/folder.wav"])
+        .output()
+        .expect("it starts");
+    assert!(!output.status.success());
+    assert!(told(&output).contains("cannot write no/such/folder.wav"), "{}", told(&output));
+}
+
+#[test]
+fn check_tells_what_a_server_would_find() {
+    let folder = folder();
+    let output = koemasu(&folder).arg("check").output().expect("it starts");
+    assert!(output.status.success(), "{}", told(&output));
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(report.contains("pipeline   ja: language ja; normalize normalize-sbv2"), "{report}");
+    assert!(report.contains("voice      tones: speakers low, high"), "{report}");
+
+    std::fs::write(folder.path().join("koemasu.toml"), "[models]\ndevice = \"cuda\"\n").expect("a file");
+    let output = koemasu(&folder).arg("check").output().expect("it starts");
+    // A machine with a GPU and the GPU build passes this.
+    if !output.status.success() {
+        assert!(told(&output).contains("`models.device` is \"cuda\", but"), "{}", told(&output));
+    }
+}
+
+#[test]
+fn g2p_answers_each_line_with_json() {
+    let folder = folder();
+    let mut child = koemasu(&folder)
+        .arg("g2p")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin
+        .write_all("{\"text\": \"3時です。\", \"id\": 1}\nはい\n😀\n".as_bytes())
+        .expect("a write");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let rows: Vec<serde_json::Value> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(rows.len(), 3);
+    assert_eq!(rows[0]["norm"], "三時です.");
+    assert_eq!(rows[1]["phones"], serde_json::json!(["_", "h", "a", "i", "_"]));
+    assert_eq!(rows[1]["tones"], serde_json::json!([0, 1, 1, 0, 0]));
+    assert_eq!(rows[1]["word2ph"], serde_json::json!([1, 2, 1, 1]));
+    assert!(rows[2]["error"].is_string());
+}
+
+#[test]
+fn without_set_up_the_cure_is_named() {
+    let folder = folder();
+    for command in [&["serve"][..], &["check"], &["say", "あ"]] {
+        let output = koemasu(&folder)
+            .args(command)
+            .env("KOEMASU_HOME", folder.path())
+            .env_remove("KOEMASU_ONNXRUNTIME")
+            .output()
+            .expect("it starts");
+        assert!(!output.status.success());
+        assert!(told(&output).contains("run `cargo xtask setup`"), "{}", told(&output));
+    }
+}
+
+/// A server in its own process; ended by its number when dropped.
+struct Served {
+    child: Child,
+    address: String,
+    log: std::thread::JoinHandle<String>,
+}
+
+impl Served {
+    fn start(folder: &tempfile::TempDir) -> Self {
+        let mut child = koemasu(folder)
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut all = String::new();
+        let address = loop {
+            let mut line = String::new();
+            assert!(lines.read_line(&mut line).expect("a line") > 0, "it ended: {all}");
+            all.push_str(&line);
+            if let Some(address) = line.trim().strip_prefix("koemasu serves on http://") {
+                break address.to_owned();
+            }
+        };
+        let log = std::thread::spawn(move || {
+            let _ = lines.read_to_string(&mut all);
+            all
+        });
+        Self {
+            child,
+            address,
+            log,
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let number = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &number]).status();
+        assert!(sent.expect("kill starts").success());
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").expect("a write");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+
+    fn generation(&self) -> u64 {
+        let answer = self.get("/v1/audio/voices");
+        let body = answer.split("\r\n\r\n").nth(1).expect("a body");
+        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        body["generation"].as_u64().expect("a number")
+    }
+}
+
+#[test]
+fn sighup_reloads_and_sigterm_drains() {
+    let folder = folder();
+    let mut served = Served::start(&folder);
+    assert!(served.get("/readyz").starts_with("HTTP/1.1 200 "));
+    assert_eq!(served.generation(), 1);
+
+    served.signal("HUP");
+    let reloaded = (0..200).any(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        served.generation() == 2
+    });
+    assert!(reloaded, "the signal was not heard");
+
+    served.signal("TERM");
+    let status = served.child.wait().expect("it ends");
+    assert!(status.success(), "{status}");
+    let log = served.log.join().expect("its log");
+    assert!(log.contains("drained"), "{log}");
+}
