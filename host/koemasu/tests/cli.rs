@@ -7,7 +7,9 @@ use std::time::Duration;
 
 fn koemasu(folder: &tempfile::TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_koemasu"));
-    command.current_dir(folder.path()).env("KOEMASU_LOG", "info");
+    command
+        .current_dir(folder.path())
+        .env("KOEMASU_LOG", "info");
     command
 }
 
@@ -30,7 +32,9 @@ fn say_writes_a_wav_and_leaves_nothing_else() {
     let wav = std::fs::read(folder.path().join("hello.wav")).expect("the file");
     assert_eq!(&wav[..4], b"RIFF");
     assert!(wav.len() > 44 + 44_100 / 2, "{} bytes", wav.len());
-    let names: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").collect();
+    let names: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("a folder")
+        .collect();
     assert_eq!(names.len(), 1);
 
     let output = koemasu(&folder)
@@ -38,7 +42,11 @@ fn say_writes_a_wav_and_leaves_nothing_else() {
         .output()
         .expect("it starts");
     assert!(!output.status.success());
-    assert!(told(&output).contains("cannot write no/such/folder.wav"), "{}", told(&output));
+    assert!(
+        told(&output).contains("cannot write no/such/folder.wav"),
+        "{}",
+        told(&output)
+    );
 }
 
 #[test]
@@ -47,14 +55,28 @@ fn check_tells_what_a_server_would_find() {
     let output = koemasu(&folder).arg("check").output().expect("it starts");
     assert!(output.status.success(), "{}", told(&output));
     let report = String::from_utf8_lossy(&output.stdout);
-    assert!(report.contains("pipeline   ja: language ja; normalize normalize-sbv2"), "{report}");
-    assert!(report.contains("voice      tones: speakers low, high"), "{report}");
+    assert!(
+        report.contains("pipeline   ja: language ja; normalize normalize-sbv2"),
+        "{report}"
+    );
+    assert!(
+        report.contains("voice      tones: speakers low, high"),
+        "{report}"
+    );
 
-    std::fs::write(folder.path().join("koemasu.toml"), "[models]\ndevice = \"cuda\"\n").expect("a file");
+    std::fs::write(
+        folder.path().join("koemasu.toml"),
+        "[models]\ndevice = \"cuda\"\n",
+    )
+    .expect("a file");
     let output = koemasu(&folder).arg("check").output().expect("it starts");
     // A machine with a GPU and the GPU build passes this.
     if !output.status.success() {
-        assert!(told(&output).contains("`models.device` is \"cuda\", but"), "{}", told(&output));
+        assert!(
+            told(&output).contains("`models.device` is \"cuda\", but"),
+            "{}",
+            told(&output)
+        );
     }
 }
 
@@ -80,7 +102,10 @@ fn g2p_answers_each_line_with_json() {
         .collect();
     assert_eq!(rows.len(), 3);
     assert_eq!(rows[0]["norm"], "三時です.");
-    assert_eq!(rows[1]["phones"], serde_json::json!(["_", "h", "a", "i", "_"]));
+    assert_eq!(
+        rows[1]["phones"],
+        serde_json::json!(["_", "h", "a", "i", "_"])
+    );
     assert_eq!(rows[1]["tones"], serde_json::json!([0, 1, 1, 0, 0]));
     assert_eq!(rows[1]["word2ph"], serde_json::json!([1, 2, 1, 1]));
     assert!(rows[2]["error"].is_string());
@@ -97,7 +122,11 @@ fn without_set_up_the_cure_is_named() {
             .output()
             .expect("it starts");
         assert!(!output.status.success());
-        assert!(told(&output).contains("run `cargo xtask setup`"), "{}", told(&output));
+        assert!(
+            told(&output).contains("run `cargo xtask setup`"),
+            "{}",
+            told(&output)
+        );
     }
 }
 
@@ -119,7 +148,10 @@ impl Served {
         let mut all = String::new();
         let address = loop {
             let mut line = String::new();
-            assert!(lines.read_line(&mut line).expect("a line") > 0, "it ended: {all}");
+            assert!(
+                lines.read_line(&mut line).expect("a line") > 0,
+                "it ended: {all}"
+            );
             all.push_str(&line);
             if let Some(address) = line.trim().strip_prefix("koemasu serves on http://") {
                 break address.to_owned();
@@ -144,7 +176,11 @@ impl Served {
 
     fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").expect("a write");
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"
+        )
+        .expect("a write");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         answer

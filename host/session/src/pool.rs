@@ -167,7 +167,10 @@ mod tests {
             let given_up = tokio::time::timeout(SHORT, pool.checkout(50 * SHORT)).await;
             assert!(given_up.is_err(), "opening takes longer");
         }
-        pool.checkout(50 * SHORT).await.expect("free in the end").release();
+        pool.checkout(50 * SHORT)
+            .await
+            .expect("free in the end")
+            .release();
         assert_eq!(most.load(Ordering::SeqCst), 1, "opened side by side");
     }
 }

@@ -60,7 +60,9 @@ impl Runtime {
 
     /// Whether this build can use CUDA, or why not.
     pub(crate) fn cuda_provider(&self) -> Result<(), String> {
-        let provider = self.library.with_file_name("libonnxruntime_providers_cuda.so");
+        let provider = self
+            .library
+            .with_file_name("libonnxruntime_providers_cuda.so");
         if provider.exists() {
             Ok(())
         } else {

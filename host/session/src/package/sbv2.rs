@@ -146,7 +146,10 @@ mod tests {
             let archive = bomb(kind, 8 * MIB);
             assert!(archive.len() < 64 << 10, "{} bytes", archive.len());
             let error = read_entries(&archive[..], MIB).err().expect("refused");
-            assert_eq!(error, "the archive: it unpacks to more than 1048576 bytes", "{kind:?}");
+            assert_eq!(
+                error, "the archive: it unpacks to more than 1048576 bytes",
+                "{kind:?}"
+            );
         }
         let modest = bomb(tar::EntryType::Regular, MIB / 2);
         assert!(read_entries(&modest[..], MIB).is_ok());

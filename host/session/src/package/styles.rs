@@ -128,6 +128,9 @@ mod tests {
     #[test]
     fn a_shape_that_overflows_is_an_error() {
         let error = Vectors::new(1 << 56, STYLE_WIDTH, &[]).expect_err("no data");
-        assert_eq!(error, "its style vectors are 72057594037927936 × 256, expected any number × 256");
+        assert_eq!(
+            error,
+            "its style vectors are 72057594037927936 × 256, expected any number × 256"
+        );
     }
 }

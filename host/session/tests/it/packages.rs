@@ -53,12 +53,18 @@ async fn weights_may_lie_in_a_file_beside_the_graph() {
     std::fs::copy(fixture("external.weights"), &beside).expect("a copy");
     let voice = open(&residency, &Source::Path(folder.path().to_owned()));
     let whole = open(&residency, &tones("tones.aivmx"));
-    assert!(speak(&voice, input(0)).await == speak(&whole, input(0)).await, "the same graph");
+    assert!(
+        speak(&voice, input(0)).await == speak(&whole, input(0)).await,
+        "the same graph"
+    );
     drop(voice);
 
     std::fs::remove_file(beside).expect("the weights");
     let error = refused(folder.path());
-    assert!(error.starts_with("ONNX Runtime cannot open the graph:"), "{error}");
+    assert!(
+        error.starts_with("ONNX Runtime cannot open the graph:"),
+        "{error}"
+    );
     assert!(error.contains("external.weights"), "{error}");
 }
 

@@ -88,7 +88,10 @@ async fn every_reference_vector_is_reproduced() {
             largest_difference(&every_16th, &vector.floats("audio_stride16"))
         };
         let to_pytorch = difference + vector.floats("torch_ort_max_abs")[0];
-        assert!(to_pytorch < TOLERANCE, "{stem}: {difference:e}, {to_pytorch:e} to PyTorch");
+        assert!(
+            to_pytorch < TOLERANCE,
+            "{stem}: {difference:e}, {to_pytorch:e} to PyTorch"
+        );
         worst = worst.max(difference);
         worst_to_pytorch = worst_to_pytorch.max(to_pytorch);
         checked += 1;
@@ -132,7 +135,8 @@ async fn the_smallest_voice_is_reproduced_as_well() {
         let mut other = input;
         other.speaker = 1 - other.speaker;
         let other = speak(&voice, other).await;
-        let differs = other.len() != samples.len() || largest_difference(&samples, &other) > TOLERANCE;
+        let differs =
+            other.len() != samples.len() || largest_difference(&samples, &other) > TOLERANCE;
         assert!(differs, "micro_{number:02}: speakers sound the same");
         worst = worst.max(difference);
     }

@@ -1,7 +1,7 @@
 //! Runs: padding is inaudible, leases come back, devices are what was asked.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use metrics::{
     Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
@@ -11,7 +11,8 @@ use session::device::{Device, Wanted};
 use session::{Error, Settings, Source};
 
 use crate::stand::{
-    WAIT, fixture, folder_voice, input, largest_difference, open, read, residency, shared, speak, tones,
+    WAIT, fixture, folder_voice, input, largest_difference, open, read, residency, shared, speak,
+    tones,
 };
 
 /// Float noise of another blocking of the same sums; far under one step of 16
@@ -30,7 +31,10 @@ async fn padding_tokens_to_a_bucket_does_not_change_the_sound() {
         for padded in [32, 64, 128] {
             let difference = largest_difference(&exact, &speak(&voice, input(padded)).await);
             eprintln!("{source:?} padded to {padded}: {difference:e}");
-            assert!(difference < NOISE, "{source:?} padded to {padded}: {difference:e}");
+            assert!(
+                difference < NOISE,
+                "{source:?} padded to {padded}: {difference:e}"
+            );
         }
         // The check can fail: one token more is heard.
         let mut longer = input(64);
@@ -60,7 +64,10 @@ async fn padding_characters_does_not_change_the_features() {
             let features = read(&bert, ids.clone(), padded).await;
             let difference = largest_difference(&exact.data, &features.data);
             eprintln!("{graph:?} padded to {padded}: {difference:e}");
-            assert!(difference < NOISE, "{graph:?} padded to {padded}: {difference:e}");
+            assert!(
+                difference < NOISE,
+                "{graph:?} padded to {padded}: {difference:e}"
+            );
         }
     }
 }
@@ -69,9 +76,21 @@ async fn padding_characters_does_not_change_the_features() {
 async fn every_character_is_one_token_whatever_it_is() {
     let residency = residency();
     let bert = residency
-        .bert(&tones("bert.onnx"), &tones("tokenizer.json"), &Settings::default())
+        .bert(
+            &tones("bert.onnx"),
+            &tones("tokenizer.json"),
+            &Settings::default(),
+        )
         .expect("a BERT");
-    for text in ["", "あ", "漢字とカナ", "a b\tc", "\u{3099}\u{200d}😀👨\u{200d}👩", "ﾊﾝｶｸ", "##あ [MASK]"] {
+    for text in [
+        "",
+        "あ",
+        "漢字とカナ",
+        "a b\tc",
+        "\u{3099}\u{200d}😀👨\u{200d}👩",
+        "ﾊﾝｶｸ",
+        "##あ [MASK]",
+    ] {
         let ids = bert.encode(text).expect("ids");
         assert_eq!(ids.len(), text.chars().count() + 2, "{text:?}");
         assert_eq!((ids[0], ids[ids.len() - 1]), (1, 2), "{text:?}");
@@ -91,14 +110,20 @@ async fn a_run_that_fails_costs_its_session_and_no_more() {
     let error = lease.run(&wrong).expect_err("no such symbol");
     assert!(matches!(error, Error::Run(_)), "{error}");
     drop(lease);
-    assert!(!speak(&voice, input(0)).await.is_empty(), "the next session works");
+    assert!(
+        !speak(&voice, input(0)).await.is_empty(),
+        "the next session works"
+    );
 }
 
 #[tokio::test]
 async fn equal_files_are_opened_once() {
     let residency = residency();
     let first = open(&residency, &tones("tones.aivmx"));
-    assert!(Arc::ptr_eq(&first, &open(&residency, &tones("tones.aivmx"))));
+    assert!(Arc::ptr_eq(
+        &first,
+        &open(&residency, &tones("tones.aivmx"))
+    ));
 
     let Source::Path(path) = tones("tones.aivmx") else {
         unreachable!("a path")
@@ -107,7 +132,10 @@ async fn equal_files_are_opened_once() {
     let copy = folder.path().join("copy.aivmx");
     std::fs::copy(path, &copy).expect("a copy");
     let other = open(&residency, &Source::Path(copy));
-    assert!(!Arc::ptr_eq(&first, &other), "another file is another voice");
+    assert!(
+        !Arc::ptr_eq(&first, &other),
+        "another file is another voice"
+    );
 }
 
 #[tokio::test]
@@ -117,8 +145,14 @@ async fn a_gpu_that_is_not_there_is_an_error_when_it_is_wanted() {
     match residency.device(Wanted::Auto).expect("always") {
         Device::Cuda(_) => eprintln!("skipped: this machine has a GPU"),
         Device::Cpu => {
-            let error = residency.device(Wanted::Cuda).expect_err("no GPU").to_string();
-            assert!(error.contains("`models.device` is \"cuda\", but"), "{error}");
+            let error = residency
+                .device(Wanted::Cuda)
+                .expect_err("no GPU")
+                .to_string();
+            assert!(
+                error.contains("`models.device` is \"cuda\", but"),
+                "{error}"
+            );
         }
     }
 }
@@ -127,18 +161,37 @@ async fn a_gpu_that_is_not_there_is_an_error_when_it_is_wanted() {
 async fn a_bert_is_no_voice() {
     let residency = residency();
     let error = residency
-        .bert(&tones("tones.aivmx"), &tones("tokenizer.json"), &Settings::default())
+        .bert(
+            &tones("tones.aivmx"),
+            &tones("tokenizer.json"),
+            &Settings::default(),
+        )
         .err()
         .expect("refused");
     assert_eq!(
         error.to_string(),
         "the graph is no bert: input `input_ids` is missing (expected Int64 of rank 2)"
     );
-    let no_tokenizer = residency.bert(&tones("bert.onnx"), &tones("README.md"), &Settings::default());
+    let no_tokenizer = residency.bert(
+        &tones("bert.onnx"),
+        &tones("README.md"),
+        &Settings::default(),
+    );
     assert!(matches!(no_tokenizer.err(), Some(Error::Tokenizer(_))));
-    let input = BertInput { ids: vec![], padded: 0 };
-    let bert = residency.bert(&tones("bert.onnx"), &tones("tokenizer.json"), &Settings::default());
-    let mut lease = bert.expect("a BERT").checkout(WAIT).await.expect("a session");
+    let input = BertInput {
+        ids: vec![],
+        padded: 0,
+    };
+    let bert = residency.bert(
+        &tones("bert.onnx"),
+        &tones("tokenizer.json"),
+        &Settings::default(),
+    );
+    let mut lease = bert
+        .expect("a BERT")
+        .checkout(WAIT)
+        .await
+        .expect("a session");
     assert!(matches!(lease.run(&input), Err(Error::Input(_))));
     lease.release();
 }

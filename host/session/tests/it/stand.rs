@@ -98,7 +98,13 @@ pub(crate) fn input(padded: usize) -> VoiceInput {
     let padded = padded.max(true_length);
     let row = |value: fn(usize) -> i64| {
         (0..padded)
-            .map(|i| if i < true_length && i % 2 == 1 { value(i) } else { 0 })
+            .map(|i| {
+                if i < true_length && i % 2 == 1 {
+                    value(i)
+                } else {
+                    0
+                }
+            })
             .collect::<Vec<i64>>()
     };
     let feature = |i: usize| {
