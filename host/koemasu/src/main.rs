@@ -9,7 +9,7 @@ use koemasu::{check, g2p, say, serve, telemetry};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    telemetry::log(args.log);
+    telemetry::log(args.log, &args.command);
     let outcome = match args.command {
         Command::Serve(serve) => serve::run(&serve),
         Command::Say(say) => say::run(&say),

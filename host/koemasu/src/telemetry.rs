@@ -1,18 +1,25 @@
 //! Log lines and the Prometheus recorder, set up once for the process.
 
+use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-use crate::args::LogFormat;
+use crate::args::{Command, LogFormat};
 
-/// Writes log lines to standard error. Filtered by KOEMASU_LOG, `info` if not
-/// set. A second call changes nothing.
-pub fn log(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("KOEMASU_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+/// Writes log lines to standard error. Filtered by KOEMASU_LOG; without it a
+/// server tells what it does and a command only what goes wrong. A second call
+/// changes nothing.
+pub fn log(format: LogFormat, command: &Command) {
+    let usual = match command {
+        Command::Serve(_) => "info",
+        Command::Say(_) | Command::Check(_) | Command::G2p(_) => "warn",
+    };
+    let filter = EnvFilter::try_from_env("KOEMASU_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // Only the first of several servers in one process can install it.
     let _ = match format {
