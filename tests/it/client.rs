@@ -84,6 +84,15 @@ pub(crate) async fn post(to: SocketAddr, path: &str, body: impl Into<Bytes>) -> 
     send(to, request.expect("a request")).await
 }
 
+/// The value of a metric without labels; 0 if it has never been counted.
+pub(crate) async fn metric(to: SocketAddr, name: &str) -> f64 {
+    let metrics = get(to, "/metrics").await.text_whole();
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.map_or(0.0, |value| value.parse().expect("a number"))
+}
+
 /// `POST /v1/audio/speech` with this JSON.
 pub(crate) async fn speak(to: SocketAddr, body: serde_json::Value) -> Reply {
     post(to, "/v1/audio/speech", body.to_string()).await

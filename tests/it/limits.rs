@@ -152,3 +152,33 @@ async fn admin_routes_do_not_answer_web_pages() {
     assert_eq!(reply.status, StatusCode::FORBIDDEN);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_goes_away_leaves_nothing_behind() {
+    let folder = Folder::new();
+    let server = folder.serve().await;
+    let to = server.address();
+    let body = json!({"input": "今日はいい天気ですね。".repeat(80)}).to_string();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(to).await.expect("a connection");
+        let head = format!(
+            "POST /v1/audio/speech HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.expect("a write");
+        while server.app().live.report()[0].requests == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(stream);
+        let gone = async {
+            while server.app().live.report()[0].requests > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let gone = tokio::time::timeout(Duration::from_secs(20), gone).await;
+        gone.expect("the request ends with its caller");
+    }
+    let reply = speak(to, json!({"input": "はい"})).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    server.stop().await;
+}

@@ -8,6 +8,7 @@
 
 mod client;
 mod config;
+mod features;
 mod limits;
 mod plugins;
 mod reload;

@@ -25,7 +25,7 @@ pub fn run(args: &args::G2p) -> anyhow::Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     for line in std::io::stdin().lock().lines() {
         let line = line?;
-        if line.trim().is_empty() {
+        if line.is_empty() {
             continue;
         }
         let text = text_of(&line);

@@ -93,9 +93,12 @@ pub(crate) fn feature_hit() {
     counter!("koemasu_feature_cache_hits_total").increment(1);
 }
 
-pub(crate) fn feature_miss(cache_bytes: u64) {
+pub(crate) fn feature_miss() {
     counter!("koemasu_feature_cache_misses_total").increment(1);
-    gauge!("koemasu_feature_cache_bytes").set(cache_bytes as f64);
+}
+
+pub(crate) fn feature_cache_size(bytes: u64) {
+    gauge!("koemasu_feature_cache_bytes").set(bytes as f64);
 }
 
 pub(crate) fn padded(axis: &'static str, positions: usize) {

@@ -59,18 +59,17 @@ impl FeatureCache {
             events::feature_hit();
             return Ok(features);
         }
+        // Whoever comes first computes; the others wait for it. If the first
+        // one goes away, the next takes over.
         let compute = compute(Arc::clone(plan), Arc::clone(gate), Arc::clone(&key.text));
-        let features = self
-            .entries
-            .try_get_with(key, compute)
-            .await
-            .map_err(|error| Error::clone(&error))?;
-        events::feature_miss(self.entries.weighted_size());
-        Ok(features)
+        let features = self.entries.try_get_with(key, compute).await;
+        events::feature_cache_size(self.entries.weighted_size());
+        features.map_err(|error| Error::clone(&error))
     }
 }
 
 async fn compute(plan: Arc<Plan>, gate: Arc<Gate>, text: Arc<str>) -> Result<Arc<Features>, Error> {
+    events::feature_miss();
     let encoder = Arc::clone(&plan);
     let (ids, padded) = blocking(move || {
         let failed = |e: session::Error| model_error(&encoder.bert.name, &e);

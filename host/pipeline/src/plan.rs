@@ -72,6 +72,24 @@ impl Plan {
 
     /// Cuts the text; refuses what is empty or too long before any work.
     pub(crate) fn split(&self, text: &str, by: Option<Split>) -> Result<Vec<Piece>, Error> {
+        self.check_length(text)?;
+        let pieces = self.cut(text, by.unwrap_or(self.spec.split.by));
+        if pieces.is_empty() {
+            return Err(Error::Request("the text is empty".to_owned()));
+        }
+        Ok(pieces)
+    }
+
+    /// The whole text as one piece, even if there is nothing to it.
+    pub(crate) fn whole(&self, text: &str) -> Result<Vec<Piece>, Error> {
+        self.check_length(text)?;
+        Ok(vec![Piece {
+            text: text.to_owned(),
+            pause: Duration::ZERO,
+        }])
+    }
+
+    fn check_length(&self, text: &str) -> Result<(), Error> {
         let most = self.spec.limits.characters_max;
         let characters = text.chars().count();
         if characters > most {
@@ -80,11 +98,7 @@ impl Plan {
                 self.name
             )));
         }
-        let pieces = self.cut(text, by.unwrap_or(self.spec.split.by));
-        if pieces.is_empty() {
-            return Err(Error::Request("the text is empty".to_owned()));
-        }
-        Ok(pieces)
+        Ok(())
     }
 
     fn cut(&self, text: &str, by: Split) -> Vec<Piece> {
@@ -116,7 +130,8 @@ impl Plan {
         }
     }
 
-    /// Sandboxed normalization of each piece, in order.
+    /// Sandboxed normalization of each piece, in order. A piece of which nothing
+    /// is left is left out, with a warning.
     pub(crate) async fn normalize(self: &Arc<Self>, pieces: Vec<Piece>) -> Result<Script, Error> {
         let plan = Arc::clone(self);
         blocking(move || {
@@ -139,11 +154,6 @@ impl Plan {
                     text,
                     pause: piece.pause,
                 });
-            }
-            if script.lines.is_empty() {
-                return Err(Error::Request(
-                    "nothing of the text can be spoken".to_owned(),
-                ));
             }
             Ok(script)
         })
@@ -190,6 +200,12 @@ impl Plan {
 pub(crate) struct Script {
     lines: Vec<Line>,
     warnings: Vec<String>,
+}
+
+impl Script {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
 }
 
 struct Line {

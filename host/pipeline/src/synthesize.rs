@@ -37,6 +37,11 @@ async fn speak(
     let pieces = plan.split(&request.text, request.split)?;
 
     let script = stage("normalize", plan.normalize(pieces)).await?; // wasm
+    if script.is_empty() {
+        return Err(Error::Request(
+            "nothing of the text can be spoken".to_owned(),
+        ));
+    }
     let recital = stage("g2p", plan.pronounce(script)).await?; // CPU
     let features = stage("bert", features(generation, plan, &recital)).await?; // cache, else a run
     let buckets = stage("bucket", bucket(plan, voice.family(), &recital)).await?; // wasm, then checked
@@ -68,13 +73,11 @@ pub async fn pronounce(
     text: &str,
 ) -> Result<Pronounced, Error> {
     let plan = generation.plan(pipeline)?;
-    let pieces = plan.split(text, Some(crate::Split::None))?;
-    let script = stage("normalize", plan.normalize(pieces)).await?;
+    let script = stage("normalize", plan.normalize(plan.whole(text)?)).await?;
     let recital = stage("g2p", plan.pronounce(script)).await?;
-    let verse = recital
-        .verses
-        .first()
-        .ok_or_else(|| Error::Lost("a text without verses".to_owned()))?;
+    let Some(verse) = recital.verses.first() else {
+        return Ok(Pronounced::nothing(recital.warnings));
+    };
     Ok(Pronounced {
         text: verse.text.as_str().to_owned(),
         phonemes: verse.utterance.phonemes().map(str::to_owned).collect(),
@@ -82,6 +85,20 @@ pub async fn pronounce(
         phonemes_per_character: verse.utterance.phonemes_per_character().to_vec(),
         warnings: recital.warnings,
     })
+}
+
+impl Pronounced {
+    /// A text of which nothing is left: the two end marks alone.
+    fn nothing(warnings: Vec<String>) -> Self {
+        let mark = || speech::phoneme::PADDING.to_owned();
+        Self {
+            text: String::new(),
+            phonemes: vec![mark(), mark()],
+            tones: vec![0, 0],
+            phonemes_per_character: vec![1, 1],
+            warnings,
+        }
+    }
 }
 
 /// Who speaks, and how: a voice and the scalars of its graph.
