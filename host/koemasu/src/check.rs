@@ -4,15 +4,11 @@
 use std::io::Write;
 
 use crate::args;
-use crate::config::{Config, Environment, Files};
+use crate::config::{Config, Files};
 use crate::platform;
 
 pub fn run(args: &args::Check) -> anyhow::Result<()> {
-    let files = Files {
-        config: args.files.config.clone(),
-        listen: None,
-        environment: Environment::read(),
-    };
+    let files = Files::named(args.files.config.as_deref(), None);
     let config = Config::load(&files)?;
     let live = platform::live(&config)?;
     let next = platform::tokio()?.block_on(live.prepare(config.service))?;

@@ -20,6 +20,17 @@ pub struct Files {
     pub environment: Environment,
 }
 
+impl Files {
+    /// What the words on the command line and the environment name.
+    pub fn named(config: Option<&Path>, listen: Option<SocketAddr>) -> Self {
+        Self {
+            config: config.map(Path::to_owned),
+            listen,
+            environment: Environment::read(),
+        }
+    }
+}
+
 /// The environment, read once.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {

@@ -29,10 +29,10 @@ pub(crate) fn describe() {
         "koemasu_requests_refused_total",
         "Speech requests told to come back later."
     );
-    describe_counter!(
-        "koemasu_audio_seconds_total",
+    describe_histogram!(
+        "koemasu_audio_seconds",
         Unit::Seconds,
-        "Audio made, in seconds of sound."
+        "Length of the sound of one answer."
     );
     describe_counter!(
         "koemasu_warnings_total",
@@ -71,8 +71,7 @@ pub(crate) fn refused(in_flight: usize) {
 
 pub(crate) fn spoken(audio: &Audio, voice: &str, request_id: &str, took: Duration) {
     let seconds = audio.samples as f64 / f64::from(audio.sampling_rate);
-    // The exporter counts in whole numbers; milliseconds would be a new unit.
-    gauge!("koemasu_audio_seconds_total").increment(seconds);
+    histogram!("koemasu_audio_seconds").record(seconds);
     counter!("koemasu_warnings_total").increment(audio.warnings.len() as u64);
     tracing::info!(
         voice,

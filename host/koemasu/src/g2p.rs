@@ -8,15 +8,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::config::{Config, Environment, Files};
+use crate::config::{Config, Files};
 use crate::platform;
 
 pub fn run(args: &args::G2p) -> anyhow::Result<()> {
-    let files = Files {
-        config: args.files.config.clone(),
-        listen: None,
-        environment: Environment::read(),
-    };
+    let files = Files::named(args.files.config.as_deref(), None);
     let config = Config::load(&files)?.without_models();
     let live = platform::live(&config)?;
     let runtime = platform::tokio()?;

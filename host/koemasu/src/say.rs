@@ -7,15 +7,11 @@ use anyhow::Context;
 use pipeline::{Delivery, Request, synthesize};
 
 use crate::args;
-use crate::config::{Config, Environment, Files};
+use crate::config::{Config, Files};
 use crate::platform;
 
 pub fn run(args: &args::Say) -> anyhow::Result<()> {
-    let files = Files {
-        config: args.files.config.clone(),
-        listen: None,
-        environment: Environment::read(),
-    };
+    let files = Files::named(args.files.config.as_deref(), None);
     let config = Config::load(&files)?;
     let live = platform::live(&config)?;
     let audio = platform::tokio()?.block_on(async {

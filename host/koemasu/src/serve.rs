@@ -5,16 +5,12 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::args;
-use crate::config::{Environment, Files};
+use crate::config::Files;
 use crate::server::Server;
 use crate::{platform, signal};
 
 pub fn run(args: &args::Serve) -> anyhow::Result<()> {
-    let files = Files {
-        config: args.files.config.clone(),
-        listen: args.listen,
-        environment: Environment::read(),
-    };
+    let files = Files::named(args.files.config.as_deref(), args.listen);
     platform::tokio()?.block_on(async {
         let server = Server::start(files).await?;
         eprintln!("koemasu serves on http://{}", server.address());

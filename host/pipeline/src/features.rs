@@ -89,7 +89,7 @@ async fn compute(plan: Arc<Plan>, gate: Arc<Gate>, text: Arc<str>) -> Result<Arc
         .map_err(|e| model_error(&plan.bert.name, &e))?;
     blocking(move || {
         let features = lease
-            .run(&BertInput { ids, padded })
+            .run(BertInput { ids, padded })
             .map_err(|e| model_error(&plan.bert.name, &e))?;
         lease.release();
         drop(lane);

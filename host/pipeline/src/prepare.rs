@@ -230,7 +230,7 @@ impl Workshop {
                 Some(handle) => handle,
                 None => Arc::new(
                     self.sandbox
-                        .load_normalizer(source, &plugin.settings, &plugin::Limits::default())
+                        .load_normalizer(source, &plugin.settings, &plugin.limits())
                         .map_err(|e| plugin_error(plugin, &e))?,
                 ),
             };
@@ -259,7 +259,7 @@ impl Workshop {
             Some(handle) => handle,
             None => Arc::new(
                 self.sandbox
-                    .load_bucketer(source, &plugin.settings, &plugin::Limits::default())
+                    .load_bucketer(source, &plugin.settings, &plugin.limits())
                     .map_err(|e| plugin_error(plugin, &e))?,
             ),
         };
@@ -352,7 +352,7 @@ impl Carried {
 }
 
 /// The component's bytes, and the key under which an equal one is carried
-/// over: bytes and settings.
+/// over: bytes, settings and limits.
 fn component(folder: &Path, plugin: &PluginRef) -> Result<(String, plugin::Source), PrepareError> {
     let failed = |cause: String| PrepareError::Plugin {
         plugin: plugin.component.name(),
@@ -381,7 +381,8 @@ fn component(folder: &Path, plugin: &PluginRef) -> Result<(String, plugin::Sourc
         name: plugin.component.name(),
         bytes,
     };
-    Ok((format!("{digest} {}", plugin.settings), source))
+    let key = format!("{digest} {} {:?}", plugin.settings, plugin.limits());
+    Ok((key, source))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -244,7 +244,30 @@ pub struct PluginRef {
     /// Handed to the plugin as its `config`.
     pub settings: serde_json::Value,
     pub on_failure: Option<OnFailure>,
+    /// Wall time of one call, where the usual one is too short for this
+    /// machine. Instructions are the first limit, and the same everywhere.
+    pub deadline: Option<Span>,
+    /// Linear memory of an instance, 32 MiB at most.
+    pub memory: Option<Bytes>,
 }
+
+impl PluginRef {
+    /// What one call of this plugin may cost.
+    pub(crate) fn limits(&self) -> plugin::Limits {
+        let mut limits = plugin::Limits::default();
+        if let Some(Span(deadline)) = self.deadline {
+            limits.normalize_deadline = deadline;
+            limits.choose_deadline = deadline;
+        }
+        if let Some(Bytes(memory)) = self.memory {
+            limits.memory_bytes = usize::try_from(memory).unwrap_or(usize::MAX);
+        }
+        limits
+    }
+}
+
+/// What the sandbox reserves for an instance.
+const MEMORY_MAX: Bytes = Bytes::mebibytes(32);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Component {
@@ -288,6 +311,8 @@ struct PluginTable {
     #[serde(default)]
     settings: toml::Table,
     on_failure: Option<OnFailure>,
+    deadline: Option<Span>,
+    memory: Option<Bytes>,
 }
 
 impl<'de> Deserialize<'de> for PluginRef {
@@ -313,6 +338,8 @@ impl<'de> Visitor<'de> for PluginVisitor {
             sha256: None,
             settings: serde_json::Value::Object(serde_json::Map::new()),
             on_failure: None,
+            deadline: None,
+            memory: None,
         })
     }
 
@@ -338,11 +365,20 @@ impl<'de> Visitor<'de> for PluginVisitor {
         {
             return Err(de::Error::custom("`sha256` is 64 hexadecimal digits"));
         }
+        if let Some(memory) = table.memory
+            && memory > MEMORY_MAX
+        {
+            return Err(de::Error::custom(format!(
+                "`memory` is {memory}; an instance has {MEMORY_MAX} at most"
+            )));
+        }
         Ok(PluginRef {
             component,
             sha256: table.sha256.map(|digest| digest.to_ascii_lowercase()),
             settings: serde_json::to_value(table.settings).map_err(de::Error::custom)?,
             on_failure: table.on_failure,
+            deadline: table.deadline,
+            memory: table.memory,
         })
     }
 }

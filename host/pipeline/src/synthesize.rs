@@ -246,7 +246,7 @@ async fn record(
                 &manner,
             );
             let samples = lease
-                .run(&input)
+                .run(input)
                 .map_err(|e| model_error(voice.name(), &e))?;
             lease.release();
             drop(lane);

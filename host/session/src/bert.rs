@@ -1,14 +1,12 @@
 //! The BERT graph: characters in, one feature row per character out.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
-use ort::value::Tensor;
 use tokenizers::Tokenizer;
 
 use crate::error::Error;
-use crate::events;
+use crate::graph::{OpenGraph, tensor};
 use crate::pool::{Lease, Pool};
 use crate::runtime::Runtime;
 use crate::settings::Settings;
@@ -58,11 +56,9 @@ pub struct Features {
 }
 
 pub struct BertSession {
-    session: Session,
+    graph: OpenGraph,
     has_types: bool,
     padding: i64,
-    options: RunOptions<HasSelectedOutputs>,
-    _counted: events::OpenSession,
 }
 
 impl Bert {
@@ -72,7 +68,11 @@ impl Bert {
         tokenizer: &Source,
         settings: &Settings,
     ) -> Result<Self, Error> {
-        let identity = format!("{} {}", graph.fingerprint()?, tokenizer.fingerprint()?);
+        let identity = format!(
+            "{} {}",
+            graph.fingerprint_with_neighbours()?,
+            tokenizer.fingerprint()?
+        );
         let tokenizer = Tokenizer::from_bytes(tokenizer.read()?)
             .map_err(|e| Error::Tokenizer(e.to_string()))?;
         let marks = Marks::of(&tokenizer)?;
@@ -141,7 +141,7 @@ impl Marks {
 
 impl Lease<BertSession> {
     /// Blocks for the length of the run. Rows of padding are left out.
-    pub fn run(&mut self, input: &BertInput) -> Result<Features, Error> {
+    pub fn run(&mut self, input: BertInput) -> Result<Features, Error> {
         self.session().run(input)
     }
 }
@@ -161,19 +161,14 @@ impl BertSession {
             &[&IDS, &MASK]
         };
         signature::check(KIND, &session, inputs, &OUTPUT)?;
-        let options = RunOptions::new()
-            .map_err(|e| Error::Open(e.to_string()))?
-            .with_outputs(OutputSelector::no_default().with(OUTPUT.name));
         Ok(Self {
-            session,
+            graph: OpenGraph::new(KIND, session, counted, OUTPUT.name)?,
             has_types,
             padding,
-            options,
-            _counted: counted,
         })
     }
 
-    fn run(&mut self, input: &BertInput) -> Result<Features, Error> {
+    fn run(&mut self, input: BertInput) -> Result<Features, Error> {
         let rows = input.ids.len();
         if rows == 0 || input.padded < rows {
             return Err(Error::Input(format!(
@@ -181,12 +176,8 @@ impl BertSession {
                 input.padded
             )));
         }
-        let row = |data: Vec<i64>| -> Result<SessionInputValue<'static>, Error> {
-            Tensor::from_array(([1, input.padded], data))
-                .map(SessionInputValue::from)
-                .map_err(|e| Error::Input(e.to_string()))
-        };
-        let mut ids = input.ids.clone();
+        let row = |values: Vec<i64>| tensor(&[1, input.padded], values);
+        let mut ids = input.ids;
         ids.resize(input.padded, self.padding);
         let mut mask = vec![1; rows];
         mask.resize(input.padded, 0);
@@ -194,26 +185,18 @@ impl BertSession {
         if self.has_types {
             inputs.push((TYPES.name, row(vec![0; input.padded])?));
         }
-        let failed = |e: ort::Error| Error::Run(e.to_string());
-        // The run alone: copies in and out are ours, not ONNX Runtime's.
-        let start = Instant::now();
-        let outputs = self.session.run_with_options(inputs, &self.options);
-        events::ran(KIND, start.elapsed());
-        let outputs = outputs.map_err(failed)?;
-        let output = outputs
-            .get(OUTPUT.name)
-            .ok_or_else(|| Error::Run("no output came back".to_owned()))?;
-        let (shape, data) = output.try_extract_tensor::<f32>().map_err(failed)?;
-        if shape[..] != [input.padded as i64, FEATURE_WIDTH as i64] {
-            return Err(Error::Run(format!(
-                "the features have shape {shape:?}, expected [{}, {FEATURE_WIDTH}]",
-                input.padded
-            )));
-        }
-        Ok(Features {
-            rows,
-            width: FEATURE_WIDTH,
-            data: data[..rows * FEATURE_WIDTH].to_vec(),
+        self.graph.run(inputs, |shape, data| {
+            if *shape != [input.padded as i64, FEATURE_WIDTH as i64] {
+                return Err(Error::Run(format!(
+                    "the features have shape {shape:?}, expected [{}, {FEATURE_WIDTH}]",
+                    input.padded
+                )));
+            }
+            Ok(Features {
+                rows,
+                width: FEATURE_WIDTH,
+                data: data[..rows * FEATURE_WIDTH].to_vec(),
+            })
         })
     }
 }

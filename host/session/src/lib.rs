@@ -11,6 +11,7 @@ pub mod bert;
 pub mod device;
 mod error;
 mod events;
+mod graph;
 pub mod native;
 pub mod package;
 pub mod pool;

@@ -50,7 +50,10 @@ impl Residency {
         tokenizer: &Source,
         settings: &Settings,
     ) -> Result<Arc<Bert>, Error> {
-        let files = (graph.fingerprint()?, tokenizer.fingerprint()?);
+        let files = (
+            graph.fingerprint_with_neighbours()?,
+            tokenizer.fingerprint()?,
+        );
         let key = format!("{files:?} {settings:?}");
         self.berts.get_or_open(key, || {
             Bert::open(&self.runtime, graph, tokenizer, settings)

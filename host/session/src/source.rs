@@ -45,6 +45,22 @@ impl Source {
         }
     }
 
+    /// The same for a graph whose weights may lie in other files of its folder.
+    pub fn fingerprint_with_neighbours(&self) -> Result<String, Error> {
+        match self {
+            Self::Path(path) if path.is_file() => {
+                let folder = path.parent().unwrap_or(std::path::Path::new("."));
+                let folder = Self::Path(folder.to_owned());
+                Ok(format!(
+                    "{} in {}",
+                    self.fingerprint()?,
+                    folder.fingerprint()?
+                ))
+            }
+            _ => self.fingerprint(),
+        }
+    }
+
     pub(crate) fn graph(&self) -> Graph {
         match self {
             Self::Path(path) => Graph::File(path.clone()),

@@ -3,14 +3,10 @@
 //! Source of names, order and shapes: Style-Bert-VITS2's ONNX export.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use ort::session::HasSelectedOutputs;
-use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue};
-use ort::value::Tensor;
+use std::time::Duration;
 
 use crate::error::Error;
-use crate::events;
+use crate::graph::{Input, Inputs, OpenGraph, tensor};
 use crate::package::Package;
 use crate::pool::{Lease, Pool};
 use crate::runtime::Runtime;
@@ -84,10 +80,8 @@ pub struct VoiceInput {
 
 /// A session with the graph's family; lent by [`Voice::checkout`].
 pub struct VoiceSession {
-    session: Session,
+    graph: OpenGraph,
     family: Family,
-    options: RunOptions<HasSelectedOutputs>,
-    _counted: events::OpenSession,
 }
 
 impl Voice {
@@ -139,7 +133,7 @@ impl Voice {
 
 impl Lease<VoiceSession> {
     /// Blocks for the length of the run. The samples are within ±1.
-    pub fn run(&mut self, input: &VoiceInput) -> Result<Vec<f32>, Error> {
+    pub fn run(&mut self, input: VoiceInput) -> Result<Vec<f32>, Error> {
         self.session().run(input)
     }
 }
@@ -161,43 +155,24 @@ impl VoiceSession {
         inputs.push(&STYLE);
         inputs.extend(&SCALARS);
         signature::check(KIND, &session, &inputs, &OUTPUT)?;
-        // Users' graphs have six more outputs, one of them quadratic in length.
-        let only_output = OutputSelector::no_default().with(OUTPUT.name);
-        let options = RunOptions::new()
-            .map_err(|e| Error::Open(e.to_string()))?
-            .with_outputs(only_output);
         Ok(Self {
-            session,
+            graph: OpenGraph::new(KIND, session, counted, OUTPUT.name)?,
             family,
-            options,
-            _counted: counted,
         })
     }
 
-    fn run(&mut self, input: &VoiceInput) -> Result<Vec<f32>, Error> {
+    fn run(&mut self, input: VoiceInput) -> Result<Vec<f32>, Error> {
         let inputs = self.bind(input)?;
-        let failed = |e: ort::Error| Error::Run(e.to_string());
-        // The run alone: copies in and out are ours, not ONNX Runtime's.
-        let start = Instant::now();
-        let outputs = self.session.run_with_options(inputs, &self.options);
-        events::ran(KIND, start.elapsed());
-        let outputs = outputs.map_err(failed)?;
-        let output = outputs
-            .get(OUTPUT.name)
-            .ok_or_else(|| Error::Run("no output came back".to_owned()))?;
-        let (_, samples) = output.try_extract_tensor::<f32>().map_err(failed)?;
-        if samples.iter().any(|sample| !sample.is_finite()) {
-            return Err(Error::Run(
-                "the audio has samples that are no numbers".to_owned(),
-            ));
-        }
-        Ok(samples.to_vec())
+        self.graph.run(inputs, |_, samples| {
+            if samples.iter().any(|sample| !sample.is_finite()) {
+                let cause = "the audio has samples that are no numbers";
+                return Err(Error::Run(cause.to_owned()));
+            }
+            Ok(samples.to_vec())
+        })
     }
 
-    fn bind(
-        &self,
-        input: &VoiceInput,
-    ) -> Result<Vec<(&'static str, SessionInputValue<'static>)>, Error> {
+    fn bind(&self, input: VoiceInput) -> Result<Inputs, Error> {
         let padded = input.tokens.len();
         let fits = input.tones.len() == padded
             && input.languages.len() == padded
@@ -218,28 +193,25 @@ impl VoiceSession {
         let feature = [1, FEATURE_WIDTH, padded];
         let silent = || vec![0.0_f32; FEATURE_WIDTH * padded];
         let mut inputs = vec![
-            ("x_tst", tensor(&row, input.tokens.clone())?),
+            ("x_tst", tensor(&row, input.tokens)?),
             (
                 "x_tst_lengths",
                 tensor(&[1], vec![input.true_length as i64])?,
             ),
             ("sid", tensor(&[1], vec![input.speaker])?),
-            ("tones", tensor(&row, input.tones.clone())?),
-            ("language", tensor(&row, input.languages.clone())?),
-            (
-                "style_vec",
-                tensor(&[1, STYLE_WIDTH], input.style_vector.clone())?,
-            ),
+            ("tones", tensor(&row, input.tones)?),
+            ("language", tensor(&row, input.languages)?),
+            ("style_vec", tensor(&[1, STYLE_WIDTH], input.style_vector)?),
             ("length_scale", number(input.length_scale)?),
             ("sdp_ratio", number(input.sdp_ratio)?),
             ("noise_scale", number(input.noise_scale)?),
             ("noise_scale_w", number(input.noise_scale_w)?),
         ];
         match self.family {
-            Family::JpExtra => inputs.push(("bert", tensor(&feature, input.features.clone())?)),
+            Family::JpExtra => inputs.push(("bert", tensor(&feature, input.features)?)),
             Family::Multilingual => {
                 inputs.push(("bert", tensor(&feature, silent())?));
-                inputs.push(("ja_bert", tensor(&feature, input.features.clone())?));
+                inputs.push(("ja_bert", tensor(&feature, input.features)?));
                 inputs.push(("en_bert", tensor(&feature, silent())?));
             }
         }
@@ -248,15 +220,6 @@ impl VoiceSession {
 }
 
 /// Rank 0, as the exporters trace it; graphs that declare rank 1 take it too.
-fn number(value: f32) -> Result<SessionInputValue<'static>, Error> {
+fn number(value: f32) -> Result<Input, Error> {
     tensor(&[], vec![value])
-}
-
-fn tensor<T>(shape: &[usize], data: Vec<T>) -> Result<SessionInputValue<'static>, Error>
-where
-    T: ort::value::PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static,
-{
-    Tensor::from_array((shape.to_vec(), data))
-        .map(SessionInputValue::from)
-        .map_err(|e| Error::Input(e.to_string()))
 }

@@ -103,11 +103,11 @@ async fn a_run_that_fails_costs_its_session_and_no_more() {
     let mut lease = voice.checkout(WAIT).await.expect("a session");
     let mut wrong = input(0);
     wrong.tones.pop();
-    assert!(matches!(lease.run(&wrong), Err(Error::Input(_))));
+    assert!(matches!(lease.run(wrong), Err(Error::Input(_))));
     let mut wrong = input(0);
     // Out of the table of symbols: ONNX Runtime itself refuses.
     wrong.tokens[1] = 4_000;
-    let error = lease.run(&wrong).expect_err("no such symbol");
+    let error = lease.run(wrong).expect_err("no such symbol");
     assert!(matches!(error, Error::Run(_)), "{error}");
     drop(lease);
     assert!(
@@ -192,7 +192,7 @@ async fn a_bert_is_no_voice() {
         .checkout(WAIT)
         .await
         .expect("a session");
-    assert!(matches!(lease.run(&input), Err(Error::Input(_))));
+    assert!(matches!(lease.run(input), Err(Error::Input(_))));
     lease.release();
 }
 

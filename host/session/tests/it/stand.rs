@@ -79,14 +79,14 @@ pub(crate) fn open(residency: &Residency, source: &Source) -> Arc<Voice> {
 
 pub(crate) async fn speak(voice: &Voice, input: VoiceInput) -> Vec<f32> {
     let mut lease = voice.checkout(WAIT).await.expect("a session");
-    let samples = lease.run(&input).expect("a run");
+    let samples = lease.run(input).expect("a run");
     lease.release();
     samples
 }
 
 pub(crate) async fn read(bert: &Bert, ids: Vec<i64>, padded: usize) -> Features {
     let mut lease = bert.checkout(WAIT).await.expect("a session");
-    let features = lease.run(&BertInput { ids, padded }).expect("a run");
+    let features = lease.run(BertInput { ids, padded }).expect("a run");
     lease.release();
     features
 }
