@@ -134,6 +134,7 @@ struct File {
     voices: Voices,
     bert: BTreeMap<String, Bert>,
     models: spec::Models,
+    memory: spec::Memory,
     cache: Cache,
 }
 
@@ -305,6 +306,8 @@ impl Config {
             .chain(Some(plugins.clone()))
             .collect();
 
+        let mut memory = file.memory;
+        resolve_memory(&mut memory, &resolve);
         let mut server = file.server;
         server.listen = files.listen.unwrap_or(server.listen);
         let mut admin = file.admin;
@@ -325,6 +328,7 @@ impl Config {
                 plugins,
                 dictionary,
                 feature_cache: file.cache.features,
+                memory,
             },
         })
     }
@@ -405,6 +409,16 @@ fn resolve_plugins(pipeline: &mut spec::Pipeline, base: &Path) {
             *path = base.join(&*path);
         }
     }
+}
+
+fn resolve_memory(memory: &mut spec::Memory, resolve: &impl Fn(PathBuf) -> PathBuf) {
+    if let Some(plugin) = &mut memory.plugin
+        && let spec::Component::File(path) = &mut plugin.component
+    {
+        *path = resolve(std::mem::take(path));
+    }
+    let trace = &mut memory.policy.trace.file;
+    *trace = trace.take().map(resolve);
 }
 
 fn embedded_voice() -> spec::Voice {

@@ -353,7 +353,10 @@ impl Carried {
 
 /// The component's bytes, and the key under which an equal one is carried
 /// over: bytes, settings and limits.
-fn component(folder: &Path, plugin: &PluginRef) -> Result<(String, plugin::Source), PrepareError> {
+pub(crate) fn component(
+    folder: &Path,
+    plugin: &PluginRef,
+) -> Result<(String, plugin::Source), PrepareError> {
     let failed = |cause: String| PrepareError::Plugin {
         plugin: plugin.component.name(),
         cause,
@@ -389,7 +392,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn plugin_error(plugin: &PluginRef, error: &plugin::LoadError) -> PrepareError {
+pub(crate) fn plugin_error(plugin: &PluginRef, error: &plugin::LoadError) -> PrepareError {
     PrepareError::Plugin {
         plugin: plugin.component.name(),
         cause: error.to_string(),

@@ -30,6 +30,7 @@ pub struct Limits {
     pub load_deadline: Duration,
     pub normalize_deadline: Duration,
     pub choose_deadline: Duration,
+    pub propose_deadline: Duration,
 }
 
 impl Default for Limits {
@@ -45,6 +46,7 @@ impl Default for Limits {
             load_deadline: Duration::from_secs(2),
             normalize_deadline: Duration::from_millis(50),
             choose_deadline: Duration::from_millis(10),
+            propose_deadline: Duration::from_millis(10),
         }
     }
 }

@@ -36,6 +36,10 @@ pub fn describe() {
         Unit::Seconds,
         "Time a run waited for a session, by kind of graph."
     );
+    describe_counter!(
+        "koemasu_memory_trace_lines_lost_total",
+        "Lines of the memory trace that were not written."
+    );
 }
 
 pub(crate) fn ran(kind: &'static str, took: Duration) {
@@ -72,4 +76,11 @@ pub(crate) fn discarded(kind: &'static str, name: &str) {
 
 pub(crate) fn device_chosen(device: &dyn std::fmt::Debug, why: &str) {
     tracing::info!(?device, why, "device chosen");
+}
+
+pub(crate) fn trace_line_lost(first: bool, why: &dyn std::fmt::Display) {
+    counter!("koemasu_memory_trace_lines_lost_total").increment(1);
+    if first {
+        tracing::warn!(%why, "a line of the memory trace is lost; more are only counted");
+    }
 }

@@ -5,6 +5,7 @@
 //!
 //! - [`residency`]: which models are open. The slab that will own all tensor
 //!   memory, and with it eviction, has its place beside it.
+//! - [`memory`]: what is decided about memory: policy, plan, trace.
 //! - [`pool`]: lends sessions. - [`voice`], [`bert`]: one struct per graph.
 
 pub mod bert;
@@ -12,6 +13,7 @@ pub mod device;
 mod error;
 mod events;
 mod graph;
+pub mod memory;
 pub mod native;
 pub mod package;
 pub mod pool;
@@ -20,6 +22,7 @@ pub mod runtime;
 mod settings;
 mod signature;
 mod source;
+pub mod units;
 pub mod voice;
 
 pub use error::Error;

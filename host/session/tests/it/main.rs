@@ -5,6 +5,7 @@
     reason = "tests find what set-up left by the environment"
 )]
 
+mod memory;
 mod packages;
 mod reference;
 mod runs;
