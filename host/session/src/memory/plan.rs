@@ -63,7 +63,7 @@ pub(super) fn victims<'a>(
         .iter()
         .filter(|item| item.tier == pressure.zone.tier() && !going.contains(&item.id))
         .filter(|item| item.bytes > 0 && may_go(item, pressure))
-        .filter_map(|item| Some((level(policy, item), item)))
+        .map(|item| (level(policy, item), item))
         .filter(|(level, _)| *level <= pressure.level)
         .collect();
     candidates.sort_by(|(a_level, a), (b_level, b)| {
