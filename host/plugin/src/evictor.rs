@@ -2,6 +2,7 @@
 //! place. Proposals only; whoever asks checks them against what it knows.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use wasmtime::Store;
@@ -118,6 +119,20 @@ impl Evictor {
     }
 
     fn try_propose(&self, snapshot: &Snapshot) -> Result<Proposal, CallError> {
+        self.propose_within(snapshot, self.plugin.limits.propose_deadline)
+    }
+
+    /// While it is loaded nobody waits for it, and a busy machine is no fault of
+    /// the plugin's.
+    pub(crate) fn propose_at_load(&self, snapshot: &Snapshot) -> Result<Proposal, CallError> {
+        self.propose_within(snapshot, self.plugin.limits.load_deadline)
+    }
+
+    fn propose_within(
+        &self,
+        snapshot: &Snapshot,
+        deadline: Duration,
+    ) -> Result<Proposal, CallError> {
         let asked = to_guest(snapshot);
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         // None only if the last replacement failed.
@@ -125,7 +140,6 @@ impl Evictor {
             Some(instance) => instance,
             None => self.plugin.ready()?,
         };
-        let deadline = self.plugin.limits.propose_deadline;
         let (answer, instance) =
             self.plugin
                 .call_ready(instance, bytes(snapshot), deadline, |it, store| {

@@ -81,7 +81,7 @@ pub(crate) fn evictor(plugin: &Evictor) -> Result<(), LoadError> {
         ("200 voices", snapshot(200, |_| ())),
     ];
     for (what, question) in &questions {
-        let first = plugin.propose(question);
+        let first = plugin.propose_at_load(question);
         let proposal = match &first {
             Ok(proposal) => proposal,
             Err(error) => return failed(format!("for {what}: {error}")),
@@ -99,7 +99,7 @@ pub(crate) fn evictor(plugin: &Evictor) -> Result<(), LoadError> {
         }
         // Twice: the second time in the instance that has served, if it is
         // kept, so that neither word of its descriptor is taken on trust.
-        if plugin.identity().deterministic && plugin.propose(question) != first {
+        if plugin.identity().deterministic && plugin.propose_at_load(question) != first {
             return failed(format!(
                 "it says `deterministic`, but {what} gave two answers"
             ));
