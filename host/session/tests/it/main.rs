@@ -9,4 +9,5 @@ mod memory;
 mod packages;
 mod reference;
 mod runs;
+mod slab;
 mod stand;
