@@ -8,6 +8,7 @@
 
 mod client;
 mod config;
+mod eviction;
 mod features;
 mod limits;
 mod plugins;

@@ -13,6 +13,7 @@ pub mod events;
 pub mod fault;
 pub mod g2p;
 pub mod platform;
+pub mod policy;
 pub mod reload;
 mod request_id;
 pub mod route;

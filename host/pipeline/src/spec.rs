@@ -314,6 +314,12 @@ pub struct PluginRef {
 }
 
 impl PluginRef {
+    /// `NAME.wasm` of the plugin folder, with its own defaults.
+    pub fn named(name: &str) -> Result<Self, SpecError> {
+        let named: Result<Self, toml::de::Error> = PluginVisitor.visit_str(name);
+        named.map_err(|wrong| SpecError(wrong.message().to_owned()))
+    }
+
     /// What one call of this plugin may cost.
     pub(crate) fn limits(&self) -> plugin::Limits {
         let mut limits = plugin::Limits::default();

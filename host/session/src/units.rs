@@ -56,7 +56,7 @@ impl Span {
         Self(Duration::from_millis(count))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (number, unit) = split(text)?;
         let (_, scale) = TIME_UNITS.iter().find(|(name, _)| *name == unit)?;
         Duration::try_from_secs_f64(number * scale).ok().map(Self)

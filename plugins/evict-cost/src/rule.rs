@@ -15,7 +15,7 @@ impl Default for Rule {
     fn default() -> Self {
         Self {
             // Uses fade by themselves; weighed fully, time would count twice.
-            recency: 0.5,
+            recency: 0.25,
             frequency: 1.0,
             cost: 1.0,
             size: 1.0,

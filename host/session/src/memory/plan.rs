@@ -9,7 +9,6 @@
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use super::census::{Census, Item, Level, Pressure, Tier};
 use super::policy::{MemoryPolicy, Order};
@@ -135,18 +134,17 @@ fn before(order: Order, a: &Item, b: &Item) -> Ordering {
         .then_with(|| a.id.cmp(&b.id))
 }
 
-/// What keeping a byte of this voice saves: seconds of reload, times how often
-/// it was used of late, by its size and the time since.
+/// What keeping a byte of this voice saves: how often it was used, times what
+/// loading it takes, by its size.
 ///
-/// GreedyDual-Size-Frequency (Cherkasova 1998, after Cao and Irani 1997) ranks
-/// by frequency × cost / size and ages by a counter that rises with each
-/// eviction. A plan sees one census and keeps no counter, so age is divided out
-/// instead, as in hyperbolic caching (Blankstein and others, 2017).
+/// This is the rank of GreedyDual-Size-Frequency (Cherkasova 1998, after Cao
+/// and Irani 1997). There a counter that rises with each eviction ages the
+/// ranks; a plan keeps no counter, and the uses themselves fade instead
+/// ([`usage`](super::usage)). Dividing by the time since the last use as well
+/// was measured and is worse: recency would count twice.
 pub fn worth(item: &Item) -> f64 {
-    // Below a second, which of two was used last says nothing.
-    let age = item.idle.max(Duration::from_secs(1)).as_secs_f64();
     let hits = f64::from(item.hits.max(f32::MIN_POSITIVE));
-    hits * item.reload_us.max(1) as f64 / (item.bytes.max(1) as f64 * age)
+    hits * item.reload_us.max(1) as f64 / item.bytes.max(1) as f64
 }
 
 /// Finds each victim its place. Those of the host tier who are worth less than

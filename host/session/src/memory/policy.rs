@@ -102,8 +102,8 @@ pub enum Order {
     Lru,
     /// Least often used first, recent uses counting for more.
     Lfu,
-    /// Cheapest to miss first: seconds of reload per byte, by how often and how
-    /// lately it was used.
+    /// Cheapest to miss first: uses, recent ones counting for more, times
+    /// seconds of reload, by bytes.
     Cost,
 }
 

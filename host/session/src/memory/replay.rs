@@ -1,13 +1,13 @@
 //! A trace's uses, once more under another policy. Simulated: no model is
 //! opened, and time is the trace's own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::census::{Census, Item, Level, Pressure, Tier, Zone};
-use super::decide::{Proposer, decide};
+use super::decide::{Decision, Proposer, decide};
 use super::plan::Step;
 use super::policy::MemoryPolicy;
 use super::trace::{Line, Use};
@@ -48,25 +48,59 @@ impl Report {
     }
 }
 
-/// What a trace says without its decisions.
+/// A trace, sorted by kind.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Accesses {
-    /// Bytes for voices on the device, if the trace knows.
+pub struct Trace {
+    /// Bytes for voices on the device, as last said.
     pub device: Option<u64>,
     pub uses: Vec<Use>,
+    pub decisions: Vec<Decision>,
+    /// The policy that held last, and its plugin's name.
+    pub policy: Option<(MemoryPolicy, Option<String>)>,
 }
 
-impl Accesses {
+impl Trace {
     pub fn of(lines: impl IntoIterator<Item = Line>) -> Self {
-        let mut accesses = Self::default();
+        let mut trace = Self::default();
         for line in lines {
             match line {
-                Line::Start { device, .. } => accesses.device = Some(device),
-                Line::Use(used) => accesses.uses.push(used),
-                Line::Policy { .. } | Line::Decision { .. } => {}
+                Line::Start { device, .. } => trace.device = Some(device),
+                Line::Policy { policy, plugin, .. } => trace.policy = Some((*policy, plugin)),
+                Line::Use(used) => trace.uses.push(used),
+                Line::Decision { decision, .. } => trace.decisions.push(*decision),
             }
         }
-        accesses
+        trace
+    }
+
+    /// Voices, and the bytes of all of them together.
+    pub fn voices(&self) -> (usize, u64) {
+        let uses = self.uses.iter();
+        let sizes: HashMap<_, _> = uses.map(|used| (&used.voice, used.bytes)).collect();
+        (sizes.len(), sizes.values().sum())
+    }
+}
+
+/// How many of a trace's decisions come out the same once more: under the
+/// policy they were made by, all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Agreement {
+    pub decisions: u64,
+    pub alike: u64,
+}
+
+pub fn agreement(
+    policy: &MemoryPolicy,
+    proposer: Option<&Proposer>,
+    decisions: &[Decision],
+) -> Agreement {
+    let again = |decision: &&Decision| {
+        let census = || decision.census.clone();
+        decide(policy, proposer, census, &decision.pressure).steps == decision.steps
+    };
+    Agreement {
+        decisions: decisions.len() as u64,
+        alike: decisions.iter().filter(again).count() as u64,
     }
 }
 
@@ -94,6 +128,53 @@ pub fn replay(
         world.serve(used);
     }
     world.report
+}
+
+/// The yardstick: on each miss those go whose next use is furthest away. Best
+/// possible for voices of one size (Bélády 1966), near it for others; no policy
+/// can know it.
+pub fn foresight(device: u64, uses: &[Use]) -> Report {
+    let next = next_uses(uses);
+    let mut report = Report::default();
+    // By the index of the next use, the furthest last; those never used again
+    // lie beyond all of them, each at a place of its own.
+    let mut resident: BTreeMap<usize, u64> = BTreeMap::new();
+    let mut used_bytes = 0u64;
+    for (index, used) in uses.iter().enumerate() {
+        report.uses += 1;
+        if let Some(bytes) = resident.remove(&index) {
+            report.hits += 1;
+            resident.insert(next[index], bytes);
+            continue;
+        }
+        if used.bytes > device {
+            report.refused += 1;
+            continue;
+        }
+        while used_bytes.saturating_add(used.bytes) > device
+            && let Some((_, bytes)) = resident.pop_last()
+        {
+            used_bytes -= bytes;
+            report.evictions += 1;
+        }
+        used_bytes += used.bytes;
+        resident.insert(next[index], used.bytes);
+        report.loads += 1;
+        report.bytes_loaded += used.bytes;
+        report.load_us += used.reload_us;
+    }
+    report
+}
+
+fn next_uses(uses: &[Use]) -> Vec<usize> {
+    let mut next: Vec<_> = (uses.len()..2 * uses.len()).collect();
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    for (index, used) in uses.iter().enumerate().rev() {
+        if let Some(later) = seen.insert(&used.voice, index) {
+            next[index] = later;
+        }
+    }
+    next
 }
 
 struct World<'a> {
@@ -238,6 +319,177 @@ impl World<'_> {
         Census {
             revision: self.revision,
             items: items.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::policy::Order;
+    use crate::memory::proposal::{Action, Proposal};
+    use crate::memory::synthetic::{Pattern, Synthesis, uses};
+    use crate::units::Span;
+
+    /// `a b a`: one use a second, every voice of 100 bytes and 1 s.
+    fn spoken(voices: &str) -> Vec<Use> {
+        let voices = voices.split_whitespace().enumerate();
+        voices
+            .map(|(second, voice)| Use {
+                at_us: second as u64 * 1_000_000,
+                voice: voice.to_owned(),
+                bytes: 100,
+                reload_us: 1_000_000,
+            })
+            .collect()
+    }
+
+    fn policy(order: Order) -> MemoryPolicy {
+        let mut policy = MemoryPolicy::default();
+        policy.eviction.order = order;
+        policy.eviction.churn_guard = Span::seconds(0);
+        policy
+    }
+
+    fn hits(order: Order, voices: &str) -> u64 {
+        replay(&policy(order), None, 200, &spoken(voices)).hits
+    }
+
+    #[test]
+    fn orders_differ_as_they_should() {
+        assert_eq!(hits(Order::Lru, "a b a b"), 2);
+        assert_eq!(
+            hits(Order::Lru, "a a a b c a"),
+            2,
+            "a is the longest unused"
+        );
+        assert_eq!(hits(Order::Lfu, "a a a b c a"), 3, "a is used most");
+        assert_eq!(foresight(200, &spoken("a b c a b c")).hits, 2);
+    }
+
+    #[test]
+    fn everything_is_counted() {
+        let report = replay(&policy(Order::Lru), None, 200, &spoken("a b c a"));
+        let expected = Report {
+            uses: 4,
+            loads: 4,
+            evictions: 2,
+            bytes_loaded: 400,
+            load_us: 4_000_000,
+            ..Report::default()
+        };
+        assert_eq!(report, expected);
+        let refused = replay(&policy(Order::Lru), None, 99, &spoken("a a"));
+        assert_eq!((refused.refused, refused.loads), (2, 0));
+    }
+
+    #[test]
+    fn the_host_tier_saves_reloads() {
+        let mut policy = policy(Order::Lru);
+        policy.tiers.host.0 = 100;
+        let report = replay(&policy, None, 200, &spoken("a b c a"));
+        assert_eq!((report.loads, report.host_hits), (3, 1));
+        assert_eq!(report.load_us, 3_000_000);
+    }
+
+    #[test]
+    fn the_churn_guard_yields_where_nothing_else_can_go() {
+        let mut policy = policy(Order::Lru);
+        policy.eviction.churn_guard = Span::seconds(60);
+        let report = replay(&policy, None, 100, &spoken("a b a"));
+        assert_eq!((report.loads, report.refused), (3, 0));
+    }
+
+    #[test]
+    fn a_proposer_is_asked_and_its_failures_cost_nothing() {
+        let newest = Proposer::new(
+            "newest",
+            |_: &MemoryPolicy, census: &Census, _: &Pressure| {
+                let items = census.items.iter();
+                let there = items.filter(|item| item.tier == Tier::Device);
+                let newest = there.min_by_key(|item| item.idle);
+                Ok(Proposal {
+                    revision: census.revision,
+                    actions: newest
+                        .map(|item| Action::Evict(item.id))
+                        .into_iter()
+                        .collect(),
+                })
+            },
+        );
+        let scan = spoken("a b c a b c a b c");
+        let report = replay(&policy(Order::Lru), Some(&newest), 200, &scan);
+        assert!(report.hits > 0 && report.asked > 0, "{report:?}");
+        assert_eq!(replay(&policy(Order::Lru), None, 200, &scan).hits, 0);
+
+        let broken = Proposer::new("broken", |_: &_, _: &_, _: &_| Err("broken".to_owned()));
+        let report = replay(&policy(Order::Lru), Some(&broken), 200, &scan);
+        assert_eq!((report.hits, report.failures, report.refused), (0, 7, 0));
+    }
+
+    #[test]
+    fn decisions_come_out_the_same_under_their_own_policy() {
+        let policy = policy(Order::Cost);
+        let item = |id: u64| Item {
+            id,
+            name: format!("voice-{id}"),
+            tier: Tier::Device,
+            bytes: 100,
+            reload_us: 1_000 * (id + 1),
+            idle: Duration::from_secs(id),
+            resident: Duration::from_secs(60),
+            hits: 1.0,
+            in_flight: 0,
+            pinned: false,
+            priority: 0,
+        };
+        let census = Census {
+            revision: 1,
+            items: (0..3).map(item).collect(),
+        };
+        let pressure = Pressure {
+            zone: Zone::Device,
+            needed: 100,
+            free: 0,
+            level: Level::Soft,
+            for_voice: None,
+        };
+        let decisions = [decide(&policy, None, || census.clone(), &pressure)];
+        let alike = |order| {
+            let mut policy = policy.clone();
+            policy.eviction.order = order;
+            agreement(&policy, None, &decisions).alike
+        };
+        assert_eq!((alike(Order::Cost), alike(Order::Lru)), (1, 0));
+    }
+
+    #[test]
+    fn made_up_traces_are_the_same_everywhere_and_no_policy_beats_foresight() {
+        for pattern in [
+            Pattern::Zipf,
+            Pattern::Drift,
+            Pattern::Uniform,
+            Pattern::Scan,
+        ] {
+            let wanted = Synthesis {
+                pattern,
+                voices: 20,
+                requests: 500,
+                seed: 7,
+                gap_us: 1_000_000,
+            };
+            let made = uses(&wanted);
+            assert_eq!(made, uses(&wanted));
+            assert_eq!(made.len(), 500);
+            let one_size: Vec<_> = made
+                .into_iter()
+                .map(|used| Use { bytes: 100, ..used })
+                .collect();
+            let best = foresight(800, &one_size).hits;
+            for order in [Order::Lru, Order::Lfu, Order::Cost] {
+                let hits = replay(&policy(order), None, 800, &one_size).hits;
+                assert!(hits <= best, "{pattern:?} {order:?}: {hits} of {best}");
+            }
         }
     }
 }
