@@ -73,6 +73,9 @@ pub struct Config {
     pub onnxruntime: PathBuf,
     /// Bites at start.
     pub compiled_cache: PathBuf,
+    /// Unpacked archives, and what was found out about templates. Bites at
+    /// start.
+    pub model_cache: PathBuf,
     /// Bites at the next reload.
     pub service: spec::Service,
     /// What a change of should cause a reload.
@@ -318,6 +321,7 @@ impl Config {
             admin,
             onnxruntime,
             compiled_cache: files.environment.home.join("compiled"),
+            model_cache: files.environment.home.join("models"),
             watched,
             service: spec::Service {
                 pipelines: read_pipelines(pipelines_folder.as_deref())?,

@@ -36,7 +36,9 @@ pub enum Error {
     Run(String),
 
     /// Time can act: other runs hold the activations this one needs.
-    #[error("a run needs {needed} bytes of workspace and {free} are free; none came free in {waited:?}")]
+    #[error(
+        "a run needs {needed} bytes of workspace and {free} are free; none came free in {waited:?}"
+    )]
     NoWorkspace {
         needed: usize,
         free: usize,

@@ -13,6 +13,7 @@ use metrics::{
 
 use crate::gate::Verdict;
 use crate::memory::{Decision, Tier};
+use crate::residency::MemoryReport;
 use crate::slab::NoRoom;
 use crate::slot::Activation;
 use crate::watch::{Reading, Watermark};
@@ -42,10 +43,176 @@ pub fn describe() {
         Unit::Seconds,
         "Time a run waited for a session, by kind of graph."
     );
+    describe_gauge!(
+        "koemasu_slab_budget_bytes",
+        Unit::Bytes,
+        "The slab: all tensor memory there is."
+    );
+    describe_gauge!(
+        "koemasu_slab_in_use_bytes",
+        Unit::Bytes,
+        "Bytes of the slab that belong to somebody."
+    );
+    describe_gauge!(
+        "koemasu_slab_high_water_bytes",
+        Unit::Bytes,
+        "The most the slab ever held."
+    );
+    describe_gauge!(
+        "koemasu_slab_zone_bytes",
+        Unit::Bytes,
+        "Bytes of a zone of the slab."
+    );
+    describe_gauge!(
+        "koemasu_slab_zone_in_use_bytes",
+        Unit::Bytes,
+        "Bytes of a zone that belong to somebody."
+    );
+    describe_gauge!(
+        "koemasu_slab_zone_high_water_bytes",
+        Unit::Bytes,
+        "The most a zone ever held."
+    );
+    describe_gauge!(
+        "koemasu_slab_zone_largest_free_bytes",
+        Unit::Bytes,
+        "The largest block a zone could give."
+    );
+    describe_gauge!(
+        "koemasu_slab_zone_fragmentation_ratio",
+        Unit::Count,
+        "Share of a zone's free bytes outside its largest free block."
+    );
+    describe_gauge!(
+        "koemasu_voices",
+        Unit::Count,
+        "Voices by the nearest tier that has their weights."
+    );
+    describe_gauge!(
+        "koemasu_workspace_free_bytes",
+        Unit::Bytes,
+        "Activations that may still be handed out."
+    );
+    describe_gauge!(
+        "koemasu_process_resident_bytes",
+        Unit::Bytes,
+        "Resident set of the process."
+    );
+    describe_gauge!(
+        "koemasu_memory_beyond_slab_bytes",
+        Unit::Bytes,
+        "What the process holds outside the slab."
+    );
+    describe_gauge!(
+        "koemasu_memory_limit_share",
+        Unit::Count,
+        "Part of the memory limit that is in use."
+    );
+    describe_counter!(
+        "koemasu_runs_over_budget_total",
+        Unit::Count,
+        "Runs that found their zone full and were ended."
+    );
+    describe_counter!(
+        "koemasu_runs_retried_total",
+        Unit::Count,
+        "Runs made again, alone, after a shortage."
+    );
+    describe_counter!(
+        "koemasu_windows_halved_total",
+        Unit::Count,
+        "Times a decoder went on in smaller windows."
+    );
+    describe_counter!(
+        "koemasu_slab_overdrafts_total",
+        Unit::Count,
+        "Allocations outside the budget: the reserve was too small."
+    );
+    describe_counter!(
+        "koemasu_workspace_refused_total",
+        Unit::Count,
+        "Runs told to come back, since no workspace came free."
+    );
+    describe_counter!(
+        "koemasu_voice_activations_total",
+        Unit::Count,
+        "Times a slot took up a voice, by where from."
+    );
+    describe_histogram!(
+        "koemasu_voice_activation_seconds",
+        Unit::Seconds,
+        "Time for a slot to take up a voice, by where from."
+    );
+    describe_counter!(
+        "koemasu_voice_loads_total",
+        Unit::Count,
+        "Voices brought to the device."
+    );
+    describe_counter!(
+        "koemasu_voice_loaded_bytes_total",
+        Unit::Bytes,
+        "Bytes of voices brought to the device."
+    );
+    describe_counter!(
+        "koemasu_voice_evictions_total",
+        Unit::Count,
+        "Voices that gave up a tier."
+    );
+    describe_counter!(
+        "koemasu_memory_decisions_total",
+        Unit::Count,
+        "Decisions about who has to go."
+    );
+    describe_counter!(
+        "koemasu_eviction_plugin_failures_total",
+        Unit::Count,
+        "Proposals that did not come; the host decided alone."
+    );
+    describe_counter!(
+        "koemasu_eviction_proposals_refused_total",
+        Unit::Count,
+        "Proposed actions that the host did not take."
+    );
+    describe_counter!(
+        "koemasu_library_fragmented_total",
+        Unit::Count,
+        "Voices that ran from a slot alone, since no free stretch was long enough."
+    );
+    describe_counter!(
+        "koemasu_slots_renewed_total",
+        Unit::Count,
+        "Slots whose sessions were opened anew."
+    );
     describe_counter!(
         "koemasu_memory_trace_lines_lost_total",
         "Lines of the memory trace that were not written."
     );
+}
+
+/// The memory report as gauges, for whoever reads metrics next.
+pub fn export(report: &MemoryReport) {
+    if let Some(slab) = &report.slab {
+        gauge!("koemasu_slab_budget_bytes").set(slab.budget as f64);
+        gauge!("koemasu_slab_in_use_bytes").set(slab.in_use as f64);
+        gauge!("koemasu_slab_high_water_bytes").set(slab.high_water as f64);
+        for zone in &slab.zones {
+            let name = zone.census.zone.name();
+            gauge!("koemasu_slab_zone_bytes", "zone" => name).set(zone.census.bytes as f64);
+            gauge!("koemasu_slab_zone_in_use_bytes", "zone" => name).set(zone.census.in_use as f64);
+            gauge!("koemasu_slab_zone_high_water_bytes", "zone" => name)
+                .set(zone.census.high_water as f64);
+            gauge!("koemasu_slab_zone_largest_free_bytes", "zone" => name)
+                .set(zone.census.largest_free as f64);
+            gauge!("koemasu_slab_zone_fragmentation_ratio", "zone" => name).set(zone.fragmentation);
+        }
+    }
+    for tier in ["device", "host", "file"] {
+        let there = report.library.voices.iter().filter(|it| it.tier == tier);
+        gauge!("koemasu_voices", "tier" => tier).set(there.count() as f64);
+    }
+    gauge!("koemasu_workspace_free_bytes").set(report.workspace.free as f64);
+    gauge!("koemasu_process_resident_bytes").set(report.outside.rss as f64);
+    gauge!("koemasu_memory_beyond_slab_bytes").set(report.outside.beyond_slab as f64);
 }
 
 pub(crate) fn ran(kind: &'static str, took: Duration) {

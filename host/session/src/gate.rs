@@ -96,8 +96,13 @@ impl Trial<'_> {
     /// What an ordinary session with these weights says, in memory of its own.
     fn fresh(&self, weights: &Weights) -> Result<Vec<f32>, Error> {
         let model = weights.model(self.template, Part::Whole)?;
-        let mut session =
-            VoiceSession::whole(self.runtime, "trial", &model, self.settings, &Placement::Arena)?;
+        let mut session = VoiceSession::whole(
+            self.runtime,
+            "trial",
+            &model,
+            self.settings,
+            &Placement::Arena,
+        )?;
         drop(model);
         session.collect(sample())
     }
@@ -135,7 +140,9 @@ fn judge(
         }
     }
     if largest.is_nan() || largest > TOLERANCE {
-        return no(format!("a voice differs from a fresh session by {largest:e}"));
+        return no(format!(
+            "a voice differs from a fresh session by {largest:e}"
+        ));
     }
     Verdict::Swappable {
         difference: largest,
@@ -185,7 +192,10 @@ fn place(cache: &Path, runtime: &Runtime, template: &Template, settings: &Settin
         (settings.device, settings.optimization),
     );
     let digest = Sha256::digest(key.as_bytes());
-    let name: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    let name: String = digest[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     cache.join(format!("{name}.json"))
 }
 
@@ -213,7 +223,13 @@ fn write(place: &Path, verdict: &Verdict) {
 mod tests {
     use super::*;
 
-    fn check(first: &[f32], other: &[f32], again: &[f32], fresh: &[f32], other_fresh: &[f32]) -> bool {
+    fn check(
+        first: &[f32],
+        other: &[f32],
+        again: &[f32],
+        fresh: &[f32],
+        other_fresh: &[f32],
+    ) -> bool {
         let verdict = judge(first, other, again, fresh, other_fresh);
         matches!(verdict, Verdict::Swappable { .. })
     }

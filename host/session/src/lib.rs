@@ -40,6 +40,6 @@ pub mod window;
 pub mod workspace;
 
 pub use error::Error;
-pub use events::describe as describe_metrics;
+pub use events::{describe as describe_metrics, export};
 pub use settings::{Optimization, Settings};
 pub use source::Source;

@@ -127,6 +127,7 @@ pub struct Library {
 }
 
 /// What is obeyed now.
+#[derive(Clone, Debug)]
 pub struct Rules {
     pub policy: MemoryPolicy,
     pub proposer: Option<Arc<Proposer>>,
@@ -438,8 +439,7 @@ impl Library {
     ) -> Result<pool::Lease<VoiceSession>, Error> {
         let resident = matches!(record.lock().held, Held::Sessions(_));
         if !resident {
-            let (library, record, pool) =
-                (Arc::clone(self), Arc::clone(record), Arc::clone(pool));
+            let (library, record, pool) = (Arc::clone(self), Arc::clone(record), Arc::clone(pool));
             let load = move || library.open_own(&record, &pool);
             tokio::task::spawn_blocking(load)
                 .await
@@ -449,11 +449,7 @@ impl Library {
     }
 
     /// Opens the first session of a voice, evicting others until it fits.
-    fn open_own(
-        &self,
-        record: &Arc<Record>,
-        pool: &Arc<Pool<VoiceSession>>,
-    ) -> Result<(), Error> {
+    fn open_own(&self, record: &Arc<Record>, pool: &Arc<Pool<VoiceSession>>) -> Result<(), Error> {
         let _one = lock(&self.loading);
         if matches!(record.lock().held, Held::Sessions(_)) {
             return Ok(());
@@ -498,9 +494,7 @@ impl Library {
             .map(|record| record.bytes())
             .sum();
         let free = self.device_bytes().saturating_sub(held);
-        if free < needed
-            && !self.relieve_to(Level::Soft, needed, free, Some(id))
-        {
+        if free < needed && !self.relieve_to(Level::Soft, needed, free, Some(id)) {
             self.relieve_to(Level::Hard, needed, free, Some(id));
         }
     }
@@ -510,9 +504,7 @@ impl Library {
         match self.placement.tensors() {
             Some(tensors) => tensors.slab().zone(Zone::Library).bytes,
             None => match self.rules.load().policy.budget {
-                Amount::Of(bytes) => {
-                    (bytes.0 as usize).saturating_sub(self.workspace.bytes())
-                }
+                Amount::Of(bytes) => (bytes.0 as usize).saturating_sub(self.workspace.bytes()),
                 Amount::Auto => usize::MAX / 2,
             },
         }
@@ -562,9 +554,10 @@ impl Library {
     }
 
     fn relieve(&self, level: Level, needed: usize, for_voice: Option<u64>) -> bool {
-        let free = self.placement.tensors().map_or(0, |tensors| {
-            tensors.slab().zone(Zone::Library).largest_free
-        });
+        let free = self
+            .placement
+            .tensors()
+            .map_or(0, |tensors| tensors.slab().zone(Zone::Library).largest_free);
         self.relieve_to(level, needed, free, for_voice)
     }
 

@@ -132,11 +132,8 @@ impl Residency {
 
     /// The policy that is obeyed from the next decision on. What bites at
     /// start only is named, and stays as it was.
-    pub fn set_policy(
-        &self,
-        policy: MemoryPolicy,
-        proposer: Option<Arc<Proposer>>,
-    ) -> Vec<&'static str> {
+    pub fn set_policy(&self, rules: Rules) -> Vec<&'static str> {
+        let Rules { policy, proposer } = rules;
         let mut held = lock(&self.policy);
         let late = match &*lock(&self.estate) {
             Some(_) => held.0.needs_restart(&policy),
@@ -158,10 +155,16 @@ impl Residency {
     }
 
     /// The open voice of this source, or a newly opened one.
-    pub fn voice(&self, source: &Source, settings: &Settings) -> Result<Arc<Voice>, Error> {
-        let key = format!("{} {settings:?}", source.fingerprint()?);
+    /// `name` is what policies and reports call it.
+    pub fn voice(
+        &self,
+        name: &str,
+        source: &Source,
+        settings: &Settings,
+    ) -> Result<Arc<Voice>, Error> {
+        let key = format!("{name} {} {settings:?}", source.fingerprint()?);
         self.voices.get_or_open(key, || {
-            let voice = self.open_voice(Package::open(source)?, settings);
+            let voice = self.open_voice(name, Package::open(source)?, settings);
             // Opening leaves what was parsed and unpacked in the C heap.
             heap::trim();
             voice
@@ -218,14 +221,19 @@ impl Residency {
         Ok(opened)
     }
 
-    fn open_voice(&self, mut package: Package, settings: &Settings) -> Result<Voice, Error> {
+    fn open_voice(
+        &self,
+        name: &str,
+        mut package: Package,
+        settings: &Settings,
+    ) -> Result<Voice, Error> {
         let estate = self.estate(settings)?;
         estate.placement.settle(estate.bert_bytes);
         self.unpack(&mut package)?;
         let (template, weights) = Weights::split(package.graph())?;
         let entry = estate.template(self, template, &weights, settings)?;
         let library = &estate.library;
-        let record = library.record(package.name(), Arc::clone(&entry.template), weights);
+        let record = library.record(name, Arc::clone(&entry.template), weights);
         let way = match &entry.slots {
             Some(slots) => Way::Slots(Arc::clone(slots)),
             None => Way::Own(self.own_pool(&estate, &package, &record, settings)),
@@ -306,7 +314,10 @@ impl Residency {
     pub fn runs(&self) -> u64 {
         let estate = lock(&self.estate).clone();
         estate.map_or(0, |estate| {
-            let slots = estate.entries().into_iter().filter_map(|it| it.slots.clone());
+            let slots = estate
+                .entries()
+                .into_iter()
+                .filter_map(|it| it.slots.clone());
             slots.map(|slots| slots.runs()).sum()
         })
     }
@@ -364,9 +375,10 @@ impl Residency {
             whole: entry.template.is_cut().err().map(str::to_owned),
             runs: entry.slots.as_ref().map_or(0, |slots| slots.runs()),
             slots: entry.slots.as_ref().map_or(0, |slots| slots.count()),
-            idle_slots: entry.slots.as_ref().map_or_else(Vec::new, |slots| {
-                slots.census(|id| library.name_of(id))
-            }),
+            idle_slots: entry
+                .slots
+                .as_ref()
+                .map_or_else(Vec::new, |slots| slots.census(|id| library.name_of(id))),
         });
         Some(MemoryReport {
             mode: estate.placement.mode(),
@@ -418,7 +430,8 @@ impl Estate {
         let template = Arc::new(template);
         let entry = if settings.prepack || self.placement.tensors().is_none() {
             let verdict = Verdict::NotSwappable {
-                why: "not tried: the configuration gives each voice a session of its own".to_owned(),
+                why: "not tried: the configuration gives each voice a session of its own"
+                    .to_owned(),
             };
             self.without_slots(residency, template, weights, settings, verdict)?
         } else {
@@ -453,7 +466,10 @@ impl Estate {
             let mut session = slots.open(number, &block)?;
             family = Some(session.family());
             if verdict.is_none() {
-                let cache = residency.cache.as_ref().map(|cache| cache.join("templates"));
+                let cache = residency
+                    .cache
+                    .as_ref()
+                    .map(|cache| cache.join("templates"));
                 let judged = gate::verdict(
                     runtime,
                     &template,

@@ -116,7 +116,10 @@ pub struct VoiceSession {
 
 enum Body {
     Whole(OpenGraph),
-    Cut { front: OpenGraph, decoder: OpenGraph },
+    Cut {
+        front: OpenGraph,
+        decoder: OpenGraph,
+    },
 }
 
 /// Takes samples as they are made. An error ends the run: whoever wanted them
@@ -249,8 +252,7 @@ impl Lease {
             }
         };
         let (ran, peak) = session.speak(input, sink);
-        self.library
-            .learn(&self.record.graph(), self.tokens, peak);
+        self.library.learn(&self.record.graph(), self.tokens, peak);
         ran
     }
 
@@ -552,50 +554,50 @@ fn check_inputs(session: &Session) -> Result<Family, Error> {
 }
 
 fn bind(family: Family, input: VoiceInput) -> Result<Inputs, Error> {
-        let padded = input.tokens.len();
-        let fits = input.tones.len() == padded
-            && input.languages.len() == padded
-            && (1..=padded).contains(&input.true_length)
-            && input.features.len() == FEATURE_WIDTH * padded
-            && input.style_vector.len() == STYLE_WIDTH;
-        if !fits {
-            return Err(Error::Input(format!(
-                "{padded} tokens ({} true), {} tones, {} languages, {} feature values, {} style values",
-                input.true_length,
-                input.tones.len(),
-                input.languages.len(),
-                input.features.len(),
-                input.style_vector.len()
-            )));
-        }
-        let row = [1, padded];
-        let feature = [1, FEATURE_WIDTH, padded];
-        let silent = || vec![0.0_f32; FEATURE_WIDTH * padded];
-        let mut inputs = vec![
-            ("x_tst", tensor(&row, input.tokens)?),
-            (
-                "x_tst_lengths",
-                tensor(&[1], vec![input.true_length as i64])?,
-            ),
-            ("sid", tensor(&[1], vec![input.speaker])?),
-            ("tones", tensor(&row, input.tones)?),
-            ("language", tensor(&row, input.languages)?),
-            ("style_vec", tensor(&[1, STYLE_WIDTH], input.style_vector)?),
-            ("length_scale", number(input.length_scale)?),
-            ("sdp_ratio", number(input.sdp_ratio)?),
-            ("noise_scale", number(input.noise_scale)?),
-            ("noise_scale_w", number(input.noise_scale_w)?),
-        ];
-        match family {
-            Family::JpExtra => inputs.push(("bert", tensor(&feature, input.features)?)),
-            Family::Multilingual => {
-                inputs.push(("bert", tensor(&feature, silent())?));
-                inputs.push(("ja_bert", tensor(&feature, input.features)?));
-                inputs.push(("en_bert", tensor(&feature, silent())?));
-            }
-        }
-        Ok(inputs)
+    let padded = input.tokens.len();
+    let fits = input.tones.len() == padded
+        && input.languages.len() == padded
+        && (1..=padded).contains(&input.true_length)
+        && input.features.len() == FEATURE_WIDTH * padded
+        && input.style_vector.len() == STYLE_WIDTH;
+    if !fits {
+        return Err(Error::Input(format!(
+            "{padded} tokens ({} true), {} tones, {} languages, {} feature values, {} style values",
+            input.true_length,
+            input.tones.len(),
+            input.languages.len(),
+            input.features.len(),
+            input.style_vector.len()
+        )));
     }
+    let row = [1, padded];
+    let feature = [1, FEATURE_WIDTH, padded];
+    let silent = || vec![0.0_f32; FEATURE_WIDTH * padded];
+    let mut inputs = vec![
+        ("x_tst", tensor(&row, input.tokens)?),
+        (
+            "x_tst_lengths",
+            tensor(&[1], vec![input.true_length as i64])?,
+        ),
+        ("sid", tensor(&[1], vec![input.speaker])?),
+        ("tones", tensor(&row, input.tones)?),
+        ("language", tensor(&row, input.languages)?),
+        ("style_vec", tensor(&[1, STYLE_WIDTH], input.style_vector)?),
+        ("length_scale", number(input.length_scale)?),
+        ("sdp_ratio", number(input.sdp_ratio)?),
+        ("noise_scale", number(input.noise_scale)?),
+        ("noise_scale_w", number(input.noise_scale_w)?),
+    ];
+    match family {
+        Family::JpExtra => inputs.push(("bert", tensor(&feature, input.features)?)),
+        Family::Multilingual => {
+            inputs.push(("bert", tensor(&feature, silent())?));
+            inputs.push(("ja_bert", tensor(&feature, input.features)?));
+            inputs.push(("en_bert", tensor(&feature, silent())?));
+        }
+    }
+    Ok(inputs)
+}
 
 /// Rank 0, as the exporters trace it; graphs that declare rank 1 take it too.
 fn number(value: f32) -> Result<Input, Error> {

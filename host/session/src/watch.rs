@@ -129,7 +129,10 @@ pub(crate) fn available(device: Device) -> Result<usize, Error> {
 pub fn rss() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm.split_whitespace().nth(1);
-    pages.and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * PAGE
+    pages
+        .and_then(|pages| pages.parse::<u64>().ok())
+        .unwrap_or(0)
+        * PAGE
 }
 
 /// Private resident bytes: without files that are mapped and shared.
@@ -156,7 +159,10 @@ fn field(file: &str, name: &str) -> u64 {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().next());
-    number.and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) * 1024
+    number
+        .and_then(|number| number.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
 }
 
 fn nvml() -> Option<&'static Nvml> {

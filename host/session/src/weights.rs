@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::native::tensors::Block;
 use crate::native::Mapped;
+use crate::native::tensors::Block;
 use crate::onnx::{self, Element, Part, Piece, Template};
 use crate::source::Graph;
 
@@ -67,8 +67,7 @@ impl Weights {
                 .map(<[u8]>::to_vec)
                 .ok_or_else(|| format!("{} is too short", path.display()))
         };
-        let (template, pieces) =
-            onnx::split(model.as_ref(), OUTPUT, external).map_err(failed)?;
+        let (template, pieces) = onnx::split(model.as_ref(), OUTPUT, external).map_err(failed)?;
         let mut weights = Self {
             files: vec![model],
             places: Vec::with_capacity(pieces.len()),
@@ -189,9 +188,12 @@ fn alter(element: Element, bytes: &mut [u8]) {
 
 /// A file of the model's own folder: a name that leads elsewhere is refused.
 fn beside(folder: Option<&Path>, location: &str) -> Result<PathBuf, String> {
-    let plain = Path::new(location)
-        .components()
-        .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
+    let plain = Path::new(location).components().all(|part| {
+        matches!(
+            part,
+            std::path::Component::Normal(_) | std::path::Component::CurDir
+        )
+    });
     match folder {
         Some(folder) if plain => Ok(folder.join(location)),
         Some(_) => Err(format!(

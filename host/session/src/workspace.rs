@@ -175,10 +175,18 @@ mod tests {
         assert_eq!(workspace.need(&graph(), 128), 64 * MIB);
         workspace.learn(&graph(), 128, 8 * MIB);
         assert_eq!(workspace.need(&graph(), 128), 9 * MIB + PIECE);
-        assert_eq!(workspace.need(&graph(), 64), 9 * MIB + PIECE, "at most that");
+        assert_eq!(
+            workspace.need(&graph(), 64),
+            9 * MIB + PIECE,
+            "at most that"
+        );
         assert_eq!(workspace.need(&graph(), 256), 36 * MIB + PIECE, "squared");
         workspace.learn(&graph(), 128, 4 * MIB);
-        assert_eq!(workspace.need(&graph(), 128), 9 * MIB + PIECE, "the most counts");
+        assert_eq!(
+            workspace.need(&graph(), 128),
+            9 * MIB + PIECE,
+            "the most counts"
+        );
     }
 
     #[tokio::test]

@@ -393,6 +393,18 @@ impl<P> MemoryPolicy<P> {
         names.map(|(name, _)| name).collect()
     }
 
+    /// The fields in which `next` differs and which shape models as they are
+    /// opened: they hold for what a reload opens anew.
+    pub fn needs_reload<Q>(&self, next: &MemoryPolicy<Q>) -> Vec<&'static str> {
+        let changed = [
+            ("slots", self.slots != next.slots),
+            ("prepack", self.prepack != next.prepack),
+            ("window", self.window != next.window),
+        ];
+        let names = changed.into_iter().filter(|(_, changed)| *changed);
+        names.map(|(name, _)| name).collect()
+    }
+
     pub fn is_pinned(&self, voice: &str) -> bool {
         self.eviction.pins.contains(voice)
     }

@@ -48,7 +48,10 @@ struct Calls {
 /// stream keeps its order.
 static STREAM: OnceLock<usize> = OnceLock::new();
 
-#[expect(unsafe_code, reason = "foreign functions; each call says why it is sound")]
+#[expect(
+    unsafe_code,
+    reason = "foreign functions; each call says why it is sound"
+)]
 impl Cuda {
     pub(crate) fn load(device: i32) -> Result<Self, String> {
         static CALLS: OnceLock<Result<Arc<Calls>, String>> = OnceLock::new();
@@ -82,7 +85,12 @@ impl Cuda {
     }
 
     pub(crate) fn copy_from_host(&self, to: *mut u8, bytes: &[u8]) -> Result<(), String> {
-        self.copy(to.cast(), bytes.as_ptr().cast(), bytes.len(), HOST_TO_DEVICE)
+        self.copy(
+            to.cast(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            HOST_TO_DEVICE,
+        )
     }
 
     pub(crate) fn copy_to_host(&self, from: *const u8, into: &mut [u8]) -> Result<(), String> {

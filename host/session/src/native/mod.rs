@@ -3,8 +3,8 @@
 //! borrowed weights, the few calls of CUDA, the C heap.
 
 pub(crate) mod cuda;
-mod map;
 pub mod heap;
+mod map;
 pub(crate) mod reservation;
 pub mod tensors;
 pub(crate) mod weights;

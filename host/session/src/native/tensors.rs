@@ -503,11 +503,7 @@ pub(crate) fn register_shared_arena(environment: &Environment, kind: Kind) -> Re
             ),
             Kind::Cpu => (
                 c"CPUExecutionProvider",
-                (api.CreateCpuMemoryInfo)(
-                    arena,
-                    sys::OrtMemType::OrtMemTypeDefault,
-                    &raw mut info,
-                ),
+                (api.CreateCpuMemoryInfo)(arena, sys::OrtMemType::OrtMemTypeDefault, &raw mut info),
             ),
         };
         check(status)?;
@@ -538,8 +534,7 @@ unsafe extern "system" fn alloc(this: *mut sys::OrtAllocator, bytes: usize) -> *
     let registration = unsafe { &*this.cast::<Registration>() };
     // A panic must not cross the border.
     let allocate = || registration.tensors.allocate(bytes);
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(allocate))
-        .unwrap_or(std::ptr::null_mut())
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(allocate)).unwrap_or(std::ptr::null_mut())
 }
 
 #[expect(unsafe_code, reason = "called by ONNX Runtime")]

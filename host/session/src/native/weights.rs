@@ -90,7 +90,11 @@ pub(crate) fn bind<'w>(
             // SAFETY: names and values are valid for the calls; ONNX Runtime
             // copies the names and keeps the values, which `Bound` holds.
             unsafe {
-                check((api.AddInitializer)(builder.ptr().cast_mut(), names, values))?;
+                check((api.AddInitializer)(
+                    builder.ptr().cast_mut(),
+                    names,
+                    values,
+                ))?;
                 check((api.AddExternalInitializers)(
                     builder.ptr().cast_mut(),
                     &raw const names,

@@ -205,9 +205,9 @@ impl<'a> Tensor<'a> {
         if is_external {
             let number = |key: &str| external.get(key).map(|text| text.parse::<u64>());
             tensor.data = Data::External {
-                location: external
-                    .get("location")
-                    .ok_or_else(|| format!("the external weight `{}` names no file", tensor.name))?,
+                location: external.get("location").ok_or_else(|| {
+                    format!("the external weight `{}` names no file", tensor.name)
+                })?,
                 offset: number("offset").transpose().ok().flatten().unwrap_or(0),
                 length: number("length").transpose().ok().flatten(),
             };

@@ -6,5 +6,5 @@ mod graph;
 mod template;
 pub(crate) mod wire;
 
-pub use template::{Element, Part, Template, Weight};
 pub(crate) use template::{CONDITION, LATENT, Piece, embed, split};
+pub use template::{Element, Part, Template, Weight};

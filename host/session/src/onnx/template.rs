@@ -333,10 +333,11 @@ impl<'a> Writer<'_, 'a> {
         if !made_in_decoder.contains(output) {
             return Err("no nodes called `/dec/…` make its output".to_owned());
         }
-        if front
-            .iter()
-            .any(|node| node.inputs.iter().any(|name| made_in_decoder.contains(name)))
-        {
+        if front.iter().any(|node| {
+            node.inputs
+                .iter()
+                .any(|name| made_in_decoder.contains(name))
+        }) {
             return Err("its decoder feeds what comes before it".to_owned());
         }
         let mut latent = None;
@@ -350,7 +351,9 @@ impl<'a> Writer<'_, 'a> {
                     ("Conv", conv) if conv.contains("/conv_pre/") => &mut latent,
                     ("Conv", conv) if conv.contains("/cond/") => &mut condition,
                     (_, other) => {
-                        return Err(format!("its decoder takes more than a latent, at `{other}`"));
+                        return Err(format!(
+                            "its decoder takes more than a latent, at `{other}`"
+                        ));
                     }
                 };
                 if part.is_some_and(|known| known != *name) {

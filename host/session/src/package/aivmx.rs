@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use super::Package;
 use super::config::HyperParameters;
-use crate::onnx::wire::{self, Value};
 use super::styles::Vectors;
 use crate::native::Mapped;
+use crate::onnx::wire::{self, Value};
 use crate::source::Graph;
 
 /// ModelProto.metadata_props, and key and value of its entries.

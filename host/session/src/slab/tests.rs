@@ -73,9 +73,8 @@ impl Checked {
             Step::Free(_) => {}
             Step::FreeAllOf(owner) => {
                 let slab = &mut self.slab;
-                self.living.retain(|(offset, _, of)| {
-                    *of != owner || slab.free(*offset).is_none()
-                });
+                self.living
+                    .retain(|(offset, _, of)| *of != owner || slab.free(*offset).is_none());
             }
             Step::Relayout { from, to, bytes } => {
                 let mut layout = self.slab.layout();
@@ -180,7 +179,12 @@ fn a_refusal_says_how_much_could_be_had() {
         free: 768,
     };
     assert_eq!(refused, Err(expected));
-    assert_eq!(slab.allocate(Zone::Bert, owner, usize::MAX).err().map(|e| e.largest), Some(0));
+    assert_eq!(
+        slab.allocate(Zone::Bert, owner, usize::MAX)
+            .err()
+            .map(|e| e.largest),
+        Some(0)
+    );
 }
 
 #[test]

@@ -213,7 +213,11 @@ fn the_gauge_of_open_sessions_comes_back_to_zero() {
         // Opened by ONNX Runtime, refused by us: it is not open any more.
         let folder = folder_voice(&fixture("wrong-rank.onnx"), "config.json");
         let source = Source::Path(folder.path().to_owned());
-        assert!(residency().voice(&source, &Settings::default()).is_err());
+        assert!(
+            residency()
+                .voice("voice", &source, &Settings::default())
+                .is_err()
+        );
         assert_eq!(gauges.open.load(Ordering::Relaxed), 0);
     });
 }

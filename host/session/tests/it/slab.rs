@@ -4,18 +4,24 @@
 use std::sync::Arc;
 
 use session::gate::Verdict;
+use session::library::Rules;
 use session::native::Tensors;
 use session::residency::Residency;
 use session::slab::Zone;
 use session::voice::{Voice, VoiceInput};
 use session::{Error, Settings, Source};
 
-use crate::stand::{
-    WAIT, input, largest_difference, policy, residency_with, shared, speak, tones,
-};
+use crate::stand::{WAIT, input, largest_difference, policy, residency_with, shared, speak, tones};
 
 /// Another order of the same sums; a stale weight is heard at 1e-2.
 const NOISE: f32 = 1e-5;
+
+fn rules(policy: session::memory::MemoryPolicy) -> Rules {
+    Rules {
+        policy,
+        proposer: None,
+    }
+}
 
 fn slab(residency: &Residency) -> Arc<Tensors> {
     let placement = residency.placement().expect("a model was opened");
@@ -24,7 +30,7 @@ fn slab(residency: &Residency) -> Arc<Tensors> {
 
 fn open(residency: &Residency, source: &Source, settings: &Settings) -> Arc<Voice> {
     residency
-        .voice(source, settings)
+        .voice("voice", source, settings)
         .unwrap_or_else(|e| panic!("{source:?}: {e}"))
 }
 
@@ -339,7 +345,7 @@ async fn a_policy_is_swapped_under_load_and_nothing_is_lost() {
         .collect();
     for turn in 0..20 {
         let order = ["lru", "lfu", "cost"][turn % 3];
-        let late = residency.set_policy(text(order, 1 + turn as u32 % 3), None);
+        let late = residency.set_policy(rules(text(order, 1 + turn as u32 % 3)));
         assert!(late.is_empty(), "{late:?}");
         tokio::time::sleep(std::time::Duration::from_millis(30)).await;
     }
@@ -348,7 +354,11 @@ async fn a_policy_is_swapped_under_load_and_nothing_is_lost() {
     }
     let mut another = text("lru", 2);
     another.touch = true;
-    assert_eq!(residency.set_policy(another, None), ["touch"], "at start only");
+    assert_eq!(
+        residency.set_policy(rules(another)),
+        ["touch"],
+        "at start only"
+    );
 }
 
 #[tokio::test]
@@ -373,7 +383,7 @@ async fn a_model_that_does_not_fit_is_refused_with_a_cure() {
     let residency = residency_with(policy(
         "budget = \"8MiB\"\nworkspace = \"4MiB\"\nreserve = \"1MiB\"\nbert = \"1MiB\"",
     ));
-    let refused = residency.voice(&Source::Path(tiny), &Settings::default());
+    let refused = residency.voice("voice", &Source::Path(tiny), &Settings::default());
     let message = refused.err().expect("too small").to_string();
     assert!(message.contains("memory.budget"), "{message}");
 }

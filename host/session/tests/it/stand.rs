@@ -85,7 +85,7 @@ pub(crate) fn folder_voice(graph: &Path, config: &str) -> tempfile::TempDir {
 
 pub(crate) fn open(residency: &Residency, source: &Source) -> Arc<Voice> {
     residency
-        .voice(source, &Settings::default())
+        .voice("voice", source, &Settings::default())
         .unwrap_or_else(|e| panic!("{source:?}: {e}"))
 }
 
