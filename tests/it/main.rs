@@ -11,6 +11,7 @@ mod config;
 mod eviction;
 mod features;
 mod limits;
+mod memory;
 mod plugins;
 mod reload;
 mod speak;
