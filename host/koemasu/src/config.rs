@@ -425,7 +425,7 @@ fn resolve_memory(memory: &mut spec::Memory, resolve: &impl Fn(PathBuf) -> PathB
     *trace = trace.take().map(resolve);
 }
 
-fn embedded_voice() -> spec::Voice {
+pub(crate) fn embedded_voice() -> spec::Voice {
     spec::Voice {
         name: EMBEDDED_VOICE.to_owned(),
         source: spec::Source::Embedded(VOICE),
@@ -485,7 +485,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(paths)
 }
 
-fn stem(path: &Path) -> String {
+pub(crate) fn stem(path: &Path) -> String {
     let stem = if path.is_dir() {
         path.file_name()
     } else {
