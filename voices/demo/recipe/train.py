@@ -16,7 +16,7 @@ import data
 from model import ORDER, Student
 from symbols import TONE_OFFSET
 
-STEPS = 9_000
+STEPS = 7_000
 RATE, WARM_UP, LAST_SHARE = 1e-3, 100, 0.02  # of the learning rate
 FRAMES_A_BATCH = 1_500
 FAR = 1e6  # a boundary that no frame reaches

@@ -43,27 +43,17 @@ def soft_low_pass(hertz, middle=4_500.0, octaves=0.9):
     return low, 1 - np.sqrt(1 - low**2)
 
 
-def dispersion(hertz, milliseconds=1.2, rise=1_500.0, ripple=0.35, seed=5):
-    """Phase of an all-pass whose delay grows with frequency: high harmonics do not peak together."""
-    rng = np.random.default_rng(seed)
-    delay = milliseconds / 1000 * (1 - np.exp(-hertz / rise))
-    knots = np.linspace(0, hertz[-1], 40)
-    delay = delay * (1 + ripple * np.interp(hertz, knots, rng.uniform(-1, 1, 40)))
-    return 2 * np.pi * np.cumsum(delay) * (hertz[1] - hertz[0])
-
-
 class Vocoder(nn.Module):
-    def __init__(self, low_pass=teacher_low_pass, phase=None, seed=7):
+    def __init__(self, low_pass, seed=7):
         super().__init__()
         rng = np.random.RandomState(seed)
         hertz = np.arange(BINS) * RATE / FFT
-        angle = phase(hertz) if phase else np.zeros(BINS)
         low, taken = low_pass(hertz)
         constants = {
             "noise_a": rng.randn(NOISE[0]) / math.sqrt(2), "noise_b": rng.randn(NOISE[1]) / math.sqrt(2),
             "cosine": np.cos(2 * np.pi * np.arange(FFT) / FFT), "sine": np.sin(2 * np.pi * np.arange(FFT) / FFT),
             "window": np.hanning(2 * HALF + 1)[:-1],
-            "turn_re": low * np.cos(angle), "turn_im": low * np.sin(angle), "taken": taken,
+            "low": low, "taken": taken,
         }
         for name, value in constants.items():
             self.register_buffer(name, torch.tensor(value, dtype=torch.float32))
@@ -79,9 +69,8 @@ class Vocoder(nn.Module):
         transform = torch.cat([self.cosine[turn], -self.sine[turn]], 1)
         pulses, noise = pulses @ transform, noise @ transform
         share = 1 - voiced[:, None] * (1 - breath) * self.taken
-        p_re, p_im = pulses[:, :BINS], pulses[:, BINS:]
-        re = p_re * self.turn_re + p_im * self.turn_im + noise[:, :BINS] * share
-        im = p_im * self.turn_re - p_re * self.turn_im + noise[:, BINS:] * share
+        re = pulses[:, :BINS] * self.low + noise[:, :BINS] * share
+        im = pulses[:, BINS:] * self.low + noise[:, BINS:] * share
         gain, angle = self._filter(mcp, formant, bins)
         h_re, h_im = gain * torch.cos(angle), gain * torch.sin(angle)  # H is its conjugate
         return self._samples(re * h_re + im * h_im, im * h_re - re * h_im, bins, rows)

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import model
 from symbols import LANGUAGE, TONE_OFFSET
-from vocoder import BINS, FFT, Vocoder, dispersion, soft_low_pass
+from vocoder import BINS, FFT, Vocoder, soft_low_pass
 
 INPUTS = (
     "x_tst x_tst_lengths sid tones language bert style_vec length_scale sdp_ratio noise_scale noise_scale_w"
@@ -28,24 +28,25 @@ CONTROLS = 6
 LARGEST = (0.6, 0.9, 0.5, 0.22, 1.0, 0.5)  # a style vector goes through tanh, then times these
 SPEAKERS = {
     "demo": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
-    "demo-low": (-6.0 / 12 * math.log(2), 0.0, -0.04, math.log(0.92), 0.0, -0.05),
+    # Formants lower than this cost more than another voice is worth: at 0.90 the phone error trebles.
+    "demo-low": (-7.0 / 12 * math.log(2), 0.1, -0.05, math.log(0.92), 0.0, -0.2),
 }
 STYLES = {
     "Neutral": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
-    "Happy": (0.20, 0.35, 0.10, -0.10, 0.0, 0.10),
-    "Sad": (-0.20, -0.60, -0.35, 0.05, 0.10, -0.20),
-    "Angry": (0.05, 0.45, 0.20, 0.05, 0.0, 0.30),
-    "Whisper": (0.0, 0.0, -0.20, 0.0, 4.0, 0.0),
+    "Happy": (0.30, 0.40, 0.15, 0.10, 0.0, 0.20),
+    "Sad": (-0.25, -0.70, -0.40, -0.05, 0.15, -0.30),
+    "Angry": (0.05, 0.60, 0.30, -0.08, 0.0, 0.50),
+    "Whisper": (0.0, 0.0, -0.20, 0.0, 4.0, 0.10),
 }
 JITTER_OF_DURATION, JITTER_OF_PITCH = 0.15, 0.008  # in ln, at a scale of 1
 LOWEST, HIGHEST = 55.0, 900.0  # Hz
+KEPT_WHOLE = 8_192  # bytes: larger weights are stored in float16
 
 
 class Voice(nn.Module):
-    def __init__(self, student, vocoder=None):
+    def __init__(self, student):
         super().__init__()
-        self.student = student
-        self.vocoder = vocoder or Vocoder(soft_low_pass, dispersion)
+        self.student, self.vocoder = student, Vocoder(soft_low_pass)
         self.register_buffer("speakers", torch.tensor(list(SPEAKERS.values())))
         self.register_buffer("largest", torch.tensor(LARGEST))
 
@@ -175,7 +176,7 @@ def _store_halves(made):
     """Weights in float16, cast once at load: half the file, the same sound."""
     for weight in list(made.graph.initializer):
         array = numpy_helper.to_array(weight)
-        if array.dtype != np.float32 or array.nbytes <= 8192:
+        if array.dtype != np.float32 or array.nbytes <= KEPT_WHOLE:
             continue
         half = numpy_helper.from_array(array.astype(np.float16), f"{weight.name}_half")
         made.graph.initializer.remove(weight)
