@@ -8,9 +8,11 @@
 
 mod client;
 mod config;
+mod demo;
 mod features;
 mod limits;
 mod plugins;
 mod reload;
+mod sound;
 mod speak;
 mod stand;
