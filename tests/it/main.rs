@@ -8,11 +8,13 @@
 
 mod client;
 mod config;
+mod demo;
 mod eviction;
 mod features;
 mod limits;
 mod memory;
 mod plugins;
 mod reload;
+mod sound;
 mod speak;
 mod stand;

@@ -244,12 +244,12 @@ pub enum ConfigError {
 }
 
 /// The name of the voice and of the BERT inside the program.
-pub const EMBEDDED_VOICE: &str = "tones";
+pub const EMBEDDED_VOICE: &str = "demo";
 pub const EMBEDDED_BERT: &str = "embedded";
 
-const VOICE: &[u8] = include_bytes!("../../../voices/tones/tones.aivmx");
-const BERT: &[u8] = include_bytes!("../../../voices/tones/bert.onnx");
-const TOKENIZER: &[u8] = include_bytes!("../../../voices/tones/tokenizer.json");
+const VOICE: &[u8] = include_bytes!("../../../voices/demo/demo.aivmx");
+const BERT: &[u8] = include_bytes!("../../../voices/demo/bert.onnx");
+const TOKENIZER: &[u8] = include_bytes!("../../../voices/demo/tokenizer.json");
 const PIPELINE: &str = include_str!("../../../pipelines/ja.toml");
 
 impl Config {

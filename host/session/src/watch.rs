@@ -48,11 +48,9 @@ pub enum Watermark {
 pub(crate) fn outside(placement: &Placement) -> Outside {
     let rss = rss();
     let kind = placement.tensors().map(|tensors| tensors.kind());
-    let slab = placement.tensors().map_or(0, |tensors| {
-        // Pages of a slab on the processor are resident up to where it was
-        // ever written; more than it cannot be ours.
-        tensors.slab().high_water() as u64
-    });
+    let slab = placement
+        .tensors()
+        .map_or(0, |tensors| tensors.resident() as u64);
     match kind {
         Some(Kind::Cuda(number)) => {
             let gpu = gpu_of_process(number);
