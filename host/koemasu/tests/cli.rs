@@ -319,3 +319,62 @@ fn a_trace_or_policy_that_cannot_be_read_is_named_with_the_place() {
     let error = refused(start, "eviction = { plugin = \"no-such\" }\n");
     assert!(error.contains("no-such.wasm"), "{error}");
 }
+
+/// A soak of the voice inside the program; the last line, and whether it
+/// passed. The bound is wide: a few hundred requests are still warming up.
+fn soak(folder: &tempfile::TempDir, arguments: &[&str]) -> (bool, String) {
+    let output = koemasu(folder)
+        .env("KOEMASU_LOG", "error")
+        .args([
+            "soak",
+            "--mode",
+            "slab",
+            "--voices",
+            "3",
+            "--requests",
+            "200",
+        ])
+        .args([
+            "--lengths",
+            "short",
+            "--characters",
+            "4",
+            "--slope-max",
+            "600",
+        ])
+        .args(arguments)
+        .output()
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let verdict = said.lines().last().unwrap_or_default().to_owned();
+    assert!(verdict.starts_with("soak: "), "{said}{}", told(&output));
+    (output.status.success(), verdict)
+}
+
+#[test]
+fn a_soak_passes_and_leaves_a_table_and_a_picture() {
+    let folder = folder();
+    let (passed, verdict) = soak(&folder, &["--png", "soak.png", "--json", "soak.json"]);
+    assert!(passed, "{verdict}");
+    assert!(verdict.starts_with("soak: pass: slab slope "), "{verdict}");
+    assert!(verdict.ends_with("0 of 200 requests failed"), "{verdict}");
+    let picture = std::fs::read(folder.path().join("soak.png")).expect("the picture");
+    assert_eq!(&picture[1..4], b"PNG");
+    let all = std::fs::read(folder.path().join("soak.json")).expect("the figures");
+    let all: serde_json::Value = serde_json::from_slice(&all).expect("JSON");
+    assert_eq!(all["pass"], true);
+    let end = &all["runs"][0]["end"];
+    assert_eq!(end["dropped"]["in_use"], 0, "{end}");
+    assert_eq!(all["runs"][0]["mode"], "slab");
+}
+
+#[test]
+fn a_planted_leak_is_found_and_the_soak_fails() {
+    let folder = folder();
+    let (passed, verdict) = soak(&folder, &["--leak", "2MiB"]);
+    assert!(!passed, "{verdict}");
+    let found = "soak: fail, as it must: the planted leak of 2MiB a request was found: ";
+    assert!(verdict.starts_with(found), "{verdict}");
+    assert!(verdict.contains("private memory grows by"), "{verdict}");
+    assert!(verdict.contains("are held by leak ("), "{verdict}");
+}

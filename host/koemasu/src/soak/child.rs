@@ -281,6 +281,7 @@ fn configured(args: &args::Soak, mode: SoakMode) -> anyhow::Result<Config> {
         // that as many voices stay, they get the room that the slab had.
         let room = args.child.room.map_or(sizes.room, |room| room as u64);
         policy.budget = Amount::Of(Bytes(room + sizes.workspace));
+        policy.reserve = Amount::Auto;
     }
     policy.check()?;
     Ok(config)

@@ -124,7 +124,9 @@ fn sizes(args: &args::Soak, service: &spec::Service) -> Sizes {
     // Sessions keep shapes and integers beside their weights.
     let slots = args.slots.max(args.lanes) as u64 * (voice + 4 * MEBIBYTE);
     let fixed = bert + bert / 8 + slots + workspace + reserve;
-    let third = args.voices.div_ceil(3) as u64 * (voice + MEBIBYTE / 8);
+    // Voices that run do not go: one for each lane, and others beside them.
+    let stay = args.voices.div_ceil(3).max(args.lanes + 2);
+    let third = stay as u64 * (voice + MEBIBYTE / 8);
     let budget = of(args.budget, fixed + third);
     Sizes {
         budget,
