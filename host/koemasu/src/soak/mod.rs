@@ -126,7 +126,13 @@ fn sizes(args: &args::Soak, service: &spec::Service) -> Sizes {
     let fixed = bert + bert / 8 + slots + workspace + reserve;
     // Voices that run do not go: one for each lane, and others beside them.
     let stay = args.voices.div_ceil(3).max(args.lanes + 2);
-    let third = stay as u64 * (voice + MEBIBYTE / 8);
+    // With sessions of its own a voice holds its weights twice, packed and
+    // not, for each lane. So does the one inside the program.
+    let each = match args.prepack || args.models.is_none() {
+        true => voice * 2 * args.lanes as u64,
+        false => voice + MEBIBYTE / 8,
+    };
+    let third = stay as u64 * each;
     let budget = of(args.budget, fixed + third);
     Sizes {
         budget,
