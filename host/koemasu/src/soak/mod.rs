@@ -269,8 +269,11 @@ fn introduce(
     Ok(())
 }
 
+/// What a row says of a run.
+type Cell = fn(&Run) -> String;
+
 fn table(out: &mut impl Write, runs: &[Run]) -> std::io::Result<()> {
-    let rows: [(&str, fn(&Run) -> String); 17] = [
+    let rows: [(&str, Cell); 17] = [
         ("device", |run| run.end.device.clone()),
         ("requests", |run| thousands(run.figures().requests)),
         ("characters", |run| thousands(run.end.characters)),
