@@ -217,9 +217,11 @@ pub struct Soak {
     /// Threads of one run; 0 means the cores shared by the lanes.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
-    /// The most growth the slab may show, in MB per 1,000 requests.
-    #[arg(long, value_name = "MB", default_value_t = 1.0)]
-    pub slope_max: f64,
+    /// The most growth the slab may show, in MB per 1,000 requests. Without
+    /// it 1, judged from 5,000 requests on: before that a process warms up. A
+    /// bound that is given is judged from 200 on.
+    #[arg(long, value_name = "MB")]
+    pub slope_max: Option<f64>,
     /// Leak so much with every request, to see that it is found: the exit is
     /// never 0.
     #[arg(long, value_name = "BYTES", value_parser = bytes, num_args = 0..=1,

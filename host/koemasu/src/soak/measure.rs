@@ -138,8 +138,31 @@ pub(super) struct Figures {
     pub(super) loads: u64,
 }
 
-/// Fewer, and the slope is chance.
-pub(super) const REQUESTS_MIN: usize = 200;
+/// The most growth there may be, and from how many requests on it is judged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Bound {
+    pub(super) slope_max: f64,
+    pub(super) requests_min: usize,
+}
+
+impl Bound {
+    pub(super) fn new(given: Option<f64>) -> Self {
+        match given {
+            // Fewer, and the slope is chance.
+            Some(slope_max) => Self {
+                slope_max,
+                requests_min: 200,
+            },
+            // Heap, code and dictionary pages are still being touched for the
+            // first time until then, by megabytes (BENCHMARKS.md, "Memory:
+            // the soak").
+            None => Self {
+                slope_max: 1.0,
+                requests_min: 5_000,
+            },
+        }
+    }
+}
 
 impl Run {
     pub(super) fn figures(&self) -> Figures {
@@ -179,7 +202,7 @@ impl Run {
     }
 
     /// What must not be, in any mode.
-    pub(super) fn faults(&self, slope_max: f64) -> Vec<String> {
+    pub(super) fn faults(&self, bound: Bound) -> Vec<String> {
         let mut faults = Vec::new();
         if self.end.failed > 0 {
             faults.push(format!(
@@ -189,14 +212,14 @@ impl Run {
             ));
         }
         if self.end.budget > 0 {
-            self.slab_faults(slope_max, &mut faults);
+            self.slab_faults(bound, &mut faults);
         }
         faults
     }
 
-    fn slab_faults(&self, slope_max: f64, faults: &mut Vec<String>) {
+    fn slab_faults(&self, bound: Bound, faults: &mut Vec<String>) {
         let figures = self.figures();
-        if figures.requests >= REQUESTS_MIN {
+        if figures.requests >= bound.requests_min {
             let curves = [
                 ("resident memory", Some(figures.rss)),
                 ("private memory", Some(figures.private)),
@@ -204,10 +227,11 @@ impl Run {
             ];
             for (what, slope) in curves {
                 if let Some(Slope { robust, .. }) = slope
-                    && robust > slope_max
+                    && robust > bound.slope_max
                 {
                     faults.push(format!(
-                        "{what} grows by {robust:.2} MB/1,000 requests (bound {slope_max})"
+                        "{what} grows by {robust:.2} MB/1,000 requests (bound {})",
+                        bound.slope_max
                     ));
                 }
             }
@@ -327,6 +351,10 @@ mod tests {
     use super::*;
 
     const BUDGET: usize = 100_000_000;
+    const ONE: Bound = Bound {
+        slope_max: 1.0,
+        requests_min: 200,
+    };
 
     /// A sound run: 100 samples, 10 requests each, flat but for `grow`.
     fn run(grow: impl Fn(usize, &mut Sample)) -> Run {
@@ -417,7 +445,7 @@ mod tests {
             ),
         ];
         for (name, grow, fault) in cases {
-            let faults = run(grow).faults(1.0);
+            let faults = run(grow).faults(ONE);
             assert_eq!(
                 faults,
                 fault.map(str::to_owned).into_iter().collect::<Vec<_>>(),
@@ -438,7 +466,7 @@ mod tests {
             torn: vec![],
         });
         assert_eq!(
-            run.faults(1.0),
+            run.faults(ONE),
             [
                 "2 requests failed: no room",
                 "with every model gone 512 bytes in 2 blocks are held by leak (512 bytes)",
@@ -449,8 +477,10 @@ mod tests {
     #[test]
     fn few_requests_have_no_slope() {
         let mut run = run(|number, it| it.rss += number as u64 * 1_000_000);
-        run.samples.truncate(REQUESTS_MIN / 10);
-        assert_eq!(run.faults(1.0), Vec::<String>::new());
+        run.samples.truncate(ONE.requests_min / 10);
+        assert_eq!(run.faults(ONE), Vec::<String>::new());
+        assert_eq!(Bound::new(Some(1.0)), ONE);
+        assert!(Bound::new(None).requests_min > ONE.requests_min);
     }
 
     #[test]
@@ -461,7 +491,7 @@ mod tests {
         });
         run.end.budget = 0;
         run.end.dropped = None;
-        assert_eq!(run.faults(1.0), Vec::<String>::new());
+        assert_eq!(run.faults(ONE), Vec::<String>::new());
         assert!(run.figures().rss.robust > 90.0);
     }
 

@@ -20,7 +20,7 @@ use pipeline::units::Bytes;
 
 use crate::args::{self, SoakMode};
 use crate::config::{Config, Files};
-use measure::{End, Line, REQUESTS_MIN, Run, Sample, thousands};
+use measure::{Bound, End, Line, Run, Sample, thousands};
 use plan::Wanted;
 use stock::Stock;
 
@@ -376,9 +376,10 @@ struct Verdict {
 
 impl Verdict {
     fn of(runs: &[Run], args: &args::Soak) -> Self {
+        let bound = Bound::new(args.slope_max);
         let mut faults = Vec::new();
         for run in runs {
-            let told = run.faults(args.slope_max);
+            let told = run.faults(bound);
             faults.extend(
                 told.into_iter()
                     .map(|fault| format!("{}: {fault}", run.mode)),
@@ -398,7 +399,7 @@ impl Verdict {
         });
         let requests = format!("{failed} of {} requests failed", thousands(requests));
         let words = match runs.iter().find(|run| run.end.budget > 0) {
-            Some(slab) => format!("{}, {requests}", praise(slab, args.slope_max)),
+            Some(slab) => format!("{}, {requests}", praise(slab, bound)),
             None => format!("{requests}; no verdict on memory without the slab"),
         };
         Self {
@@ -420,17 +421,19 @@ impl Verdict {
     }
 }
 
-fn praise(run: &Run, slope_max: f64) -> String {
+fn praise(run: &Run, bound: Bound) -> String {
     let figures = run.figures();
-    let slope = match figures.requests {
-        0..REQUESTS_MIN => {
-            format!("too few requests for a verdict on the slope (at least {REQUESTS_MIN})")
-        }
-        _ => {
-            let worst = figures.rss.robust.max(figures.private.robust);
-            let worst = worst.max(figures.gpu.map_or(f64::MIN, |gpu| gpu.robust));
-            format!("slab slope {worst:.2} MB/1,000 requests (bound {slope_max})")
-        }
+    let Bound {
+        slope_max,
+        requests_min,
+    } = bound;
+    let slope = if figures.requests < requests_min {
+        let least = thousands(requests_min);
+        format!("too few requests for a verdict on the slope (at least {least})")
+    } else {
+        let worst = figures.rss.robust.max(figures.private.robust);
+        let worst = worst.max(figures.gpu.map_or(f64::MIN, |gpu| gpu.robust));
+        format!("slab slope {worst:.2} MB/1,000 requests (bound {slope_max})")
     };
     let at_rest = match figures.at_rest {
         Some((bytes, _)) if run.end.shared => {
