@@ -13,5 +13,7 @@ pub mod utterance;
 pub mod wave;
 
 mod accent;
+mod chain;
+mod filler;
 mod kana;
 mod words;

@@ -45,7 +45,7 @@ fn phones(text: &str) -> String {
 }
 
 #[test]
-fn the_reference_is_met_on_nearly_all_rows() {
+fn the_reference_is_met_on_every_row() {
     let shared = std::env::var_os("KOEMASU_SHARED").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
         PathBuf::from,
@@ -55,7 +55,7 @@ fn the_reference_is_met_on_nearly_all_rows() {
         eprintln!("skipped: {} is not there", path.display());
         return;
     };
-    let (mut rows, mut equal) = (0, 0);
+    let (mut rows, mut equal) = (0_usize, 0);
     for line in corpus.lines() {
         let row: Value = serde_json::from_str(line).expect("a row");
         let Some(text) = row["norm"]
@@ -71,11 +71,15 @@ fn the_reference_is_met_on_nearly_all_rows() {
                 && json!(said.tones()) == row["tones"]
                 && json!(said.phonemes_per_character()) == row["word2ph"];
             equal += usize::from(same);
+            if !same {
+                println!("different: {}", text.as_str());
+            }
         }
     }
-    let rate = f64::from(equal as u32) / f64::from(rows);
-    println!("{equal} of {rows} rows equal: {:.2} %", rate * 100.0);
-    assert!(rows > 1_700 && rate >= 0.99, "{equal} of {rows}");
+    assert!(
+        rows > 1_700 && equal == rows,
+        "{equal} of {rows} rows equal"
+    );
 }
 
 #[test]
@@ -92,7 +96,10 @@ fn words_are_read_with_their_accents() {
 
 #[test]
 fn odd_texts_that_end_other_frontends_are_read() {
-    assert_eq!(phones("グヮ"), "_ g u w a _");
+    // Open JTalk cannot read this small kana; it is skipped or a pause.
+    assert_eq!(phones("グヮ"), "_ g u ' _");
+    assert_eq!(phones("ンヮイ"), "_ N i _");
+    assert_eq!(phones("クヮルテット"), "_ k u w a r u t e q t o _");
     assert_eq!(phones("ーーあ"), "_ - - a _");
     assert_eq!(phones("うっうが"), "_ u q - g a _");
     assert_eq!(phones("!?...-'"), "_ ! ? . . . - ' _");
