@@ -5,10 +5,13 @@
 
 pub mod align;
 pub mod dictionary;
+pub mod english;
 pub mod g2p;
+pub mod moras;
 pub mod phoneme;
 pub mod sentence;
 pub mod text;
+pub mod user;
 pub mod utterance;
 pub mod wave;
 

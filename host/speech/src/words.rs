@@ -14,6 +14,7 @@ use jpreprocess_njd::{
 use crate::chain;
 use crate::dictionary::{Dictionary, Word};
 use crate::filler;
+use crate::user::UserWords;
 
 /// Words of a text, and whether the rules could be applied to them.
 pub(crate) struct Words {
@@ -21,9 +22,9 @@ pub(crate) struct Words {
     pub(crate) analysed: bool,
 }
 
-pub(crate) fn words(dictionary: &Dictionary, text: &str) -> Words {
+pub(crate) fn words(dictionary: &Dictionary, user: &UserWords, text: &str) -> Words {
     let wide = widen(text);
-    let divided = dictionary.divide(&wide);
+    let divided = dictionary.divide_with(&wide, user);
     let entries: Vec<(String, WordEntry)> = divided.iter().map(entry).collect();
     // The rules are another's and state their expectations by panicking; no
     // text may end a request, so a panic there costs only the rules.
@@ -103,7 +104,7 @@ fn fits(entry: &WordEntry, surface: &str) -> bool {
 }
 
 /// The dictionary knows wide forms only; Open JTalk widens the same way.
-fn widen(text: &str) -> String {
+pub(crate) fn widen(text: &str) -> String {
     let wide = |c: char| match c {
         ' ' => '\u{3000}',
         '"' => '”',
