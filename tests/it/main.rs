@@ -6,12 +6,14 @@
     reason = "tests find what set-up left by the environment"
 )]
 
+mod accents;
 mod client;
 mod config;
 mod eviction;
 mod features;
 mod limits;
 mod plugins;
+mod readings;
 mod reload;
 mod speak;
 mod stand;

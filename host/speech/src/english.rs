@@ -36,10 +36,8 @@ pub fn read(word: &str) -> Option<Reading> {
         return None;
     }
     let capitals = word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
-    if !capitals {
-        if let Some(kana) = plural(&small).or_else(|| compound(&small)) {
-            return Some(listed(Cow::Owned(kana)));
-        }
+    if !capitals && let Some(kana) = plural(&small).or_else(|| compound(&small)) {
+        return Some(listed(Cow::Owned(kana)));
     }
     let kana = MODEL.as_ref()?.guess(&small)?;
     Some(Reading {

@@ -91,7 +91,10 @@ fn adjust(word: &mut NJDNode, next: &mut NJDNode) {
     let lengthens = next.get_pron().mora_matches(MoraEnum::U)
         && matches!(next.get_pos(), POS::Jodoushi)
         && verb
-        && word.get_pron().mora_size() > 0;
+        && word.get_pron().mora_size() > 0
+        // After a double consonant there is nothing to lengthen; Open JTalk
+        // and the reference disagree there, and the reference fails.
+        && word.get_pron().moras().last().is_some_and(|mora| mora.mora_enum != MoraEnum::Xtsu);
     if lengthens {
         next.set_pron(pron!([Long], 0));
     }

@@ -78,6 +78,11 @@ pub fn of(utterance: &Utterance) -> Vec<Mora> {
     moras
 }
 
+/// The phonemes of a reading in katakana; none if it is not one.
+pub fn phonemes(reading: &str) -> Option<Vec<&'static str>> {
+    kana::phonemes(reading, None)
+}
+
 /// The utterance with what is given. Mismatches in number are mended where
 /// they can be; the rest is told with its place.
 pub fn say(utterance: &Utterance, given: &Given) -> Result<Utterance, GivenError> {

@@ -92,7 +92,7 @@ pub(crate) fn fraction(place: &Place<'_>) -> Option<Edit> {
     if let Some((over, under)) = vulgar(text[0]) {
         let joined = place.before().is_some_and(|c| c.is_ascii_digit());
         let and = if joined { "と" } else { "" };
-        return Some(Edit::new(1, format!("{and}{under}分の{over}")));
+        return Some(Edit::new(1, format!("{and}{under}ブンの{over}")));
     }
     if !begins(place) {
         return None;
@@ -118,7 +118,8 @@ pub(crate) fn fraction(place: &Place<'_>) -> Option<Edit> {
         "7" => "ナナ".into(),
         over => integer(over),
     };
-    let said = format!("{}分の{over}", integer(&pair.parts[1]));
+    // 三分の二 would be three minutes.
+    let said = format!("{}ブンの{over}", integer(&pair.parts[1]));
     Some(Edit::new(pair.length, said))
 }
 
@@ -150,6 +151,9 @@ fn vulgar(c: char) -> Option<(&'static str, &'static str)> {
 pub(crate) fn range(place: &Place<'_>) -> Option<Edit> {
     let sign = place.next(0)?;
     let before = place.before_blanks()?;
+    if let Some(edit) = weekdays(place) {
+        return Some(edit);
+    }
     let blanks = place.rest()[1..].iter().take_while(|c| **c == ' ').count();
     let after = place.next(1 + blanks)?;
     let negative =
@@ -205,6 +209,20 @@ pub(crate) fn range(place: &Place<'_>) -> Option<Edit> {
     }
 }
 
+/// `月〜金`: days named by one character.
+fn weekdays(place: &Place<'_>) -> Option<Edit> {
+    let day = |c: Option<char>| c.filter(|c| "月火水木金土日".contains(*c));
+    let other = |c: Option<char>| !c.is_some_and(|c| is_kanji(c) || c.is_ascii_digit());
+    let from = place
+        .next(0)
+        .filter(|_| place.starts("~"))
+        .and(day(place.before()))?;
+    let to = day(place.next(1))?;
+    let before = place.at.checked_sub(2).map(|at| place.text[at]);
+    let alone = from != to && other(before) && other(place.next(2));
+    alone.then(|| Edit::new(2, format!("曜から{to}曜")))
+}
+
 /// Characters that count what is before them.
 fn is_counter(c: char) -> bool {
     is_kanji(c) && c != '番' && c != '号'
@@ -224,6 +242,9 @@ fn start_of_number(place: &Place<'_>) -> usize {
             || matches!(place.text[start - 1], '.' | ',' | ':'))
     {
         start -= 1;
+    }
+    while start < place.at && !place.text[start].is_ascii_digit() {
+        start += 1;
     }
     start
 }

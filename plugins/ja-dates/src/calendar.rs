@@ -171,7 +171,13 @@ fn is_day(month: u32, day: u32) -> bool {
 }
 
 fn day_of(month_number: u32, day: u32) -> String {
-    format!("{}{}日", month(month_number), spelled(day))
+    let day = match day {
+        // 十二日と… would be read as two and a day.
+        12 => String::from("ジュウニニチ"),
+        22 => String::from("ニジュウニニチ"),
+        day => format!("{}日", spelled(day)),
+    };
+    format!("{}{day}", month(month_number))
 }
 
 fn month(month: u32) -> String {

@@ -23,7 +23,10 @@ pub(crate) fn time(place: &Place<'_>) -> Option<Edit> {
         let hours = (1..=2).contains(&hour) && rest.get(hour) == Some(&'時');
         return hours.then(|| Edit::new(length, half));
     }
-    if !begins(place) {
+    // A time may end a stretch of time.
+    let ends_stretch =
+        place.before() == Some('-') && place.at > 3 && place.text[place.at - 4] == ':';
+    if !(begins(place) || ends_stretch) {
         return None;
     }
     let (length, text) = of_day(place.rest())?;
@@ -43,7 +46,8 @@ pub(crate) fn time(place: &Place<'_>) -> Option<Edit> {
             return Some(Edit::new(length, format!("{half}{text}")));
         }
     }
-    ends(place, length).then(|| Edit::new(length, text))
+    let stretch = place.next(length) == Some('-') && of_day(&place.rest()[length + 1..]).is_some();
+    (stretch || ends(place, length)).then(|| Edit::new(length, text))
 }
 
 /// `1h30m`, `90min`, `100ms`.

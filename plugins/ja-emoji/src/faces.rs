@@ -7,7 +7,7 @@ use normalizer::draft::{starts, Edit, Place};
 const FACE_MAX: usize = 24;
 
 /// What stands around a face and belongs to it.
-const ARMS: &str = "\\/＼／ヽノﾉmMｍoOoyvVbdφσ┐┌≡ヾ☆★*~シ彡っつｗ";
+const ARMS: &str = "\\/＼／ヽノﾉmMｍoOoyvVbdφσ┐┌≡ヾ☆★*~彡ｗ";
 
 /// The length of a face that begins here.
 pub(crate) fn length(place: &Place<'_>) -> Option<usize> {
@@ -19,7 +19,7 @@ pub(crate) fn length(place: &Place<'_>) -> Option<usize> {
     // An arm is no end of a word.
     let arm = arm
         * usize::from(
-            !(text[0].is_ascii_alphabetic() || matches!(text[0], 'っ' | 'つ' | 'シ' | 'ノ'))
+            !(text[0].is_ascii_alphabetic() || text[0] == 'ノ')
                 || !place.before().is_some_and(|c| c.is_ascii_alphanumeric()),
         );
     if text.get(arm) != Some(&'(') {
@@ -45,7 +45,7 @@ pub(crate) fn length(place: &Place<'_>) -> Option<usize> {
         {
             break;
         }
-        if matches!(text[length], 'っ' | 'つ' | 'シ' | 'ノ')
+        if text[length] == 'ノ'
             && text
                 .get(length + 1)
                 .is_some_and(|c| normalizer::characters::is_japanese(*c))

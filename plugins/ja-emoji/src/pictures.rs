@@ -16,7 +16,10 @@ pub(crate) fn read(place: &Place<'_>, named: bool) -> Option<Edit> {
     if is_joiner(first) {
         return Some(Edit::new(1, ""));
     }
-    if !(is_picture(first) || is_ornament(first)) {
+    // A sign for words, unless a selector makes it a picture.
+    let sign = matches!(first, '㊗' | '㊙' | '〰' | '〽' | '©' | '®' | '™')
+        && place.next(1) == Some('\u{fe0f}');
+    if !(is_picture(first) || is_ornament(first) || sign) {
         return None;
     }
     let mut length = 1;

@@ -154,6 +154,7 @@ fn abbreviation(place: &Place<'_>) -> Option<Edit> {
         ("fig.", "フィグ"),
         ("jr.", "ジュニア"),
         ("re:", "リー"),
+        ("thank you", "サンキュー"),
     ];
     let entry = POINTED
         .iter()

@@ -1,5 +1,5 @@
 //! Kanji that the dictionary cannot read are read by their sound: each alone,
-//! by its first on'yomi, and the caller is told that it is a guess.
+//! by its first on'yomi or, before an ending, by its kun'yomi, and the caller is told that it is a guess.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
@@ -44,7 +44,7 @@ impl Policy for Fallback {
             let said = match c {
                 // Repeats the kanji before it.
                 '々' => before.clone()?,
-                c => onyomi::of(c)?,
+                c => onyomi::of(c, place.next(1))?,
             };
             before = Some(said.clone());
             let said = if how == "skip" { String::new() } else { said };
@@ -97,8 +97,9 @@ mod tests {
 
     #[test]
     fn the_table_is_sorted_and_found() {
-        assert_eq!(onyomi::of('亜').as_deref(), Some("ア"));
-        assert_eq!(onyomi::of('龠').as_deref(), Some("ヤク"));
-        assert_eq!(onyomi::of('あ'), None);
+        assert_eq!(onyomi::of('亜', None).as_deref(), Some("ア"));
+        assert_eq!(onyomi::of('龠', None).as_deref(), Some("ヤク"));
+        assert_eq!(onyomi::of('あ', None), None);
+        assert_eq!(onyomi::of('嗤', Some('っ')).as_deref(), Some("ワラ"));
     }
 }

@@ -31,7 +31,7 @@ impl Policy for Numbers {
         },
         Setting {
             key: "digits_max",
-            kind: Kind::Count(20),
+            kind: Kind::Count(36),
         },
     ];
 
@@ -41,6 +41,7 @@ impl Policy for Numbers {
                 .filter(|_| settings.flag("ordinals"))
                 .or_else(|| dimension(&place))
                 .or_else(|| circled(&place))
+                .or_else(|| share(&place))
                 .or_else(|| in_kanji(&place))
                 .or_else(|| figures(&place, settings))
         });
@@ -120,6 +121,15 @@ fn circled(place: &Place<'_>) -> Option<Edit> {
     Some(Edit::new(1, integer(&format!("{value}"))))
 }
 
+/// 分の between numbers is a share; the frontend takes it for minutes.
+fn share(place: &Place<'_>) -> Option<Edit> {
+    let numeral = |c: char| c.is_ascii_digit() || "一二三四五六七八九十百千万".contains(c);
+    let shares = place.starts("分の")
+        && place.before().is_some_and(numeral)
+        && place.next(2).is_some_and(numeral);
+    shares.then(|| Edit::new(1, "ブン"))
+}
+
 /// 二〇二四年: kanji digits with a nought among them.
 fn in_kanji(place: &Place<'_>) -> Option<Edit> {
     let value = |c: char| "〇一二三四五六七八九".chars().position(|known| known == c);
@@ -159,14 +169,22 @@ fn figures(place: &Place<'_>, settings: &Values) -> Option<Edit> {
     if point || found.whole.len() > settings.count("digits_max") {
         return Some(Edit::new(found.length, spoken(&found.whole)));
     }
-    // 十分 is another word, and 一千 is what one says of money.
+    if found.is_one_word() && after == Some('日') && matches!(found.whole.as_str(), "12" | "22") {
+        // 十二日と… would be read as two and a day.
+        let said = format!("{}ニチ", katakana(&found.whole));
+        return Some(Edit::new(found.length + 1, said));
+    }
+    if found.is_one_word() && found.whole == "100" && after == Some('均') {
+        return Some(Edit::new(found.length + 1, "ヒャッキン"));
+    }
+    // 十分 is another word.
     if found.is_one_word() && found.whole == "10" && after == Some('分') {
         let share = place.next(found.length + 1) == Some('の')
             && place
                 .next(found.length + 2)
                 .is_some_and(|c| c.is_ascii_digit() || "一二三四五六七八九".contains(c));
         return match share {
-            true => Some(Edit::new(found.length + 1, "十ブン")),
+            true => Some(Edit::new(found.length, "十")),
             false => Some(Edit::new(found.length + 1, "ジュップン")),
         };
     }

@@ -179,7 +179,11 @@ fn alone(place: &Place<'_>) -> Option<Edit> {
         '∂' => "ラウンド",
         '※' => "コメ",
         '§' => "セクション",
-        '→' | '⇒' | '←' | '↑' | '↓' | '⇔' | '↔' => "、",
+        // Between words it is a pause; at the beginning it is nothing.
+        '→' | '⇒' | '←' | '↑' | '↓' | '⇔' | '↔' => match place.before_blanks() {
+            Some(_) => "、",
+            None => "",
+        },
         '×' => "バツ",
         '＊' | '*' if before_word => return None,
         '♯' | '#' if before_word => "シャープ",

@@ -204,10 +204,12 @@ pub(crate) fn read(place: &Place<'_>) -> Option<Edit> {
     {
         return None;
     }
-    Some(Edit::new(
-        figures.length + length,
-        format!("{}{unit}", figures.kanji()),
-    ))
+    let count = match figures.kanji() {
+        // 一 would shorten before some units.
+        one if one == "一" && !written.contains(&'%') => String::from("イチ"),
+        count => count,
+    };
+    Some(Edit::new(figures.length + length, format!("{count}{unit}")))
 }
 
 /// Units in one character, and a percent sign, also without figures.

@@ -5,7 +5,8 @@ use alloc::string::String;
 const LATIN: [&str; 26] = [
     "エー",
     "ビー",
-    "シー",
+    // シー alone is a word for the sea, which is スィー.
+    "シィ",
     "ディー",
     "イー",
     "エフ",

@@ -84,13 +84,7 @@ impl Number {
         let mut kanji = integer(&self.whole);
         match self.decimals.as_deref() {
             None => {}
-            Some("0") => kanji.push_str("点ゼロ"),
-            // One digit joins its counter as an integer does.
-            Some(decimals) if decimals.len() == 1 => {
-                kanji.push('点');
-                kanji.push_str(&kanji_digits(decimals));
-            }
-            // Several in kanji would be read as one number.
+            // In kanji they would be read as one number.
             Some(decimals) => {
                 kanji.push('点');
                 kanji.push_str(&spoken(decimals));
