@@ -292,6 +292,18 @@ pub(crate) struct Words {
     pub(crate) user: UserWords,
 }
 
+impl Words {
+    pub(crate) fn new(frontend: &Arc<Frontend>, user: UserWords) -> Self {
+        // Read now, not within the deadline of a plugin's first call: no list
+        // knows this word, so that both list and model are.
+        let _ = speech::english::read("koemasugo");
+        Self {
+            frontend: Arc::clone(frontend),
+            user,
+        }
+    }
+}
+
 impl plugin::Lexicon for Words {
     fn words(&self, text: &str) -> Vec<plugin::Entry> {
         let found = self.user.literals(text).into_iter();

@@ -123,10 +123,7 @@ impl Workshop {
         let mut plans = BTreeMap::new();
         for (name, spec) in &service.pipelines {
             let bert = self.bert(service, &settings, &mut berts, name, spec)?;
-            let words = Arc::new(Words {
-                frontend: Arc::clone(&frontend),
-                user: user_words(name, spec)?,
-            });
+            let words = Arc::new(Words::new(&frontend, user_words(name, spec)?));
             let plan = Plan {
                 name: name.clone(),
                 normalizers: self.normalizers(service, &carried, &mut tools, spec)?,

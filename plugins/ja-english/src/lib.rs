@@ -79,6 +79,10 @@ impl Reader<'_> {
         if let Some(edit) = abbreviation(place) {
             return Some(edit);
         }
+        if let Some(length) = pointed(place.rest()) {
+            let letters: String = place.rest()[..length].iter().collect();
+            return Some(Edit::new(length, spell(&letters)));
+        }
         // Longest first: `Wi-Fi` and `e-mail` are words, `test-case` is two.
         for length in [parts::compound(place.rest()), parts::word(place.rest())] {
             let word: String = place.rest()[..length].iter().collect();
@@ -95,7 +99,13 @@ impl Reader<'_> {
         let said = match length > WORD_MAX {
             true => spell(&word),
             false => parts::split(&word)
-                .map(|part| self.part(part, guessed))
+                .map(
+                    |part| match part.len() < word.len() && is_short_acronym(part) {
+                        // `VS` of `VSCode` is not the one between teams.
+                        true => spell(part),
+                        false => self.part(part, guessed),
+                    },
+                )
                 .collect(),
         };
         Some(Edit::new(length, said))
@@ -135,6 +145,22 @@ impl Reader<'_> {
     }
 }
 
+/// Two or three capitals.
+fn is_short_acronym(part: &str) -> bool {
+    matches!(part.len(), 2 | 3) && part.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+/// `U.S.A.`: how long letters with points are, if there are several.
+fn pointed(text: &[char]) -> Option<usize> {
+    let pairs = text
+        .chunks_exact(2)
+        .take_while(|pair| pair[0].is_ascii_alphabetic() && pair[1] == '.')
+        .count();
+    let length = pairs * 2;
+    let more = text.get(length).is_some_and(char::is_ascii_alphabetic);
+    (pairs >= 2 && !more).then_some(length)
+}
+
 /// Shortenings with their point.
 fn abbreviation(place: &Place<'_>) -> Option<Edit> {
     const POINTED: &[(&str, &str)] = &[
@@ -153,6 +179,7 @@ fn abbreviation(place: &Place<'_>) -> Option<Edit> {
         ("ltd.", "リミテッド"),
         ("fig.", "フィグ"),
         ("jr.", "ジュニア"),
+        ("mt.", "マウント"),
         ("re:", "リー"),
         ("thank you", "サンキュー"),
     ];

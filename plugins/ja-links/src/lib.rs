@@ -208,6 +208,11 @@ fn file(place: &Place<'_>) -> Option<Edit> {
     if !place.starts(".") || !place.before().is_some_and(|c| c.is_ascii_alphanumeric()) {
         return None;
     }
+    // The points of U.S.A. are not said.
+    let single = place.at < 2 || !place.text[place.at - 2].is_ascii_alphanumeric();
+    if single {
+        return None;
+    }
     let rest = &place.rest()[1..];
     let length = rest.iter().take_while(|c| c.is_ascii_alphabetic()).count();
     let ending: String = rest[..length]

@@ -8,6 +8,7 @@ extern crate alloc;
 use alloc::format;
 use alloc::string::String;
 
+use normalizer::characters::is_kanji;
 use normalizer::draft::{longest, starts, Draft, Edit, Place};
 use normalizer::numerals::{digits, integer, kanji_digits, katakana, number, spoken};
 use normalizer::policy::{Host, Policy};
@@ -118,7 +119,14 @@ fn circled(place: &Place<'_>) -> Option<Edit> {
         '⓪' => 0,
         _ => return None,
     };
-    Some(Edit::new(1, integer(&format!("{value}"))))
+    let number = integer(&format!("{value}"));
+    // ② before 次 numbers a line and does not count it.
+    let separate = matches!(c, '①'..='⑳' | '❶'..='❿' | '㉑'..='㉟')
+        && place
+            .next(1)
+            .is_some_and(|next| is_kanji(next) && !"番月日章回位枚個".contains(next));
+    let pause = if separate { "、" } else { "" };
+    Some(Edit::new(1, format!("{number}{pause}")))
 }
 
 /// 分の between numbers is a share; the frontend takes it for minutes.
@@ -151,6 +159,15 @@ fn in_kanji(place: &Place<'_>) -> Option<Edit> {
     }
 }
 
+/// `2、3日` is about some days, not about the third.
+fn follows_neighbour(place: &Place<'_>, digit: &str) -> bool {
+    let before = |back: usize| place.at.checked_sub(back).map(|at| place.text[at]);
+    let lower = before(2).and_then(|c| c.to_digit(10));
+    let own = digit.parse::<u32>().ok();
+    matches!(before(1), Some('、' | ','))
+        && lower.zip(own).is_some_and(|(lower, own)| lower + 1 == own)
+}
+
 fn figures(place: &Place<'_>, settings: &Values) -> Option<Edit> {
     let point =
         place.before() == Some('.') && place.at > 1 && place.text[place.at - 2].is_ascii_digit();
@@ -173,6 +190,9 @@ fn figures(place: &Place<'_>, settings: &Values) -> Option<Edit> {
         // 十二日と… would be read as two and a day.
         let said = format!("{}ニチ", katakana(&found.whole));
         return Some(Edit::new(found.length + 1, said));
+    }
+    if found.whole.len() == 1 && after == Some('日') && follows_neighbour(place, &found.whole) {
+        return Some(Edit::new(2, format!("{}ニチ", spoken(&found.whole))));
     }
     if found.is_one_word() && found.whole == "100" && after == Some('均') {
         return Some(Edit::new(found.length + 1, "ヒャッキン"));

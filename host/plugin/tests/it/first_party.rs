@@ -111,6 +111,8 @@ fn normalizers_meet_their_goldens() {
     let folder =
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/normalizers");
     let mut different = Vec::new();
+    // Compiling takes most of the time: once for each settings.
+    let mut loaded = std::collections::BTreeMap::new();
     for entry in std::fs::read_dir(folder).expect("the goldens") {
         let path = entry.expect("an entry").path();
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -120,7 +122,9 @@ fn normalizers_meet_their_goldens() {
             let settings = fields.get(2).map_or(json!({}), |settings| {
                 serde_json::from_str(settings).expect("settings")
             });
-            let plugin = normalizer_with(built(&name), &settings).expect("loads");
+            let plugin = loaded
+                .entry((name.to_string(), settings.to_string()))
+                .or_insert_with(|| normalizer_with(built(&name), &settings).expect("loads"));
             let read = plugin.normalize(fields[0], "ja").expect("an answer");
             let spans = read.spans.iter().map(|span| span.end - span.start);
             assert_eq!(spans.sum::<u32>() as usize, read.text.chars().count());
