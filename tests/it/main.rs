@@ -9,8 +9,10 @@
 mod client;
 mod config;
 mod demo;
+mod eviction;
 mod features;
 mod limits;
+mod memory;
 mod plugins;
 mod reload;
 mod sound;

@@ -33,6 +33,9 @@ pub fn readyz(app: &App) -> Result<Answer, Fault> {
 
 /// `GET /metrics` in Prometheus' text format.
 pub fn metrics(app: &App) -> Answer {
+    if let Some(report) = app.live.residency().report() {
+        session::export(&report);
+    }
     app.metrics.run_upkeep();
     route::with_type("text/plain; version=0.0.4", app.metrics.render())
 }
@@ -102,7 +105,7 @@ fn unix_seconds(time: SystemTime) -> f64 {
 
 /// With a token: whoever has it. Without one: this machine, and no web page
 /// that a browser on it has open.
-fn authorize<B>(app: &App, peer: SocketAddr, request: &Request<B>) -> Result<(), Fault> {
+pub(crate) fn authorize<B>(app: &App, peer: SocketAddr, request: &Request<B>) -> Result<(), Fault> {
     let Some(token) = &app.admin_token else {
         if !peer.ip().to_canonical().is_loopback() {
             return Err(Fault::caller(

@@ -15,6 +15,8 @@ pub struct App {
     pub live: Live,
     pub settings: Server,
     pub admin_token: Option<String>,
+    /// Folder of plugins named without a path.
+    pub plugins: std::path::PathBuf,
     /// The library this process has loaded.
     pub onnxruntime: std::path::PathBuf,
     pub admission: Admission,
@@ -39,6 +41,10 @@ impl App {
         }
         if config.admin.token != self.admin_token {
             events::restart_needed("[admin]");
+        }
+        let policy = self.live.residency().policy();
+        for field in policy.needs_restart(&config.service.memory.policy) {
+            events::restart_needed(&format!("memory.{field}"));
         }
         if config.onnxruntime != self.onnxruntime {
             events::restart_needed("[onnxruntime]");

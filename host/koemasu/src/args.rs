@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use pipeline::units::{Bytes, Span};
 
 /// A voice-synthesis host for Style-Bert-VITS2 models.
 #[derive(Debug, Parser)]
@@ -33,6 +34,9 @@ pub enum Command {
     Check(Check),
     /// Read texts from standard input, write their phonemes as JSON lines.
     G2p(G2p),
+    /// Compare memory policies on a trace, or make a trace.
+    #[command(subcommand)]
+    Policy(Policy),
 }
 
 #[derive(Debug, clap::Args)]
@@ -84,4 +88,73 @@ pub struct G2p {
     pub pipeline: Option<String>,
     #[command(flatten)]
     pub files: Files,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Serve the uses of a trace once more, in simulation, under each policy.
+    Replay(Replay),
+    /// Write a trace of made-up uses, the same for the same arguments.
+    Trace(Trace),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Replay {
+    /// JSON lines, as `[memory.trace]` writes them; `-` is standard input.
+    pub trace: PathBuf,
+    /// A table `[memory]` to compare as well; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Vec<PathBuf>,
+    /// An eviction plugin to compare as well; its settings come in a policy.
+    #[arg(long, value_name = "NAME")]
+    pub plugin: Vec<String>,
+    /// Memory for voices on the device, instead of the trace's.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub device: Option<Bytes>,
+    /// One JSON object for each policy instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub files: Files,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Trace {
+    #[arg(long, value_enum, default_value_t = Pattern::Zipf)]
+    pub pattern: Pattern,
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    pub voices: usize,
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub requests: usize,
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Mean time between two requests.
+    #[arg(long, value_name = "TIME", value_parser = span, default_value = "1s")]
+    pub gap: Span,
+    /// Memory for voices on the device.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "2GiB")]
+    pub device: Bytes,
+    /// File to write; `-` is standard output.
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub output: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Pattern {
+    /// A few voices are wanted most of the time.
+    Zipf,
+    /// The same, and the favourites change.
+    Drift,
+    /// All alike.
+    Uniform,
+    /// One after the other, again and again.
+    Scan,
+}
+
+fn bytes(text: &str) -> Result<Bytes, String> {
+    Bytes::parse(text).ok_or_else(|| "bytes with their unit, such as 2GiB".to_owned())
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    Span::parse(text).ok_or_else(|| "a time with its unit, such as 250ms".to_owned())
 }

@@ -73,6 +73,9 @@ pub struct Config {
     pub onnxruntime: PathBuf,
     /// Bites at start.
     pub compiled_cache: PathBuf,
+    /// Unpacked archives, and what was found out about templates. Bites at
+    /// start.
+    pub model_cache: PathBuf,
     /// Bites at the next reload.
     pub service: spec::Service,
     /// What a change of should cause a reload.
@@ -134,6 +137,7 @@ struct File {
     voices: Voices,
     bert: BTreeMap<String, Bert>,
     models: spec::Models,
+    memory: spec::Memory,
     cache: Cache,
 }
 
@@ -305,6 +309,8 @@ impl Config {
             .chain(Some(plugins.clone()))
             .collect();
 
+        let mut memory = file.memory;
+        resolve_memory(&mut memory, &resolve);
         let mut server = file.server;
         server.listen = files.listen.unwrap_or(server.listen);
         let mut admin = file.admin;
@@ -315,6 +321,7 @@ impl Config {
             admin,
             onnxruntime,
             compiled_cache: files.environment.home.join("compiled"),
+            model_cache: files.environment.home.join("models"),
             watched,
             service: spec::Service {
                 pipelines: read_pipelines(pipelines_folder.as_deref())?,
@@ -325,6 +332,7 @@ impl Config {
                 plugins,
                 dictionary,
                 feature_cache: file.cache.features,
+                memory,
             },
         })
     }
@@ -405,6 +413,16 @@ fn resolve_plugins(pipeline: &mut spec::Pipeline, base: &Path) {
             *path = base.join(&*path);
         }
     }
+}
+
+fn resolve_memory(memory: &mut spec::Memory, resolve: &impl Fn(PathBuf) -> PathBuf) {
+    if let Some(plugin) = &mut memory.plugin
+        && let spec::Component::File(path) = &mut plugin.component
+    {
+        *path = resolve(std::mem::take(path));
+    }
+    let trace = &mut memory.policy.trace.file;
+    *trace = trace.take().map(resolve);
 }
 
 fn embedded_voice() -> spec::Voice {

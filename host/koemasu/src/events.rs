@@ -110,7 +110,7 @@ pub(crate) fn reload_failed(cause: Cause, error: &ReloadError) {
     tracing::error!(cause = cause.name(), %error, "reload refused; the old generation serves on");
 }
 
-pub(crate) fn restart_needed(what: &'static str) {
+pub(crate) fn restart_needed(what: &str) {
     tracing::warn!("{what} changed; it takes effect at the next start");
 }
 
@@ -141,4 +141,16 @@ pub(crate) fn drained(complete: bool) {
 
 pub(crate) fn watch_failed(error: &dyn std::fmt::Display) {
     tracing::warn!(%error, "files are not watched; reload by SIGHUP or POST /admin/reload");
+}
+
+pub(crate) fn memory_policy_set() {
+    counter!("koemasu_memory_policies_set_total").increment(1);
+    tracing::info!("another memory policy is obeyed; the next reload brings the file's again");
+}
+
+pub(crate) fn renewal_failed(why: &str) {
+    tracing::error!(
+        why,
+        "slots could not be renewed; they are opened anew at their next run"
+    );
 }

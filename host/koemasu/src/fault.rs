@@ -47,7 +47,7 @@ impl Fault {
         }
     }
 
-    fn operator(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub fn operator(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
             who: Who::Operator,
@@ -90,6 +90,8 @@ impl From<pipeline::Error> for Fault {
                 detail,
                 u32::try_from(waited.as_secs()).unwrap_or(60).clamp(1, 60),
             ),
+            // Runs end in seconds, and with them what they hold.
+            Error::NoRoom { .. } => Self::later(detail, 2),
             Error::Deadline { .. } => Self {
                 status: StatusCode::GATEWAY_TIMEOUT,
                 ..Self::later(detail, 10)

@@ -31,7 +31,9 @@ pub fn live(config: &Config) -> anyhow::Result<Live> {
         ..SandboxSettings::default()
     })
     .context("the plugin sandbox does not start")?;
-    Ok(Live::new(Arc::new(sandbox), Residency::new(runtime)))
+    let policy = config.service.memory.policy.clone();
+    let residency = Residency::new(runtime, policy, Some(config.model_cache.clone()));
+    Ok(Live::new(Arc::new(sandbox), residency))
 }
 
 /// The runtime of every command. Small: model runs have threads of their own.

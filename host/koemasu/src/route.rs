@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use crate::app::App;
 use crate::fault::Fault;
-use crate::{admin, events, request_id, speak};
+use crate::{admin, events, memory, request_id, speak};
 
 pub type Answer = Response<Full<Bytes>>;
 
@@ -28,6 +28,13 @@ pub async fn route(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>)
         (&Method::GET, "/readyz") => ("readyz", admin::readyz(app)),
         (&Method::GET, "/metrics") => ("metrics", Ok(admin::metrics(app))),
         (&Method::POST, "/admin/reload") => ("reload", admin::reload(app, peer, &request).await),
+        (&Method::GET, "/admin/memory") => ("memory", memory::report(app, peer, &request)),
+        (&Method::PUT, "/admin/memory/policy") => {
+            ("memory-policy", memory::policy(app, peer, request).await)
+        }
+        (&Method::POST, "/admin/memory/renew") => {
+            ("memory-renew", memory::renew(app, peer, &request).await)
+        }
         (&Method::GET, "/admin/generations") => {
             ("generations", admin::generations(app, peer, &request))
         }
@@ -50,10 +57,10 @@ pub async fn route(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>)
 
 fn method_of(path: &str) -> Option<&'static str> {
     match path {
-        "/v1/audio/speech" | "/admin/reload" => Some("POST"),
-        "/v1/audio/voices" | "/healthz" | "/readyz" | "/metrics" | "/admin/generations" => {
-            Some("GET")
-        }
+        "/v1/audio/speech" | "/admin/reload" | "/admin/memory/renew" => Some("POST"),
+        "/admin/memory/policy" => Some("PUT"),
+        "/v1/audio/voices" | "/healthz" | "/readyz" | "/metrics" | "/admin/generations"
+        | "/admin/memory" => Some("GET"),
         _ => None,
     }
 }

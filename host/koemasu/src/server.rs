@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::config::{Config, Files};
 use crate::reload::{self, Asks, Cause, Reloads};
 use crate::route::route;
-use crate::{events, platform, signal, telemetry};
+use crate::{events, memory, platform, signal, telemetry};
 
 /// A server that accepts. It is ready once its first generation is published.
 pub struct Server {
@@ -49,6 +49,7 @@ impl Server {
             admission: Admission::new(config.server.requests_max),
             settings: config.server,
             admin_token: config.admin.token,
+            plugins: config.service.plugins.clone(),
             onnxruntime: config.onnxruntime,
             reloads,
             metrics,
@@ -91,6 +92,7 @@ impl Server {
             .ask_and_wait(Cause::Start)
             .await
             .map_err(|reason| anyhow::anyhow!(reason))?;
+        self.spawn(memory::tend(Arc::clone(&self.app)));
         if self.app.settings.watch {
             self.spawn(signal::watch(Arc::clone(&self.app), watched));
         }

@@ -1,10 +1,10 @@
 //! One speech request over HTTP: body → [`Request`] → audio.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -12,6 +12,7 @@ use pipeline::{Audio, Delivery, Format, Request, Split, synthesize};
 use serde::Deserialize;
 
 use crate::app::App;
+use crate::body::body;
 use crate::events;
 use crate::fault::Fault;
 use crate::route::{Answer, json};
@@ -62,29 +63,6 @@ pub fn voices(app: &App) -> Result<Answer, Fault> {
         "pipelines": generation.pipelines(),
         "generation": generation.number(),
     })))
-}
-
-async fn body(
-    request: hyper::Request<Incoming>,
-    most: usize,
-    limit: Duration,
-) -> Result<Bytes, Fault> {
-    let whole = Limited::new(request.into_body(), most).collect();
-    match tokio::time::timeout(limit, whole).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::caller(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body has more than {most} bytes"),
-        )),
-        Ok(Err(error)) => Err(Fault::caller(
-            StatusCode::BAD_REQUEST,
-            format!("the body broke off: {error}"),
-        )),
-        Err(_) => Err(Fault::caller(
-            StatusCode::REQUEST_TIMEOUT,
-            format!("the body did not arrive within {limit:?}"),
-        )),
-    }
 }
 
 /// OpenAI's fields, and our own under `koemasu`. Fields of OpenAI's that

@@ -14,7 +14,7 @@ use crate::args::{Command, LogFormat};
 pub fn log(format: LogFormat, command: &Command) {
     let usual = match command {
         Command::Serve(_) => "info",
-        Command::Say(_) | Command::Check(_) | Command::G2p(_) => "warn",
+        Command::Say(_) | Command::Check(_) | Command::G2p(_) | Command::Policy(_) => "warn",
     };
     let filter = EnvFilter::try_from_env("KOEMASU_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     let lines = tracing_subscriber::fmt()

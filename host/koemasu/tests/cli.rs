@@ -216,3 +216,106 @@ fn sighup_reloads_and_sigterm_drains() {
     let log = served.log.join().expect("its log");
     assert!(log.contains("drained"), "{log}");
 }
+
+/// A file of the committed cases.
+fn case(name: &str) -> std::path::PathBuf {
+    let cases = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/memory");
+    cases.join(name).canonicalize().unwrap_or(cases.join(name))
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "KOEMASU_BLESS rewrites the golden file"
+)]
+fn policies_are_compared_on_a_trace() {
+    let folder = folder();
+    let replay = |more: &[&std::ffi::OsStr]| {
+        let output = koemasu(&folder)
+            .args(["policy", "replay"])
+            .arg(case("trace.jsonl"))
+            .args(more)
+            .output()
+            .expect("it starts");
+        assert!(output.status.success(), "{}", told(&output));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let pinned = case("pinned.toml");
+    let compared = ["--plugin", "evict-cost", "--policy"].map(std::ffi::OsStr::new);
+    let arguments: Vec<_> = compared.into_iter().chain([pinned.as_os_str()]).collect();
+    let table = replay(&arguments);
+    let golden = case("replay.txt");
+    if std::env::var_os("KOEMASU_BLESS").is_some() {
+        std::fs::write(&golden, &table).expect("a writable golden file");
+    }
+    let expected = std::fs::read_to_string(&golden).unwrap_or_default();
+    assert_eq!(table, expected, "KOEMASU_BLESS=1 rewrites replay.txt");
+
+    let more_memory = ["--json", "--device", "4GiB"].map(std::ffi::OsStr::new);
+    for row in replay(&more_memory).lines() {
+        let row: serde_json::Value = serde_json::from_str(row).expect("JSON");
+        assert_eq!(row["report"]["evictions"], 0, "all have room: {row}");
+        assert_eq!(row["report"]["loads"], 10, "{row}");
+    }
+}
+
+#[test]
+fn a_made_up_trace_is_the_same_twice_and_can_be_replayed_from_a_pipe() {
+    let folder = folder();
+    let trace = |seed: &str| {
+        let output = koemasu(&folder)
+            .args(["policy", "trace", "--pattern", "drift", "--voices", "5"])
+            .args(["--requests", "50", "--seed", seed])
+            .output()
+            .expect("it starts");
+        assert!(output.status.success(), "{}", told(&output));
+        output.stdout
+    };
+    assert_eq!(trace("1"), trace("1"));
+    assert_ne!(trace("1"), trace("2"));
+
+    let mut child = koemasu(&folder)
+        .args(["policy", "replay", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(&trace("1")).expect("a write");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(table.starts_with("50 uses of 5 voices"), "{table}");
+}
+
+#[test]
+fn a_trace_or_policy_that_cannot_be_read_is_named_with_the_place() {
+    let folder = folder();
+    let refused = |trace: &str, policy: &str| {
+        std::fs::write(folder.path().join("trace.jsonl"), trace).expect("a file");
+        std::fs::write(folder.path().join("mine.toml"), policy).expect("a file");
+        let output = koemasu(&folder)
+            .args(["policy", "replay", "trace.jsonl", "--policy", "mine.toml"])
+            .output()
+            .expect("it starts");
+        assert!(!output.status.success());
+        told(&output)
+    };
+    let start = "{\"kind\":\"start\",\"format\":1,\"device\":1}\n";
+    let error = refused("{\"kind\":\"end\"}\n{}\n", "");
+    assert!(
+        error.contains("the trace trace.jsonl: line 1: unknown variant `end`"),
+        "{error}"
+    );
+    let error = refused("", "");
+    assert!(error.contains("give --device"), "{error}");
+    let error = refused(start, "[memory]\nslot = 3\n");
+    assert!(
+        error.contains("mine.toml: TOML parse error at line 2"),
+        "{error}"
+    );
+    let error = refused(start, "slots = 0\n");
+    assert!(error.contains("`slots` is at least 1"), "{error}");
+    let error = refused(start, "eviction = { plugin = \"no-such\" }\n");
+    assert!(error.contains("no-such.wasm"), "{error}");
+}

@@ -22,6 +22,10 @@ pub enum Error {
     #[error("all lanes are busy, none came free in {waited:?}")]
     Busy { waited: Duration },
 
+    /// There is no memory for it now; later will do.
+    #[error("there is no room for this now: {cause}")]
+    NoRoom { cause: String, waited: Duration },
+
     /// The pipeline's own time limit ended the request.
     #[error("the deadline of {limit:?} passed before the audio was ready")]
     Deadline { limit: Duration },

@@ -84,7 +84,7 @@ async fn compute(plan: Arc<Plan>, gate: Arc<Gate>, text: Arc<str>) -> Result<Arc
     let mut lease = plan
         .bert
         .model
-        .checkout(gate.wait())
+        .checkout(padded, gate.wait())
         .await
         .map_err(|e| model_error(&plan.bert.name, &e))?;
     blocking(move || {
@@ -101,6 +101,17 @@ async fn compute(plan: Arc<Plan>, gate: Arc<Gate>, text: Arc<str>) -> Result<Arc
 pub(crate) fn model_error(name: &str, error: &session::Error) -> Error {
     match error {
         session::Error::Busy { waited } => Error::Busy { waited: *waited },
+        session::Error::NoWorkspace { waited, .. } => Error::NoRoom {
+            cause: error.to_string(),
+            waited: *waited,
+        },
+        session::Error::NoRoom(_) | session::Error::OutOfMemory(_) => Error::NoRoom {
+            cause: format!("model `{name}`: {error}"),
+            waited: std::time::Duration::from_secs(5),
+        },
+        session::Error::TooLarge { .. } => {
+            Error::Request(format!("{error}; a shorter sentence would do"))
+        }
         other => Error::Model {
             model: name.to_owned(),
             cause: other.to_string(),

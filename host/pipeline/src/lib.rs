@@ -10,6 +10,7 @@
 mod batch;
 mod error;
 mod events;
+pub mod evict;
 mod features;
 mod gate;
 mod generation;
@@ -20,7 +21,6 @@ mod prepare;
 mod request;
 pub mod spec;
 mod synthesize;
-pub mod units;
 
 pub use error::Error;
 pub use events::describe as describe_metrics;
@@ -29,4 +29,5 @@ pub use live::{GenerationReport, Live, Prepared, Published};
 pub use plan::Plan;
 pub use prepare::PrepareError;
 pub use request::{Audio, Delivery, Format, Request, Split};
+pub use session::units;
 pub use synthesize::{Pronounced, pronounce, synthesize};

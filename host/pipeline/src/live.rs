@@ -8,17 +8,19 @@
 )]
 
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
+use session::library::Rules;
 
 use crate::events;
 use crate::generation::{Generation, Pin};
 use crate::prepare::{PrepareError, Workshop};
 use crate::request::{Format, Request};
-use crate::spec::Service;
+use crate::spec::{Memory, Service};
 use crate::synthesize::synthesize;
 
 pub struct Live {
@@ -32,6 +34,7 @@ pub struct Live {
 /// A generation that passed its rehearsal and serves nobody yet.
 pub struct Prepared {
     generation: Arc<Generation>,
+    rules: Rules,
     took: Duration,
 }
 
@@ -91,14 +94,18 @@ impl Live {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let number = NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN);
         let workshop = Arc::clone(&self.workshop);
-        let built = tokio::task::spawn_blocking(move || workshop.build(&service, number));
-        let generation = built
+        let built = tokio::task::spawn_blocking(move || {
+            let rules = workshop.rules(&service.plugins, &service.memory)?;
+            Ok::<_, PrepareError>((workshop.build(&service, number)?, rules))
+        });
+        let (generation, rules) = built
             .await
             .map_err(|lost| PrepareError::Lost(lost.to_string()))??;
         let generation = Arc::new(generation);
         rehearse(&generation, self.serving.load_full().as_deref()).await?;
         Ok(Prepared {
             generation,
+            rules,
             took: start.elapsed(),
         })
     }
@@ -113,6 +120,7 @@ impl Live {
             known.retain(|generation| generation.strong_count() > 0);
             known.push(Arc::downgrade(&generation));
         }
+        self.residency().set_policy(prepared.rules);
         let start = Instant::now();
         let replaced = self.serving.swap(Some(generation));
         let swapped_in = start.elapsed();
@@ -123,6 +131,28 @@ impl Live {
             prepared_in: prepared.took,
             swapped_in,
         }
+    }
+
+    /// The owner of the models' memory: reports, renewal, watching.
+    pub fn residency(&self) -> &session::residency::Residency {
+        self.workshop.residency()
+    }
+
+    /// Swaps the memory policy alone; models stay as they are. What bites at
+    /// start only is named.
+    pub async fn set_memory(
+        &self,
+        plugins: PathBuf,
+        memory: Memory,
+    ) -> Result<Vec<&'static str>, PrepareError> {
+        let workshop = Arc::clone(&self.workshop);
+        let swap = move || {
+            let rules = workshop.rules(&plugins, &memory)?; // may fail
+            Ok(workshop.residency().set_policy(rules)) // cannot
+        };
+        tokio::task::spawn_blocking(swap)
+            .await
+            .map_err(|lost| PrepareError::Lost(lost.to_string()))?
     }
 
     /// The living generations, oldest first.

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
+use session::library::Rules;
 use sha2::{Digest, Sha256};
 use speech::dictionary::{Dictionary, DictionaryFiles};
 use speech::g2p::Frontend;
@@ -18,7 +19,7 @@ use crate::gate::Gate;
 use crate::generation::Generation;
 use crate::plan::Plan;
 use crate::policy::{BucketStep, NormalizeStep};
-use crate::spec::{Component, OnFailure, Pipeline, PluginRef, Service, Source};
+use crate::spec::{Component, Memory, OnFailure, Pipeline, PluginRef, Service, Source};
 
 /// Why the next generation cannot serve. The one that serves still does.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,22 @@ struct Tools {
 }
 
 impl Workshop {
+    pub(crate) fn residency(&self) -> &session::residency::Residency {
+        &self.residency
+    }
+
+    /// What a policy says, with the plugin it names loaded.
+    pub(crate) fn rules(&self, plugins: &Path, memory: &Memory) -> Result<Rules, PrepareError> {
+        let proposer = memory
+            .plugin
+            .as_ref()
+            .map(|plugin| crate::evict::proposer(&self.sandbox, plugins, plugin).map(Arc::new));
+        Ok(Rules {
+            policy: memory.policy.clone(),
+            proposer: proposer.transpose()?,
+        })
+    }
+
     pub(crate) fn new(
         sandbox: Arc<plugin::Sandbox>,
         residency: session::residency::Residency,
@@ -125,7 +142,7 @@ impl Workshop {
         for voice in &service.voices {
             let opened = self
                 .residency
-                .voice(&model_source(&voice.source), &settings)
+                .voice(&voice.name, &model_source(&voice.source), &settings)
                 .map_err(|e| PrepareError::Voice {
                     voice: voice.name.clone(),
                     cause: e.to_string(),
@@ -163,6 +180,9 @@ impl Workshop {
             device,
             lanes,
             threads,
+            window: service.memory.policy.window as usize,
+            slots: service.memory.policy.slots.max(lanes),
+            prepack: service.memory.policy.prepack,
             ..session::Settings::default()
         })
     }
@@ -353,7 +373,10 @@ impl Carried {
 
 /// The component's bytes, and the key under which an equal one is carried
 /// over: bytes, settings and limits.
-fn component(folder: &Path, plugin: &PluginRef) -> Result<(String, plugin::Source), PrepareError> {
+pub(crate) fn component(
+    folder: &Path,
+    plugin: &PluginRef,
+) -> Result<(String, plugin::Source), PrepareError> {
     let failed = |cause: String| PrepareError::Plugin {
         plugin: plugin.component.name(),
         cause,
@@ -389,7 +412,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn plugin_error(plugin: &PluginRef, error: &plugin::LoadError) -> PrepareError {
+pub(crate) fn plugin_error(plugin: &PluginRef, error: &plugin::LoadError) -> PrepareError {
     PrepareError::Plugin {
         plugin: plugin.component.name(),
         cause: error.to_string(),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
+use session::memory::MemoryPolicy;
 
 use crate::request::Split;
 use crate::units::{Bytes, Span};
@@ -27,6 +28,7 @@ pub struct Service {
     pub dictionary: PathBuf,
     /// Bound of the BERT feature cache.
     pub feature_cache: Bytes,
+    pub memory: Memory,
 }
 
 impl Service {
@@ -88,6 +90,66 @@ impl Default for Models {
             threads: 0,
             wait: Span::seconds(60),
         }
+    }
+}
+
+/// `[memory]` in koemasu.toml: the policy, and the plugin that proposes
+/// evictions, which only this crate can load.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(try_from = "MemoryPolicy<PluginRef>")]
+pub struct Memory {
+    pub policy: MemoryPolicy,
+    pub plugin: Option<PluginRef>,
+}
+
+impl TryFrom<MemoryPolicy<PluginRef>> for Memory {
+    type Error = SpecError;
+
+    fn try_from(written: MemoryPolicy<PluginRef>) -> Result<Self, SpecError> {
+        written
+            .check()
+            .map_err(|wrong| SpecError(format!("`[memory]`: {wrong}")))?;
+        let (policy, plugin) = written.split();
+        if let Some(plugin) = &plugin
+            && matches!(plugin.on_failure, Some(OnFailure::Closed | OnFailure::Open))
+        {
+            return Err(SpecError(format!(
+                "plugin `{}`: when it fails, `memory.eviction.order` decides; `on_failure` is \"builtin\" or left out",
+                plugin.component.name()
+            )));
+        }
+        Ok(Self { policy, plugin })
+    }
+}
+
+impl Memory {
+    /// A policy on its own, as `PUT /admin/memory/policy` and `koemasu policy
+    /// replay` take it: the table `[memory]`, or what is in it.
+    pub fn parse(text: &str) -> Result<Self, SpecError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File {
+            memory: Memory,
+        }
+        let wrong = |e: toml::de::Error| SpecError(e.to_string());
+        let table: toml::Table = toml::from_str(text).map_err(wrong)?;
+        if table.contains_key("memory") {
+            toml::from_str(text).map(|file: File| file.memory)
+        } else {
+            toml::from_str(text)
+        }
+        .map_err(wrong)
+    }
+
+    /// Voices that are pinned or ranked and not there: most likely misspelt.
+    pub fn unknown_voices<'a>(&'a self, voices: &[Voice]) -> Vec<&'a str> {
+        let eviction = &self.policy.eviction;
+        let named = eviction.pins.iter().chain(eviction.priorities.keys());
+        let unknown = |name: &&String| voices.iter().all(|voice| voice.name != **name);
+        let mut unknown: Vec<_> = named.filter(unknown).map(String::as_str).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        unknown
     }
 }
 
@@ -252,12 +314,19 @@ pub struct PluginRef {
 }
 
 impl PluginRef {
+    /// `NAME.wasm` of the plugin folder, with its own defaults.
+    pub fn named(name: &str) -> Result<Self, SpecError> {
+        let named: Result<Self, toml::de::Error> = PluginVisitor.visit_str(name);
+        named.map_err(|wrong| SpecError(wrong.message().to_owned()))
+    }
+
     /// What one call of this plugin may cost.
     pub(crate) fn limits(&self) -> plugin::Limits {
         let mut limits = plugin::Limits::default();
         if let Some(Span(deadline)) = self.deadline {
             limits.normalize_deadline = deadline;
             limits.choose_deadline = deadline;
+            limits.propose_deadline = deadline;
         }
         if let Some(Bytes(memory)) = self.memory {
             limits.memory_bytes = usize::try_from(memory).unwrap_or(usize::MAX);
@@ -439,7 +508,7 @@ impl Pipeline {
     }
 }
 
-/// A pipeline that cannot be read, with line, column and what is expected.
+/// What cannot be read, with line, column and what is expected.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct SpecError(String);

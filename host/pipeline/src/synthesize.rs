@@ -231,7 +231,9 @@ async fn record(
     let parts = recital.verses.into_iter().zip(features).zip(buckets);
     for ((verse, features), bucketed) in parts {
         let lane = generation.gate.enter().await?;
-        let lease = voice.checkout(generation.gate.wait()).await;
+        let lease = voice
+            .checkout(bucketed.padded, generation.gate.wait())
+            .await;
         let mut lease = lease.map_err(|e| model_error(voice.name(), &e))?;
         let (voice, manner) = (Arc::clone(voice), manner.clone());
         let Verse {

@@ -3,6 +3,7 @@
 
 use crate::bucketer::Shape;
 use crate::error::CallError;
+use crate::evictor::{Proposal, Snapshot};
 use crate::normalizer::Normalized;
 
 pub(crate) fn check_normalized(
@@ -63,6 +64,28 @@ pub(crate) fn check_lengths(shape: &Shape, answer: &[u32]) -> Result<(), CallErr
                 axis.name, axis.allowed
             ));
         }
+    }
+    Ok(())
+}
+
+/// Proposals are cheap to make and not to check: more than there are voices
+/// means nothing.
+const ACTIONS_MAX: usize = 256;
+
+/// What can be told without knowing memory: whether this answers the question.
+pub(crate) fn check_proposal(snapshot: &Snapshot, answer: &Proposal) -> Result<(), CallError> {
+    let wrong = |what: String| Err(CallError::Answer(what));
+    if answer.actions.len() > ACTIONS_MAX {
+        return wrong(format!(
+            "{} actions; the most is {ACTIONS_MAX}",
+            answer.actions.len()
+        ));
+    }
+    if answer.revision != snapshot.revision {
+        return wrong(format!(
+            "it answers revision {}, asked was {}",
+            answer.revision, snapshot.revision
+        ));
     }
     Ok(())
 }

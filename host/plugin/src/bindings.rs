@@ -19,4 +19,16 @@ pub(crate) mod bucketing {
     });
 }
 
+pub(crate) mod eviction {
+    wasmtime::component::bindgen!({
+        world: "eviction-policy",
+        path: "../../wit",
+        with: {
+            "koemasu:policy/log@1.0.0": super::normalizer::koemasu::policy::log,
+            "koemasu:policy/config@1.0.0": super::normalizer::koemasu::policy::config,
+            "koemasu:policy/types@1.0.0": super::normalizer::koemasu::policy::types,
+        },
+    });
+}
+
 pub(crate) use normalizer::koemasu::policy::{config, log, types};

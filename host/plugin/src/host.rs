@@ -40,6 +40,13 @@ impl Host {
     }
 }
 
+impl Host {
+    /// A call begins: the log has room again.
+    pub(crate) fn begin(&mut self) {
+        self.lines = 0;
+    }
+}
+
 impl types::Host for Host {}
 
 impl log::Host for Host {

@@ -2,7 +2,8 @@
 //!
 //! The only crate that knows wasmtime. A plugin gets only what its world names
 //! (`wit/policy.wit`), runs within [`Limits`], in a fresh instance for each
-//! call, and every answer is checked before anybody sees it. What follows from
+//! call (an evictor keeps one ready), and every answer is checked before anybody
+//! sees it. What follows from
 //! a failure is not decided here.
 
 mod answer;
@@ -10,6 +11,7 @@ mod bindings;
 mod bucketer;
 mod error;
 mod events;
+pub mod evictor;
 mod host;
 mod limits;
 mod load;
@@ -22,6 +24,7 @@ pub mod testing;
 pub use bucketer::{Axis, Bucketer, Shape};
 pub use error::{CallError, LoadError, SandboxError, Trap};
 pub use events::describe as describe_metrics;
+pub use evictor::Evictor;
 pub use limits::Limits;
 pub use load::{Identity, Source};
 pub use normalizer::{Normalized, Normalizer, Span};

@@ -30,6 +30,7 @@ pub struct Limits {
     pub load_deadline: Duration,
     pub normalize_deadline: Duration,
     pub choose_deadline: Duration,
+    pub propose_deadline: Duration,
 }
 
 impl Default for Limits {
@@ -42,9 +43,12 @@ impl Default for Limits {
             memory_bytes: 16 << 20,
             input_bytes: 64 << 10,
             output_bytes: 256 << 10,
-            load_deadline: Duration::from_secs(2),
-            normalize_deadline: Duration::from_millis(50),
-            choose_deadline: Duration::from_millis(10),
+            load_deadline: Duration::from_secs(5),
+            // A thread that the system does not run for a while is no fault of
+            // the plugin's; the fuel above burns in 20 ms.
+            normalize_deadline: Duration::from_secs(1),
+            choose_deadline: Duration::from_millis(500),
+            propose_deadline: Duration::from_millis(10),
         }
     }
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
-use crate::bindings::types::{Descriptor, Diagnostic};
+use crate::bindings::types::{Descriptor, Diagnostic, Reuse};
 use crate::error::{CallError, LoadError, Trap};
 use crate::events;
 use crate::host::Host;
@@ -32,6 +32,8 @@ pub struct Identity {
     pub name: String,
     pub version: String,
     pub deterministic: bool,
+    /// Whether one instance may serve several calls.
+    pub reusable: bool,
 }
 
 /// One of the worlds of `wit/policy.wit`, as its bindings see it.
@@ -52,7 +54,13 @@ pub(crate) trait World: Sized {
     ) -> wasmtime::Result<Result<(), Vec<Diagnostic>>>;
 }
 
-/// A component of one world, linked once; each call gets a fresh instance.
+/// An instance made and configured before it is needed.
+pub(crate) struct Ready<W: World> {
+    instance: W::Instance,
+    store: Store<Host>,
+}
+
+/// A component of one world, linked once.
 pub(crate) struct Plugin<W> {
     world: W,
     name: Arc<str>,
@@ -96,6 +104,7 @@ impl<W: World> Plugin<W> {
                 name: String::new(),
                 version: String::new(),
                 deterministic: false,
+                reusable: false,
             },
             limits: limits.clone(),
             engine: sandbox.engine.clone(),
@@ -118,6 +127,7 @@ impl<W: World> Plugin<W> {
         self.identity.name = said.name;
         self.identity.version = said.version;
         self.identity.deterministic = said.deterministic;
+        self.identity.reusable = matches!(said.reuse, Reuse::Safe);
         W::configure(&instance, &mut store)
             .map_err(|e| LoadError::Configure(CallError::Trap(e.into())))?
             .map_err(|wrong| {
@@ -149,6 +159,34 @@ impl<W: World> Plugin<W> {
         outcome.map_err(|error| CallError::Trap(Trap::from(error)))
     }
 
+    pub(crate) fn ready(&self) -> Result<Ready<W>, CallError> {
+        let trap = |e| CallError::Trap(Trap::from(e));
+        let mut store = self.store(self.limits.fuel_max, self.limits.load_deadline);
+        let instance = self.world.instantiate(&mut store).map_err(trap)?;
+        // Took the same settings when it was loaded.
+        let _ = W::configure(&instance, &mut store).map_err(trap)?;
+        Ok(Ready { instance, store })
+    }
+
+    /// One call in an instance that is there already. It comes back if it may
+    /// serve again.
+    pub(crate) fn call_ready<T>(
+        &self,
+        mut ready: Ready<W>,
+        input_bytes: usize,
+        deadline: Duration,
+        work: impl FnOnce(&W::Instance, &mut Store<Host>) -> wasmtime::Result<T>,
+    ) -> (Result<T, CallError>, Option<Ready<W>>) {
+        let start = Instant::now();
+        ready.store.data_mut().begin();
+        self.limit(&mut ready.store, self.limits.fuel(input_bytes), deadline);
+        let outcome = work(&ready.instance, &mut ready.store);
+        events::called(&self.name, start.elapsed());
+        let reusable = self.identity.reusable && outcome.is_ok();
+        let outcome = outcome.map_err(|error| CallError::Trap(Trap::from(error)));
+        (outcome, reusable.then_some(ready))
+    }
+
     fn run<T>(
         &self,
         store: &mut Store<Host>,
@@ -169,9 +207,13 @@ impl<W: World> Plugin<W> {
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.limits);
         store.epoch_deadline_trap();
+        self.limit(&mut store, fuel, deadline);
+        store
+    }
+
+    fn limit(&self, store: &mut Store<Host>, fuel: u64, deadline: Duration) {
         store.set_epoch_deadline(ticks(deadline));
         store.set_fuel(fuel).expect("the engine is made with fuel");
-        store
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::bucketer::{Axis, Bucketer, Shape};
 use crate::error::{CallError, LoadError};
+use crate::evictor::{Action, Evictor, Item, Level, Snapshot, Tier};
 use crate::normalizer::Normalizer;
 
 /// Texts that break careless code: nothing, one character, a family joined by
@@ -64,4 +65,80 @@ pub(crate) fn bucketer(plugin: &Bucketer) -> Result<(), LoadError> {
         }
     }
     Ok(())
+}
+
+const MEBIBYTE: u64 = 1 << 20;
+
+pub(crate) fn evictor(plugin: &Evictor) -> Result<(), LoadError> {
+    let failed = |what: String| Err(LoadError::SelfCheck(what));
+    let held = snapshot(4, |item| item.pinned = true);
+    let all_in_runs = snapshot(4, |item| item.in_flight = 1);
+    let questions = [
+        ("no voice", snapshot(0, |_| ())),
+        ("every voice pinned", held),
+        ("every voice in a run", all_in_runs),
+        ("four voices", snapshot(4, |_| ())),
+        ("200 voices", snapshot(200, |_| ())),
+    ];
+    for (what, question) in &questions {
+        let first = plugin.propose_at_load(question);
+        let proposal = match &first {
+            Ok(proposal) => proposal,
+            Err(error) => return failed(format!("for {what}: {error}")),
+        };
+        let held = |id: u64| {
+            let item = question.items.iter().find(|item| item.id == id);
+            item.is_none_or(|item| item.pinned || item.in_flight > 0)
+        };
+        for Action::Evict(id) | Action::Demote(id) in &proposal.actions {
+            if held(*id) {
+                return failed(format!(
+                    "for {what} it proposes to give up {id}, which is pinned, in a run or not there"
+                ));
+            }
+        }
+        // Twice: the second time in the instance that has served, if it is
+        // kept, so that neither word of its descriptor is taken on trust.
+        if plugin.identity().deterministic && plugin.propose_at_load(question) != first {
+            return failed(format!(
+                "it says `deterministic`, but {what} gave two answers"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A device of which all is in use, by voices of all sizes and ages.
+fn snapshot(voices: u64, change: fn(&mut Item)) -> Snapshot {
+    let items: Vec<_> = (0..voices)
+        .map(|number| {
+            let mut item = Item {
+                id: number + 1,
+                name: format!("voice-{number}"),
+                tier: Tier::Device,
+                bytes: (number % 3 + 1) * 80 * MEBIBYTE,
+                reload_us: (number % 5 + 1) * 100_000,
+                idle_ms: number * 1_000,
+                resident_ms: number * 2_000,
+                hits: (number % 7) as f32,
+                in_flight: 0,
+                pinned: false,
+                priority: 0,
+                guarded: false,
+            };
+            change(&mut item);
+            item
+        })
+        .collect();
+    let used = items.iter().map(|item| item.bytes).sum();
+    Snapshot {
+        revision: 1,
+        level: Level::Soft,
+        tier: Tier::Device,
+        used,
+        budget: used,
+        missing: 100 * MEBIBYTE,
+        host_free: 0,
+        items,
+    }
 }

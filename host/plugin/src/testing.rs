@@ -157,3 +157,51 @@ pub fn bucketer_answering(answer: u32) -> Vec<u8> {
         "(select (i32.const {answer}) (local.get $len) (i32.and (i32.gt_u (local.get $len) (i32.const 10)) (i32.lt_u (local.get $len) (i32.const 64))))"
     ))
 }
+
+/// An eviction policy that says it is deterministic, and reusable or not.
+/// `choose` finds `$revision`, `$missing` and `$count` items of 88 bytes at
+/// `$items` (the id at 0, runs at 68, pinned at 72), and calls `$evict` with
+/// ids.
+pub fn evictor(reusable: bool, choose: &str) -> Vec<u8> {
+    let scaffold = SCAFFOLD.replace(
+        "(i32.store8 (i32.const 81) (i32.const 0))",
+        &format!(
+            "(i32.store8 (i32.const 81) (i32.const {}))",
+            u8::from(reusable)
+        ),
+    );
+    let core = format!(
+        r#"(module {scaffold}
+  (global $actions (mut i32) (i32.const 0))
+  (global $calls (mut i32) (i32.const 0))
+  (func $evict (param $id i64)
+    (local $at i32)
+    (local.set $at (i32.add (i32.const 2048) (i32.mul (global.get $actions) (i32.const 16))))
+    (i32.store8 (local.get $at) (i32.const 0))
+    (i64.store offset=8 (local.get $at) (local.get $id))
+    (global.set $actions (i32.add (global.get $actions) (i32.const 1))))
+  (func (export "koemasu:policy/eviction@1.0.0#propose") 
+      (param $revision i64) (param $level i32) (param $tier i32) (param $used i64) (param $budget i64)
+      (param $missing i64) (param $host_free i64) (param $items i32) (param $count i32) (result i32)
+    (global.set $actions (i32.const 0))
+    (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+    {choose}
+    (i32.store8 (i32.const 256) (i32.const 0))
+    (i64.store (i32.const 264) (local.get $revision))
+    (i32.store (i32.const 272) (i32.const 2048))
+    (i32.store (i32.const 276) (global.get $actions))
+    (i32.const 256)))"#
+    );
+    component("eviction-policy", &core)
+}
+
+/// Snapshots of this revision make hostile evictors misbehave.
+pub const TRIGGER_REVISION: u64 = 666;
+
+/// Proposes nothing, and does this on [`TRIGGER_REVISION`].
+pub fn hostile_evictor(reusable: bool, triggered: &str) -> Vec<u8> {
+    let choose = format!(
+        "(if (i64.eq (local.get $revision) (i64.const {TRIGGER_REVISION})) (then {triggered}))"
+    );
+    evictor(reusable, &choose)
+}

@@ -6,13 +6,19 @@ use std::time::Duration;
 use tokenizers::Tokenizer;
 
 use crate::error::Error;
-use crate::graph::{OpenGraph, tensor};
-use crate::pool::{Lease, Pool};
-use crate::runtime::Runtime;
+use crate::events;
+use crate::graph::{Inputs, OpenGraph, floats, tensor};
+use crate::library::Library;
+use crate::native::tensors::Used;
+use crate::placement::Placement;
+use crate::pool::{self, Pool};
+use crate::runtime::{Model, Opening, Runtime};
 use crate::settings::Settings;
 use crate::signature::{self, Port, float, int};
+use crate::slab::Zone;
 use crate::source::Source;
 use crate::voice::FEATURE_WIDTH;
+use crate::workspace::Permit;
 
 const KIND: &str = "bert";
 
@@ -29,6 +35,8 @@ pub struct Bert {
     tokenizer: Tokenizer,
     marks: Marks,
     pool: Arc<Pool<BertSession>>,
+    library: Arc<Library>,
+    graph: Arc<str>,
 }
 
 /// Ids with a meaning of their own.
@@ -67,6 +75,7 @@ impl Bert {
         graph: &Source,
         tokenizer: &Source,
         settings: &Settings,
+        library: Arc<Library>,
     ) -> Result<Self, Error> {
         let identity = format!(
             "{} {}",
@@ -80,14 +89,18 @@ impl Bert {
         let graph = graph.graph();
         let open = {
             let (runtime, settings) = (runtime.clone(), settings.clone());
-            move || BertSession::open(&runtime, &graph, padding, &settings)
+            let placement = library.placement().clone();
+            move || BertSession::open(&runtime, &graph, padding, &settings, &placement)
         };
-        let first = open()?;
+        let first = Some(open()?);
+        let graph = Arc::from(format!("bert {:08x}", short_hash(&identity)));
         Ok(Self {
             identity,
             tokenizer,
             marks,
             pool: Pool::new(KIND, "bert", settings.lanes, first, open),
+            library,
+            graph,
         })
     }
 
@@ -117,9 +130,34 @@ impl Bert {
         Ok(ids)
     }
 
-    pub async fn checkout(&self, wait: Duration) -> Result<Lease<BertSession>, Error> {
-        self.pool.checkout(wait).await
+    /// Waits for workspace for a run of `padded` positions, then for the
+    /// session, `wait` at most for each.
+    pub async fn checkout(&self, padded: usize, wait: Duration) -> Result<Lease, Error> {
+        let permit = self.library.admit(&self.graph, padded, wait).await?;
+        Ok(Lease {
+            session: self.pool.checkout(wait).await?,
+            permit: Some(permit),
+            library: Arc::clone(&self.library),
+            graph: Arc::clone(&self.graph),
+            wait,
+        })
     }
+}
+
+/// The session on loan for one run, with the right to the bytes it needs.
+pub struct Lease {
+    session: pool::Lease<BertSession>,
+    permit: Option<Permit>,
+    library: Arc<Library>,
+    graph: Arc<str>,
+    wait: Duration,
+}
+
+fn short_hash(text: &str) -> u32 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish() as u32
 }
 
 impl Marks {
@@ -139,10 +177,33 @@ impl Marks {
     }
 }
 
-impl Lease<BertSession> {
-    /// Blocks for the length of the run. Rows of padding are left out.
+impl Lease {
+    /// Blocks for the length of the run. Rows of padding are left out. Where
+    /// memory is short it is run once more, alone.
     pub fn run(&mut self, input: BertInput) -> Result<Features, Error> {
-        self.session().run(input)
+        match self.attempt(input.clone()) {
+            Err(Error::OutOfMemory(no_room)) => {
+                events::run_retried(&no_room);
+                self.permit = None;
+                let all = self.library.admit_alone(self.wait);
+                let runtime = tokio::runtime::Handle::try_current();
+                let runtime = runtime.map_err(|e| Error::Run(e.to_string()))?;
+                self.permit = Some(runtime.block_on(all)?);
+                self.attempt(input)
+            }
+            ran => ran,
+        }
+    }
+
+    fn attempt(&mut self, input: BertInput) -> Result<Features, Error> {
+        let padded = input.padded;
+        let (ran, used) = self.session.session().run(input);
+        self.library.learn(&self.graph, padded, used.peak);
+        ran
+    }
+
+    pub fn release(self) {
+        self.session.release();
     }
 }
 
@@ -152,23 +213,53 @@ impl BertSession {
         graph: &crate::source::Graph,
         padding: i64,
         settings: &Settings,
+        placement: &Placement,
     ) -> Result<Self, Error> {
-        let (session, counted) = runtime.open(KIND, KIND, graph, settings)?;
-        let has_types = signature::has_input(&session, TYPES.name);
+        let opened = runtime.open(&Opening {
+            kind: KIND,
+            name: KIND,
+            model: Model::Graph(graph),
+            settings,
+            placement,
+            zone: Zone::Bert,
+        })?;
+        let session = &opened.session;
+        let has_types = signature::has_input(session, TYPES.name);
         let inputs: &[&Port] = if has_types {
             &[&IDS, &MASK, &TYPES]
         } else {
             &[&IDS, &MASK]
         };
-        signature::check(KIND, &session, inputs, &OUTPUT)?;
+        signature::check(KIND, session, inputs, &OUTPUT)?;
         Ok(Self {
-            graph: OpenGraph::new(KIND, session, counted, OUTPUT.name)?,
+            graph: OpenGraph::new(KIND, opened, &[OUTPUT.name])?,
             has_types,
             padding,
         })
     }
 
-    fn run(&mut self, input: BertInput) -> Result<Features, Error> {
+    fn run(&mut self, input: BertInput) -> (Result<Features, Error>, Used) {
+        let (rows, padded) = (input.ids.len(), input.padded);
+        let inputs = match self.bind(input) {
+            Ok(inputs) => inputs,
+            Err(error) => return (Err(error), Used::default()),
+        };
+        self.graph.run(inputs, |outputs| {
+            let (shape, data) = floats(outputs, OUTPUT.name)?;
+            if *shape != [padded as i64, FEATURE_WIDTH as i64] {
+                return Err(Error::Run(format!(
+                    "the features have shape {shape:?}, expected [{padded}, {FEATURE_WIDTH}]",
+                )));
+            }
+            Ok(Features {
+                rows,
+                width: FEATURE_WIDTH,
+                data: data[..rows * FEATURE_WIDTH].to_vec(),
+            })
+        })
+    }
+
+    fn bind(&self, input: BertInput) -> Result<Inputs, Error> {
         let rows = input.ids.len();
         if rows == 0 || input.padded < rows {
             return Err(Error::Input(format!(
@@ -185,18 +276,6 @@ impl BertSession {
         if self.has_types {
             inputs.push((TYPES.name, row(vec![0; input.padded])?));
         }
-        self.graph.run(inputs, |shape, data| {
-            if *shape != [input.padded as i64, FEATURE_WIDTH as i64] {
-                return Err(Error::Run(format!(
-                    "the features have shape {shape:?}, expected [{}, {FEATURE_WIDTH}]",
-                    input.padded
-                )));
-            }
-            Ok(Features {
-                rows,
-                width: FEATURE_WIDTH,
-                data: data[..rows * FEATURE_WIDTH].to_vec(),
-            })
-        })
+        Ok(inputs)
     }
 }

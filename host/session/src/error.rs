@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::slab::NoRoom;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Time can act.
@@ -32,6 +34,36 @@ pub enum Error {
     /// ONNX Runtime failed while it ran.
     #[error("the run failed: {0}")]
     Run(String),
+
+    /// Time can act: other runs hold the activations this one needs.
+    #[error(
+        "a run needs {needed} bytes of workspace and {free} are free; none came free in {waited:?}"
+    )]
+    NoWorkspace {
+        needed: usize,
+        free: usize,
+        waited: Duration,
+    },
+
+    /// The caller can act: a shorter sentence.
+    #[error("this run needs {needed} bytes of workspace; one request may take {most}")]
+    TooLarge { needed: usize, most: usize },
+
+    /// The operator can act: a smaller model or a larger `memory.budget`.
+    #[error("{} has no room for {} bytes (largest free {}, free {}); a larger `memory.budget` or fewer models would do", .0.zone.name(), .0.needed, .0.largest, .0.free)]
+    NoRoom(NoRoom),
+
+    /// A run went over what there is and was ended; the session is usable.
+    #[error("the run needed {} bytes more than {} has (largest free {})", .0.needed, .0.zone.name(), .0.largest)]
+    OutOfMemory(NoRoom),
+
+    /// Whoever takes the samples has gone: the run was ended.
+    #[error("nobody wants the samples any more")]
+    Cancelled,
+
+    /// ONNX Runtime refused the slab.
+    #[error("the allocator could not be registered: {0}")]
+    Memory(String),
 
     /// Ours to mend: the tensors do not fit together.
     #[error("the input does not fit: {0}")]

@@ -11,6 +11,13 @@ use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
+use crate::gate::Verdict;
+use crate::memory::{Decision, Tier};
+use crate::residency::MemoryReport;
+use crate::slab::NoRoom;
+use crate::slot::Activation;
+use crate::watch::{Reading, Watermark};
+
 /// Registers names, units and meanings with whatever recorder is installed.
 pub fn describe() {
     describe_histogram!(
@@ -36,6 +43,176 @@ pub fn describe() {
         Unit::Seconds,
         "Time a run waited for a session, by kind of graph."
     );
+    describe_gauge!(
+        "koemasu_slab_budget_bytes",
+        Unit::Bytes,
+        "The slab: all tensor memory there is."
+    );
+    describe_gauge!(
+        "koemasu_slab_in_use_bytes",
+        Unit::Bytes,
+        "Bytes of the slab that belong to somebody."
+    );
+    describe_gauge!(
+        "koemasu_slab_high_water_bytes",
+        Unit::Bytes,
+        "The most the slab ever held."
+    );
+    describe_gauge!(
+        "koemasu_slab_zone_bytes",
+        Unit::Bytes,
+        "Bytes of a zone of the slab."
+    );
+    describe_gauge!(
+        "koemasu_slab_zone_in_use_bytes",
+        Unit::Bytes,
+        "Bytes of a zone that belong to somebody."
+    );
+    describe_gauge!(
+        "koemasu_slab_zone_high_water_bytes",
+        Unit::Bytes,
+        "The most a zone ever held."
+    );
+    describe_gauge!(
+        "koemasu_slab_zone_largest_free_bytes",
+        Unit::Bytes,
+        "The largest block a zone could give."
+    );
+    describe_gauge!(
+        "koemasu_slab_zone_fragmentation_ratio",
+        Unit::Count,
+        "Share of a zone's free bytes outside its largest free block."
+    );
+    describe_gauge!(
+        "koemasu_voices",
+        Unit::Count,
+        "Voices by the nearest tier that has their weights."
+    );
+    describe_gauge!(
+        "koemasu_workspace_free_bytes",
+        Unit::Bytes,
+        "Activations that may still be handed out."
+    );
+    describe_gauge!(
+        "koemasu_process_resident_bytes",
+        Unit::Bytes,
+        "Resident set of the process."
+    );
+    describe_gauge!(
+        "koemasu_memory_beyond_slab_bytes",
+        Unit::Bytes,
+        "What the process holds outside the slab."
+    );
+    describe_gauge!(
+        "koemasu_memory_limit_share",
+        Unit::Count,
+        "Part of the memory limit that is in use."
+    );
+    describe_counter!(
+        "koemasu_runs_over_budget_total",
+        Unit::Count,
+        "Runs that found their zone full and were ended."
+    );
+    describe_counter!(
+        "koemasu_runs_retried_total",
+        Unit::Count,
+        "Runs made again, alone, after a shortage."
+    );
+    describe_counter!(
+        "koemasu_windows_halved_total",
+        Unit::Count,
+        "Times a decoder went on in smaller windows."
+    );
+    describe_counter!(
+        "koemasu_slab_overdrafts_total",
+        Unit::Count,
+        "Allocations outside the budget: the reserve was too small."
+    );
+    describe_counter!(
+        "koemasu_workspace_refused_total",
+        Unit::Count,
+        "Runs told to come back, since no workspace came free."
+    );
+    describe_counter!(
+        "koemasu_voice_activations_total",
+        Unit::Count,
+        "Times a slot took up a voice, by where from."
+    );
+    describe_histogram!(
+        "koemasu_voice_activation_seconds",
+        Unit::Seconds,
+        "Time for a slot to take up a voice, by where from."
+    );
+    describe_counter!(
+        "koemasu_voice_loads_total",
+        Unit::Count,
+        "Voices brought to the device."
+    );
+    describe_counter!(
+        "koemasu_voice_loaded_bytes_total",
+        Unit::Bytes,
+        "Bytes of voices brought to the device."
+    );
+    describe_counter!(
+        "koemasu_voice_evictions_total",
+        Unit::Count,
+        "Voices that gave up a tier."
+    );
+    describe_counter!(
+        "koemasu_memory_decisions_total",
+        Unit::Count,
+        "Decisions about who has to go."
+    );
+    describe_counter!(
+        "koemasu_eviction_plugin_failures_total",
+        Unit::Count,
+        "Proposals that did not come; the host decided alone."
+    );
+    describe_counter!(
+        "koemasu_eviction_proposals_refused_total",
+        Unit::Count,
+        "Proposed actions that the host did not take."
+    );
+    describe_counter!(
+        "koemasu_library_fragmented_total",
+        Unit::Count,
+        "Voices that ran from a slot alone, since no free stretch was long enough."
+    );
+    describe_counter!(
+        "koemasu_slots_renewed_total",
+        Unit::Count,
+        "Slots whose sessions were opened anew."
+    );
+    describe_counter!(
+        "koemasu_memory_trace_lines_lost_total",
+        "Lines of the memory trace that were not written."
+    );
+}
+
+/// The memory report as gauges, for whoever reads metrics next.
+pub fn export(report: &MemoryReport) {
+    if let Some(slab) = &report.slab {
+        gauge!("koemasu_slab_budget_bytes").set(slab.budget as f64);
+        gauge!("koemasu_slab_in_use_bytes").set(slab.in_use as f64);
+        gauge!("koemasu_slab_high_water_bytes").set(slab.high_water as f64);
+        for zone in &slab.zones {
+            let name = zone.census.zone.name();
+            gauge!("koemasu_slab_zone_bytes", "zone" => name).set(zone.census.bytes as f64);
+            gauge!("koemasu_slab_zone_in_use_bytes", "zone" => name).set(zone.census.in_use as f64);
+            gauge!("koemasu_slab_zone_high_water_bytes", "zone" => name)
+                .set(zone.census.high_water as f64);
+            gauge!("koemasu_slab_zone_largest_free_bytes", "zone" => name)
+                .set(zone.census.largest_free as f64);
+            gauge!("koemasu_slab_zone_fragmentation_ratio", "zone" => name).set(zone.fragmentation);
+        }
+    }
+    for tier in ["device", "host", "file"] {
+        let there = report.library.voices.iter().filter(|it| it.tier == tier);
+        gauge!("koemasu_voices", "tier" => tier).set(there.count() as f64);
+    }
+    gauge!("koemasu_workspace_free_bytes").set(report.workspace.free as f64);
+    gauge!("koemasu_process_resident_bytes").set(report.outside.rss as f64);
+    gauge!("koemasu_memory_beyond_slab_bytes").set(report.outside.beyond_slab as f64);
 }
 
 pub(crate) fn ran(kind: &'static str, took: Duration) {
@@ -72,4 +249,141 @@ pub(crate) fn discarded(kind: &'static str, name: &str) {
 
 pub(crate) fn device_chosen(device: &dyn std::fmt::Debug, why: &str) {
     tracing::info!(?device, why, "device chosen");
+}
+
+pub(crate) fn slab_reserved(kind: &'static str, bytes: usize) {
+    tracing::info!(kind, bytes, "slab reserved: all tensors lie in it");
+}
+
+/// A run that found its zone full is told to end.
+pub(crate) fn run_over_budget(no_room: &NoRoom, told: bool) {
+    counter!("koemasu_runs_over_budget_total").increment(1);
+    tracing::warn!(?no_room, told, "a run needed more than there is; it ends");
+}
+
+/// Memory outside the budget, for the rest of one node: the reserve is too
+/// small for this model.
+pub(crate) fn overdraft(bytes: usize) {
+    counter!("koemasu_slab_overdrafts_total").increment(1);
+    tracing::error!(
+        bytes,
+        "the slab's reserve is used up: raise `memory.reserve`"
+    );
+}
+
+pub(crate) fn workspace_refused(bytes: usize) {
+    counter!("koemasu_workspace_refused_total").increment(1);
+    tracing::info!(bytes, "no workspace came free in time");
+}
+
+pub(crate) fn run_retried(no_room: &NoRoom) {
+    counter!("koemasu_runs_retried_total").increment(1);
+    tracing::warn!(?no_room, "the run is made again, alone");
+}
+
+pub(crate) fn window_halved(no_room: &NoRoom, size: usize) {
+    counter!("koemasu_windows_halved_total").increment(1);
+    tracing::warn!(?no_room, size, "the rest is decoded in smaller windows");
+}
+
+/// A template was tried for whether voices may be swapped in it.
+pub(crate) fn template_tried(digest: &str, verdict: &Verdict, took: Duration) {
+    match verdict {
+        Verdict::Swappable { difference } => {
+            tracing::info!(
+                digest,
+                difference,
+                ?took,
+                "template tried: voices are swapped in place"
+            );
+        }
+        Verdict::NotSwappable { why } => {
+            tracing::warn!(
+                digest,
+                why,
+                ?took,
+                "template tried: each of its voices gets a session of its own"
+            );
+        }
+    }
+}
+
+pub(crate) fn template_whole(digest: &str, why: &str) {
+    tracing::warn!(
+        digest,
+        why,
+        "the graph cannot be cut at its decoder and runs whole: memory grows with the sentence"
+    );
+}
+
+pub(crate) fn activated(way: Activation, took: Duration) {
+    counter!("koemasu_voice_activations_total", "from" => way.name()).increment(1);
+    histogram!("koemasu_voice_activation_seconds", "from" => way.name()).record(took);
+}
+
+pub(crate) fn voice_loaded(voice: &str, bytes: u64, took: Duration) {
+    counter!("koemasu_voice_loads_total").increment(1);
+    counter!("koemasu_voice_loaded_bytes_total").increment(bytes);
+    tracing::debug!(voice, bytes, ?took, "voice loaded");
+}
+
+pub(crate) fn voice_evicted(voice: &str, bytes: u64, to: Tier) {
+    counter!("koemasu_voice_evictions_total").increment(1);
+    tracing::debug!(voice, bytes, ?to, "voice evicted");
+}
+
+pub(crate) fn decided(decision: &Decision) {
+    counter!("koemasu_memory_decisions_total").increment(1);
+    if let Some(proposed) = &decision.proposed {
+        if let Some(failure) = &proposed.failure {
+            counter!("koemasu_eviction_plugin_failures_total").increment(1);
+            tracing::warn!(plugin = proposed.by, failure, "the host decides alone");
+        }
+        for (action, why) in &decision.refused {
+            counter!("koemasu_eviction_proposals_refused_total").increment(1);
+            tracing::info!(plugin = proposed.by, ?action, ?why, "proposal refused");
+        }
+    }
+}
+
+pub(crate) fn library_fragmented(no_room: &NoRoom) {
+    counter!("koemasu_library_fragmented_total").increment(1);
+    tracing::info!(?no_room, "the voice runs from its slot alone");
+}
+
+pub(crate) fn slot_renewed(number: usize, well: bool) {
+    counter!("koemasu_slots_renewed_total").increment(1);
+    tracing::info!(number, well, "slot renewed");
+}
+
+pub(crate) fn host_tier_missing(error: &crate::Error) {
+    tracing::warn!(%error, "there is no host tier: voices go back to their files");
+}
+
+pub(crate) fn trace_unwritable(file: &std::path::Path, error: &std::io::Error) {
+    tracing::warn!(file = %file.display(), %error, "memory decisions are not recorded");
+}
+
+pub(crate) fn fewer_slots(count: usize, error: &crate::Error) {
+    tracing::warn!(count, %error, "fewer slots than configured");
+}
+
+pub(crate) fn watched(reading: &Reading) {
+    gauge!("koemasu_process_resident_bytes").set(reading.outside.rss as f64);
+    gauge!("koemasu_memory_beyond_slab_bytes").set(reading.outside.beyond_slab as f64);
+    gauge!("koemasu_memory_limit_share").set(reading.share);
+    match reading.level {
+        Watermark::Calm => {}
+        Watermark::Warn => tracing::warn!(share = reading.share, "memory: above the first mark"),
+        Watermark::Relieve => {
+            tracing::error!(share = reading.share, "memory: above the second mark");
+        }
+    }
+}
+
+pub(crate) fn trace_line_lost(first: bool, why: &dyn std::fmt::Display) {
+    counter!("koemasu_memory_trace_lines_lost_total").increment(1);
+    if first {
+        tracing::warn!(%why, "a line of the memory trace is lost; more are only counted");
+    }
 }

@@ -1,12 +1,19 @@
-//! An open graph of which one output is fetched: tensors in, tensor out.
+//! An open graph: tensors in, tensors out, and what its runs allocate has an
+//! owner.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
+use ort::session::{
+    HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue, SessionOutputs,
+};
 use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use crate::error::Error;
 use crate::events;
+use crate::native::tensors::{Tensors, Used};
+use crate::native::weights::Bound;
+use crate::slab::Owner;
 
 pub(crate) type Input = SessionInputValue<'static>;
 /// Bound by name: exporters differ in their order.
@@ -15,51 +22,118 @@ pub(crate) type Inputs = Vec<(&'static str, Input)>;
 pub(crate) struct OpenGraph {
     kind: &'static str,
     session: Session,
-    output: &'static str,
+    outputs: Vec<&'static str>,
     options: RunOptions<HasSelectedOutputs>,
+    tenancy: Option<Tenancy>,
+    _bound: Option<Bound>,
     _counted: events::OpenSession,
 }
 
+/// The account in the slab that a session's runs go to.
+pub(crate) struct Tenancy {
+    tensors: Arc<Tensors>,
+    owner: Owner,
+}
+
+/// A session with all that must live as long as it.
+pub(crate) struct Opened {
+    pub(crate) session: Session,
+    pub(crate) tenancy: Option<Tenancy>,
+    pub(crate) bound: Option<Bound>,
+    pub(crate) counted: events::OpenSession,
+}
+
+impl Tenancy {
+    pub(crate) fn new(tensors: &Arc<Tensors>, name: &str) -> Self {
+        let owner = tensors.slab().owner(name);
+        Self {
+            tensors: Arc::clone(tensors),
+            owner,
+        }
+    }
+
+    pub(crate) fn owner(&self) -> Owner {
+        self.owner
+    }
+}
+
+impl Drop for Tenancy {
+    fn drop(&mut self) {
+        self.tensors.slab().close(self.owner);
+    }
+}
+
 impl OpenGraph {
-    /// `output` alone is ever fetched: users' synthesis graphs have six more,
-    /// one of them quadratic in length.
+    /// `outputs` alone are ever fetched: users' synthesis graphs have six
+    /// more, one of them quadratic in length.
     pub(crate) fn new(
         kind: &'static str,
-        session: Session,
-        counted: events::OpenSession,
-        output: &'static str,
+        opened: Opened,
+        outputs: &[&'static str],
     ) -> Result<Self, Error> {
-        let options = RunOptions::new()
-            .map_err(|e| Error::Open(e.to_string()))?
-            .with_outputs(OutputSelector::no_default().with(output));
         Ok(Self {
             kind,
-            session,
-            output,
-            options,
-            _counted: counted,
+            options: options(outputs)?,
+            session: opened.session,
+            outputs: outputs.to_vec(),
+            tenancy: opened.tenancy,
+            _bound: opened.bound,
+            _counted: opened.counted,
         })
     }
 
     /// Blocks for the length of the run, then lets `read` copy what it wants of
-    /// the output's shape and values.
+    /// the outputs. With what the run has used of the slab.
     pub(crate) fn run<T>(
         &mut self,
         inputs: Inputs,
-        read: impl FnOnce(&[i64], &[f32]) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let failed = |e: ort::Error| Error::Run(e.to_string());
-        // The run alone: copies in and out are ours, not ONNX Runtime's.
-        let start = Instant::now();
-        let outputs = self.session.run_with_options(inputs, &self.options);
-        events::ran(self.kind, start.elapsed());
-        let outputs = outputs.map_err(failed)?;
-        let output = outputs
-            .get(self.output)
-            .ok_or_else(|| Error::Run("no output came back".to_owned()))?;
-        let (shape, values) = output.try_extract_tensor::<f32>().map_err(failed)?;
-        read(shape, values)
+        read: impl FnOnce(&SessionOutputs<'_>) -> Result<T, Error>,
+    ) -> (Result<T, Error>, Used) {
+        let (kind, session, options) = (self.kind, &mut self.session, &self.options);
+        let run = || {
+            // The run alone: copies in and out are ours, not ONNX Runtime's.
+            let start = Instant::now();
+            let outputs = session.run_with_options(inputs, options);
+            events::ran(kind, start.elapsed());
+            let outputs = outputs.map_err(|e| Error::Run(e.to_string()))?;
+            read(&outputs)
+        };
+        let (ran, used) = match &self.tenancy {
+            Some(tenancy) => tenancy.tensors.running(tenancy.owner, options, run),
+            None => (run(), Used::default()),
+        };
+        if matches!(ran, Err(Error::OutOfMemory(_)))
+            && let Ok(fresh) = self::options(&self.outputs)
+        {
+            // The old ones carry the flag that ended this run.
+            self.options = fresh;
+        }
+        (ran, used)
     }
+}
+
+fn options(outputs: &[&'static str]) -> Result<RunOptions<HasSelectedOutputs>, Error> {
+    let selected = outputs
+        .iter()
+        .fold(OutputSelector::no_default(), |selected, output| {
+            selected.with(*output)
+        });
+    let options = RunOptions::new().map_err(|e| Error::Open(e.to_string()))?;
+    Ok(options.with_outputs(selected))
+}
+
+/// The shape and values of one output.
+pub(crate) fn floats<'o>(
+    outputs: &'o SessionOutputs<'_>,
+    name: &str,
+) -> Result<(&'o [i64], &'o [f32]), Error> {
+    let output = outputs
+        .get(name)
+        .ok_or_else(|| Error::Run(format!("no output `{name}` came back")))?;
+    let (shape, values) = output
+        .try_extract_tensor::<f32>()
+        .map_err(|e| Error::Run(e.to_string()))?;
+    Ok((shape, values))
 }
 
 /// Takes the values over without copying them.

@@ -3,26 +3,43 @@
 //! The only crate that knows `ort` and `tokenizers`. It takes tensors and gives
 //! tensors; of language and of requests it knows nothing.
 //!
-//! - [`residency`]: which models are open. The slab that will own all tensor
-//!   memory, and with it eviction, has its place beside it.
+//! - [`residency`]: which models are open, and who owns the memory.
+//! - [`placement`]: where tensors lie. - [`slab`]: whose bytes are whose, pure.
+//! - [`onnx`]: a user's file apart into template and weights. - [`gate`]: may
+//!   its voices be swapped in place? - [`slot`]: sessions that all voices of a
+//!   template use. - [`library`]: weights by tier, and who has to go.
+//! - [`memory`]: what is decided about memory: policy, plan, trace.
+//! - [`workspace`]: who may run. - [`watch`]: what the system counts.
 //! - [`pool`]: lends sessions. - [`voice`], [`bert`]: one struct per graph.
 
 pub mod bert;
 pub mod device;
 mod error;
 mod events;
+pub mod gate;
 mod graph;
+pub mod library;
+pub mod memory;
 pub mod native;
+pub mod onnx;
 pub mod package;
+pub mod placement;
 pub mod pool;
 pub mod residency;
 pub mod runtime;
 mod settings;
 mod signature;
+pub mod slab;
+pub mod slot;
 mod source;
+pub mod units;
 pub mod voice;
+pub mod watch;
+mod weights;
+pub mod window;
+pub mod workspace;
 
 pub use error::Error;
-pub use events::describe as describe_metrics;
+pub use events::{describe as describe_metrics, export};
 pub use settings::{Optimization, Settings};
 pub use source::Source;

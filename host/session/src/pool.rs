@@ -32,18 +32,18 @@ pub struct Lease<S> {
 }
 
 impl<S: Send + 'static> Pool<S> {
-    /// A pool that holds `first` already and makes the others when needed.
+    /// A pool of sessions that are made when needed.
     pub(crate) fn new(
         kind: &'static str,
         name: &str,
         lanes: usize,
-        first: S,
+        first: Option<S>,
         make: impl Fn() -> Result<S, Error> + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             kind,
             name: name.to_owned(),
-            idle: Mutex::new(vec![first]),
+            idle: Mutex::new(first.into_iter().collect()),
             permits: Arc::new(Semaphore::new(lanes.max(1))),
             make: Box::new(make),
         })
@@ -78,6 +78,22 @@ impl<S: Send + 'static> Pool<S> {
 }
 
 impl<S> Pool<S> {
+    /// Makes one session if none is idle. Blocks.
+    pub(crate) fn fill(&self) -> Result<(), Error> {
+        if self.lock().is_empty() {
+            let made = (self.make)()?;
+            self.lock().push(made);
+        }
+        Ok(())
+    }
+
+    /// Drops the idle sessions. Those on loan come back and stay.
+    pub(crate) fn empty(&self) {
+        let idle = std::mem::take(&mut *self.lock());
+        // Outside of the lock: closing a session takes milliseconds.
+        drop(idle);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<S>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -116,7 +132,7 @@ mod tests {
         let made = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&made);
         let make = move || Ok(counter.fetch_add(1, Ordering::Relaxed) + 1);
-        (Pool::new("test", "test", 1, 0, make), made)
+        (Pool::new("test", "test", 1, Some(0), make), made)
     }
 
     const SHORT: Duration = Duration::from_millis(20);
@@ -161,7 +177,7 @@ mod tests {
             opening.fetch_sub(1, Ordering::SeqCst);
             Ok(1)
         };
-        let pool = Pool::new("test", "test", 1, 0, make);
+        let pool = Pool::new("test", "test", 1, Some(0), make);
         drop(pool.checkout(SHORT).await.expect("free"));
         for _ in 0..3 {
             let given_up = tokio::time::timeout(SHORT, pool.checkout(50 * SHORT)).await;

@@ -1,31 +1,126 @@
-//! Which models are open. A model lives as long as somebody uses it, and an
-//! unchanged one is carried over from one generation to the next.
+//! Which models are open, and who owns the memory they lie in. A model lives
+//! as long as somebody uses it, and an unchanged one is carried over from one
+//! generation to the next.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use sha2::{Digest, Sha256};
 
 use crate::bert::Bert;
 use crate::device::{self, Device, Wanted};
 use crate::error::Error;
+use crate::events;
+use crate::gate::{self, Verdict};
+use crate::library::{Library, LibraryCensus, Record, Rules};
+use crate::memory::policy::{Amount, Mode};
+use crate::memory::{MemoryPolicy, Proposer};
+use crate::native::heap;
+use crate::native::reservation::Kind;
+use crate::onnx::{Part, Template};
 use crate::package::Package;
-use crate::runtime::Runtime;
+use crate::placement::{Placement, Sizes};
+use crate::pool::Pool;
+use crate::runtime::{Model, Runtime};
 use crate::settings::Settings;
-use crate::source::Source;
-use crate::voice::Voice;
+use crate::slab::{NoRoom, OwnerCensus, Zone, ZoneCensus, round_up};
+use crate::slot::{SlotCensus, Slots, short};
+use crate::source::{Graph, Source};
+use crate::voice::{Family, Voice, VoiceSession, Way};
+use crate::watch::{self, Outside};
+use crate::weights::Weights;
+use crate::workspace::Need;
 
 pub struct Residency {
     runtime: Runtime,
+    /// Unpacked archives and verdicts about templates.
+    cache: Option<PathBuf>,
+    policy: Mutex<(MemoryPolicy, Option<Arc<Proposer>>)>,
+    estate: Mutex<Option<Arc<Estate>>>,
     voices: Resident<Voice>,
     berts: Resident<Bert>,
+}
+
+/// What there is once the device is known.
+struct Estate {
+    placement: Placement,
+    library: Arc<Library>,
+    bert_bytes: Option<usize>,
+    templates: Mutex<HashMap<String, Weak<TemplateEntry>>>,
+}
+
+/// A template, how its voices are spoken with, and its slots.
+pub(crate) struct TemplateEntry {
+    template: Arc<Template>,
+    family: Family,
+    verdict: Verdict,
+    /// None if its voices have sessions of their own.
+    slots: Option<Arc<Slots>>,
 }
 
 /// Open models by fingerprint and settings. Weak: whoever uses one keeps it.
 struct Resident<M>(Mutex<HashMap<String, Weak<M>>>);
 
+/// All there is to say about memory, for `/admin/memory`.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct MemoryReport {
+    pub mode: Mode,
+    pub slab: Option<SlabReport>,
+    pub library: LibraryCensus,
+    pub templates: Vec<TemplateReport>,
+    pub workspace: WorkspaceReport,
+    pub outside: Outside,
+}
+
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SlabReport {
+    pub kind: &'static str,
+    pub budget: usize,
+    pub in_use: usize,
+    pub high_water: usize,
+    pub blocks: usize,
+    pub allocations: u64,
+    pub overdrafts: u64,
+    pub zones: Vec<ZoneReport>,
+    pub owners: Vec<OwnerCensus>,
+}
+
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ZoneReport {
+    #[serde(flatten)]
+    pub census: ZoneCensus,
+    pub fragmentation: f64,
+}
+
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct TemplateReport {
+    pub digest: String,
+    pub voice_bytes: usize,
+    pub verdict: Verdict,
+    /// Why it runs whole, if it does.
+    pub whole: Option<String>,
+    pub runs: u64,
+    pub idle_slots: Vec<SlotCensus>,
+    pub slots: usize,
+}
+
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct WorkspaceReport {
+    pub bytes: usize,
+    pub free: usize,
+    pub needs: Vec<Need>,
+}
+
 impl Residency {
-    pub fn new(runtime: Runtime) -> Self {
+    /// `cache` is a folder for unpacked archives and for what was found out
+    /// about templates; without one both are done again at each start.
+    pub fn new(runtime: Runtime, policy: MemoryPolicy, cache: Option<PathBuf>) -> Self {
         Self {
             runtime,
+            cache,
+            policy: Mutex::new((policy, None)),
+            estate: Mutex::default(),
             voices: Resident(Mutex::default()),
             berts: Resident(Mutex::default()),
         }
@@ -35,11 +130,44 @@ impl Residency {
         device::choose(wanted, &self.runtime)
     }
 
+    /// The policy that is obeyed from the next decision on. What bites at
+    /// start only is named, and stays as it was.
+    pub fn set_policy(&self, rules: Rules) -> Vec<&'static str> {
+        let Rules { policy, proposer } = rules;
+        let mut held = lock(&self.policy);
+        let late = match &*lock(&self.estate) {
+            Some(_) => held.0.needs_restart(&policy),
+            None => Vec::new(),
+        };
+        let estate = lock(&self.estate).clone();
+        if let Some(estate) = estate {
+            estate.library.set_rules(Rules {
+                policy: policy.clone(),
+                proposer: proposer.clone(),
+            });
+        }
+        *held = (policy, proposer);
+        late
+    }
+
+    pub fn policy(&self) -> MemoryPolicy {
+        lock(&self.policy).0.clone()
+    }
+
     /// The open voice of this source, or a newly opened one.
-    pub fn voice(&self, source: &Source, settings: &Settings) -> Result<Arc<Voice>, Error> {
-        let key = format!("{} {settings:?}", source.fingerprint()?);
+    /// `name` is what policies and reports call it.
+    pub fn voice(
+        &self,
+        name: &str,
+        source: &Source,
+        settings: &Settings,
+    ) -> Result<Arc<Voice>, Error> {
+        let key = format!("{name} {} {settings:?}", source.fingerprint()?);
         self.voices.get_or_open(key, || {
-            Voice::open(&self.runtime, Package::open(source)?, settings)
+            let voice = self.open_voice(name, Package::open(source)?, settings);
+            // Opening leaves what was parsed and unpacked in the C heap.
+            heap::trim();
+            voice
         })
     }
 
@@ -55,11 +183,414 @@ impl Residency {
             tokenizer.fingerprint()?,
         );
         let key = format!("{files:?} {settings:?}");
+        let estate = self.estate(settings)?;
         self.berts.get_or_open(key, || {
-            Bert::open(&self.runtime, graph, tokenizer, settings)
+            let bert = Bert::open(
+                &self.runtime,
+                graph,
+                tokenizer,
+                settings,
+                Arc::clone(&estate.library),
+            );
+            heap::trim();
+            bert
         })
     }
+
+    fn estate(&self, settings: &Settings) -> Result<Arc<Estate>, Error> {
+        let mut estate = lock(&self.estate);
+        if let Some(estate) = &*estate {
+            return Ok(Arc::clone(estate));
+        }
+        let (policy, proposer) = lock(&self.policy).clone();
+        let sizes = sizes(&policy, settings)?;
+        let placement = self.runtime.place(policy.mode, settings.device, &sizes)?;
+        // The first in this process decides; its zones are what there is.
+        let workspace = placement.tensors().map_or(sizes.workspace, |tensors| {
+            tensors.slab().zone(Zone::Activations).bytes
+        });
+        let rules = Rules { policy, proposer };
+        let kind = Kind::of(settings.device);
+        let opened = Arc::new(Estate {
+            library: Arc::new(Library::new(placement.clone(), kind, workspace, rules)),
+            placement,
+            bert_bytes: sizes.bert,
+            templates: Mutex::default(),
+        });
+        *estate = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    fn open_voice(
+        &self,
+        name: &str,
+        mut package: Package,
+        settings: &Settings,
+    ) -> Result<Voice, Error> {
+        let estate = self.estate(settings)?;
+        estate.placement.settle(estate.bert_bytes);
+        self.unpack(&mut package)?;
+        let (template, weights) = Weights::split(package.graph())?;
+        let entry = estate.template(self, template, &weights, settings)?;
+        let library = &estate.library;
+        let record = library.record(name, Arc::clone(&entry.template), weights);
+        let way = match &entry.slots {
+            Some(slots) => Way::Slots(Arc::clone(slots)),
+            None => Way::Own(self.own_pool(&estate, &package, &record, settings)),
+        };
+        let family = entry.family;
+        Voice::new(package, family, record, way, Arc::clone(library), entry)
+    }
+
+    /// Sessions of the voice's own, opened when it is first wanted.
+    fn own_pool(
+        &self,
+        estate: &Estate,
+        package: &Package,
+        record: &Arc<Record>,
+        settings: &Settings,
+    ) -> Arc<Pool<VoiceSession>> {
+        let (runtime, placement) = (self.runtime.clone(), estate.placement.clone());
+        let (lanes, settings) = (settings.lanes, settings.clone());
+        let graph = package.graph().clone();
+        let (name, record) = (package.name().to_owned(), Arc::downgrade(record));
+        let open = move || {
+            let record = record.upgrade();
+            let record = record.ok_or_else(|| Error::Open("the voice is gone".to_owned()))?;
+            let opened = if placement.tensors().is_none() {
+                // As other servers do: the file, whole.
+                VoiceSession::open(&runtime, &name, Model::Graph(&graph), &settings, &placement)
+            } else {
+                let template = record.template();
+                let part = |part: Part| record.weights().model(template, part);
+                VoiceSession::with_weights(&runtime, &name, template, &settings, &placement, part)
+            };
+            heap::trim();
+            opened
+        };
+        Pool::new("voice", package.name(), lanes, None, open)
+    }
+
+    /// An archive's graph goes into a file, to be mapped from there: in memory
+    /// it would stay as long as the voice, outside of every budget.
+    fn unpack(&self, package: &mut Package) -> Result<(), Error> {
+        let Graph::Memory(bytes) = package.graph() else {
+            return Ok(());
+        };
+        let Some(cache) = &self.cache else {
+            return Ok(());
+        };
+        let digest = Sha256::digest(bytes);
+        let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let place = cache.join("unpacked").join(format!("{name}.onnx"));
+        if std::fs::metadata(&place).map_or(0, |meta| meta.len()) != bytes.len() as u64 {
+            write(&place, bytes).map_err(|e| crate::source::unreadable(&place, &e))?;
+        }
+        package.set_graph(Graph::File(place));
+        Ok(())
+    }
+
+    /// Opens every idle slot anew, one at a time, beside the runs of the
+    /// others. Those that run are opened anew before their next run.
+    pub fn renew(&self) -> Result<usize, Error> {
+        let estate = lock(&self.estate).clone();
+        let Some(estate) = estate else {
+            return Ok(0);
+        };
+        let mut renewed = 0;
+        for entry in estate.entries() {
+            if let Some(slots) = &entry.slots {
+                slots.begin_renewal();
+                while slots.renew_one()? {
+                    renewed += 1;
+                    heap::trim();
+                }
+            }
+        }
+        Ok(renewed)
+    }
+
+    /// Runs over all slots, for renewal by count.
+    pub fn runs(&self) -> u64 {
+        let estate = lock(&self.estate).clone();
+        estate.map_or(0, |estate| {
+            let slots = estate
+                .entries()
+                .into_iter()
+                .filter_map(|it| it.slots.clone());
+            slots.map(|slots| slots.runs()).sum()
+        })
+    }
+
+    /// Looks at what the process holds and lets idle voices go where a
+    /// watermark is passed.
+    pub fn watch(&self) -> Option<watch::Reading> {
+        let estate = lock(&self.estate).clone()?;
+        let policy = self.policy();
+        let reading = watch::read(&estate.placement, &policy);
+        watch::act(&reading, &policy, &estate.library);
+        Some(reading)
+    }
+
+    /// Forgets what runs were measured to need, as if none had run yet.
+    pub fn forget_needs(&self) {
+        if let Some(estate) = lock(&self.estate).clone() {
+            estate.library.workspace().retain(|_| false);
+        }
+    }
+
+    /// Forgets what was learnt about graphs that are gone.
+    pub fn tidy(&self) {
+        if let Some(estate) = lock(&self.estate).clone() {
+            let library = &estate.library;
+            library
+                .workspace()
+                .retain(|graph| graph.starts_with("bert") || library.knows(graph));
+        }
+        heap::trim();
+    }
+
+    pub fn report(&self) -> Option<MemoryReport> {
+        let estate = lock(&self.estate).clone()?;
+        let library = &estate.library;
+        let slab = estate.placement.tensors().map(|tensors| {
+            let slab = tensors.slab();
+            SlabReport {
+                kind: tensors.kind().name(),
+                budget: slab.bytes(),
+                in_use: slab.in_use(),
+                high_water: slab.high_water(),
+                blocks: slab.blocks(),
+                allocations: slab.allocations(),
+                overdrafts: tensors.overdrafts(),
+                zones: Zone::ALL
+                    .map(|zone| {
+                        let census = slab.zone(zone);
+                        ZoneReport {
+                            fragmentation: census.fragmentation(),
+                            census,
+                        }
+                    })
+                    .to_vec(),
+                owners: slab.owners(),
+            }
+        });
+        let templates = estate.entries().into_iter().map(|entry| TemplateReport {
+            digest: entry.template.digest.clone(),
+            voice_bytes: entry.template.blob_bytes,
+            verdict: entry.verdict.clone(),
+            whole: entry.template.is_cut().err().map(str::to_owned),
+            runs: entry.slots.as_ref().map_or(0, |slots| slots.runs()),
+            slots: entry.slots.as_ref().map_or(0, |slots| slots.count()),
+            idle_slots: entry
+                .slots
+                .as_ref()
+                .map_or_else(Vec::new, |slots| slots.census(|id| library.name_of(id))),
+        });
+        Some(MemoryReport {
+            mode: estate.placement.mode(),
+            library: library.report(),
+            templates: templates.collect(),
+            workspace: WorkspaceReport {
+                bytes: library.workspace().bytes(),
+                free: library.workspace().free(),
+                needs: library.workspace().needs(),
+            },
+            outside: watch::outside(&estate.placement),
+            slab,
+        })
+    }
+
+    /// The slab's memory, for checks from outside; none in the other modes.
+    pub fn placement(&self) -> Option<Placement> {
+        lock(&self.estate).as_ref().map(|it| it.placement.clone())
+    }
 }
+
+impl Estate {
+    fn entries(&self) -> Vec<Arc<TemplateEntry>> {
+        let templates = lock(&self.templates);
+        let mut entries: Vec<_> = templates.values().filter_map(Weak::upgrade).collect();
+        entries.sort_by(|a, b| a.template.digest.cmp(&b.template.digest));
+        entries
+    }
+
+    /// The living entry of an equal template, or a new one: tried for whether
+    /// its voices may be swapped, and with its slots open.
+    fn template(
+        &self,
+        residency: &Residency,
+        template: Template,
+        weights: &Weights,
+        settings: &Settings,
+    ) -> Result<Arc<TemplateEntry>, Error> {
+        let key = format!("{} {settings:?}", template.digest);
+        // Held while opening: two who want the same template must not both pay.
+        let mut templates = lock(&self.templates);
+        templates.retain(|_, entry| entry.strong_count() > 0);
+        if let Some(entry) = templates.get(&key).and_then(Weak::upgrade) {
+            return Ok(entry);
+        }
+        if let Err(why) = template.is_cut() {
+            events::template_whole(&template.digest, why);
+        }
+        let template = Arc::new(template);
+        let entry = if settings.prepack || self.placement.tensors().is_none() {
+            let verdict = Verdict::NotSwappable {
+                why: "not tried: the configuration gives each voice a session of its own"
+                    .to_owned(),
+            };
+            self.without_slots(residency, template, weights, settings, verdict)?
+        } else {
+            self.with_slots(residency, template, weights, settings)?
+        };
+        let entry = Arc::new(entry);
+        templates.insert(key, Arc::downgrade(&entry));
+        Ok(entry)
+    }
+
+    fn with_slots(
+        &self,
+        residency: &Residency,
+        template: Arc<Template>,
+        weights: &Weights,
+        settings: &Settings,
+    ) -> Result<TemplateEntry, Error> {
+        let runtime = &residency.runtime;
+        let slots = Slots::new(Arc::clone(&template), runtime, &self.placement, settings);
+        let mut family = None;
+        let mut verdict = None;
+        for number in 0..settings.slots.max(settings.lanes).max(1) {
+            let mut block = match self.slot_block(&template, number) {
+                Ok(block) => block,
+                // One slot serves all voices; more are a convenience.
+                Err(error) if number > 0 => {
+                    events::fewer_slots(number, &error);
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            let mut session = slots.open(number, &block)?;
+            family = Some(session.family());
+            if verdict.is_none() {
+                let cache = residency
+                    .cache
+                    .as_ref()
+                    .map(|cache| cache.join("templates"));
+                let judged = gate::verdict(
+                    runtime,
+                    &template,
+                    weights,
+                    settings,
+                    &mut session,
+                    &mut block,
+                    cache.as_deref(),
+                )?;
+                heap::trim();
+                if matches!(judged, Verdict::NotSwappable { .. }) {
+                    drop(session);
+                    drop(block);
+                    return self.without_slots(residency, template, weights, settings, judged);
+                }
+                verdict = Some(judged);
+            }
+            slots.add(session, block);
+        }
+        Ok(TemplateEntry {
+            template,
+            family: family.unwrap_or(Family::JpExtra),
+            verdict: verdict.unwrap_or(Verdict::Swappable { difference: 0.0 }),
+            slots: Some(Arc::new(slots)),
+        })
+    }
+
+    /// The family is asked of a session, which is not kept.
+    fn without_slots(
+        &self,
+        residency: &Residency,
+        template: Arc<Template>,
+        weights: &Weights,
+        settings: &Settings,
+        verdict: Verdict,
+    ) -> Result<TemplateEntry, Error> {
+        let model = weights.model(&template, Part::Whole)?;
+        let session = VoiceSession::whole(
+            &residency.runtime,
+            "trial",
+            &model,
+            settings,
+            &Placement::Arena,
+        )?;
+        Ok(TemplateEntry {
+            template,
+            family: session.family(),
+            verdict,
+            slots: None,
+        })
+    }
+
+    /// A region for one more slot; the border to the library moves for it.
+    fn slot_block(
+        &self,
+        template: &Template,
+        number: usize,
+    ) -> Result<crate::native::tensors::Block, Error> {
+        let Some(tensors) = self.placement.tensors() else {
+            return Err(Error::Memory("there is no slab".to_owned()));
+        };
+        let bytes = template.blob_bytes;
+        if !self.library.yield_to_slots(bytes + SESSION) {
+            let library = tensors.slab().zone(Zone::Library);
+            return Err(Error::NoRoom(NoRoom {
+                zone: Zone::Slots,
+                needed: bytes + SESSION,
+                largest: library.largest_free,
+                free: library.free(),
+            }));
+        }
+        let mut slab = tensors.slab();
+        let owner = slab.owner(&format!(
+            "slot {number} of template {}",
+            short(&template.digest)
+        ));
+        drop(slab);
+        let block = tensors.block(Zone::Slots, owner, bytes);
+        // Goes with its block.
+        tensors.slab().close(owner);
+        block.map_err(Error::NoRoom)
+    }
+}
+
+/// What the sessions of a slot keep beside their weights: integers and shapes.
+const SESSION: usize = 2 << 20;
+
+/// Zones of the slab by the policy, or by what there is.
+fn sizes(policy: &MemoryPolicy, settings: &Settings) -> Result<Sizes, Error> {
+    let bytes = |amount: Amount| match amount {
+        Amount::Auto => None,
+        Amount::Of(bytes) => Some(usize::try_from(bytes.0).unwrap_or(usize::MAX)),
+    };
+    let budget = match bytes(policy.budget) {
+        Some(budget) => budget,
+        None => watch::available(settings.device)?,
+    };
+    let workspace = bytes(policy.workspace)
+        .unwrap_or_else(|| (budget / 5).clamp(WORKSPACE_MIN.min(budget / 2), budget / 2));
+    let reserve =
+        bytes(policy.reserve).unwrap_or_else(|| (RESERVE * settings.lanes.max(1)).min(budget / 16));
+    Ok(Sizes {
+        budget: round_up(budget),
+        bert: bytes(policy.bert),
+        workspace,
+        reserve,
+        touch: policy.touch,
+    })
+}
+
+/// The stock voice's longest sentence takes 80 MiB, BERT's as much.
+const WORKSPACE_MIN: usize = 256 << 20;
+/// The largest single tensor of a stock voice is 14 MiB; a node has a few.
+const RESERVE: usize = 64 << 20;
 
 impl<M> Resident<M> {
     fn get_or_open(
@@ -68,7 +599,7 @@ impl<M> Resident<M> {
         open: impl FnOnce() -> Result<M, Error>,
     ) -> Result<Arc<M>, Error> {
         // Held while opening: two who want the same model must not both pay.
-        let mut open_models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open_models = lock(&self.0);
         open_models.retain(|_, model| model.strong_count() > 0);
         if let Some(model) = open_models.get(&key).and_then(Weak::upgrade) {
             return Ok(model);
@@ -77,4 +608,21 @@ impl<M> Resident<M> {
         open_models.insert(key, Arc::downgrade(&model));
         Ok(model)
     }
+}
+
+/// The whole file or none.
+fn write(place: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if let Some(folder) = place.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let part = place.with_extension(format!("{}.part", std::process::id()));
+    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, place));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&part);
+    }
+    written
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

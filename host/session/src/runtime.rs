@@ -11,8 +11,16 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use crate::device::Device;
 use crate::error::Error;
-use crate::events::{self, OpenSession};
+use crate::events;
+use crate::graph::{Opened, Tenancy};
+use crate::memory::policy::Mode;
+use crate::native::reservation::Kind;
+use crate::native::tensors::Block;
+use crate::native::weights::{self, Bound};
+use crate::onnx::{Part, Template};
+use crate::placement::{Placement, Sizes};
 use crate::settings::{Optimization, Settings};
+use crate::slab::Zone;
 use crate::source::Graph;
 
 /// A handle to the one environment of this process.
@@ -24,6 +32,9 @@ pub struct Runtime {
 
 /// ONNX Runtime allows one environment in a process; it lives as long.
 static STARTED: Mutex<Option<Runtime>> = Mutex::new(None);
+
+/// And one place for tensors, which lives as long too.
+static PLACED: Mutex<Option<Placement>> = Mutex::new(None);
 
 impl Runtime {
     /// Loads the library. A second start with the same library gives the same
@@ -73,37 +84,101 @@ impl Runtime {
         }
     }
 
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+
+    /// Where tensors lie in this process: as the first who asks wants it,
+    /// since ONNX Runtime has one environment and it one allocator a device.
+    pub fn place(&self, mode: Mode, device: Device, sizes: &Sizes) -> Result<Placement, Error> {
+        let mut placed = PLACED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(placement) = &*placed {
+            let kind = placement.tensors().map(|tensors| tensors.kind());
+            if kind.is_some_and(|kind| kind != Kind::of(device)) {
+                return Err(Error::Device(
+                    "the slab of this process lies on another device; changing `models.device` needs a restart".to_owned(),
+                ));
+            }
+            return Ok(placement.clone());
+        }
+        let placement = Placement::new(self, mode, device, sizes)?;
+        *placed = Some(placement.clone());
+        Ok(placement)
+    }
+
     /// Opens one session. Slow: parses and optimizes the graph.
-    pub(crate) fn open(
-        &self,
-        kind: &'static str,
-        name: &str,
-        graph: &Graph,
-        settings: &Settings,
-    ) -> Result<(Session, OpenSession), Error> {
+    pub(crate) fn open(&self, opening: &Opening<'_>) -> Result<Opened, Error> {
         let start = Instant::now();
-        let mut builder = self.builder(settings).map_err(Error::Open)?;
-        let session = match graph {
-            Graph::File(path) => builder.commit_from_file(path),
-            Graph::Embedded(bytes) => builder.commit_from_memory(bytes),
-            Graph::Memory(bytes) => builder.commit_from_memory(bytes),
+        let tenancy = match opening.placement {
+            Placement::Slab(tensors) => Some(Tenancy::new(tensors, opening.name)),
+            Placement::SharedArena | Placement::Arena => None,
+        };
+        let open = || self.commit(opening);
+        let (session, bound) = match (opening.placement, &tenancy) {
+            (Placement::Slab(tensors), Some(tenancy)) => {
+                tensors.opening(opening.zone, tenancy.owner(), open)?
+            }
+            _ => open()?,
+        };
+        Ok(Opened {
+            session,
+            tenancy,
+            bound,
+            counted: events::opened(opening.kind, opening.name, start.elapsed()),
+        })
+    }
+
+    fn commit(&self, opening: &Opening<'_>) -> Result<(Session, Option<Bound>), Error> {
+        let borrows = matches!(opening.model, Model::Template { .. });
+        let mut builder = self
+            .builder(opening.settings, opening.placement, borrows)
+            .map_err(Error::Open)?;
+        let mut bound = None;
+        let session = match &opening.model {
+            Model::Graph(Graph::File(path)) => builder.commit_from_file(path),
+            Model::Graph(Graph::Embedded(bytes)) => builder.commit_from_memory(bytes),
+            Model::Graph(Graph::Memory(bytes)) => builder.commit_from_memory(bytes),
+            Model::Bytes(bytes) => builder.commit_from_memory(bytes),
+            Model::Template {
+                template,
+                part,
+                block,
+            } => {
+                let kind = Kind::of(opening.settings.device);
+                bound = Some(weights::bind(
+                    &mut builder,
+                    kind,
+                    block,
+                    template.weights_of(*part),
+                )?);
+                builder.commit_from_memory(template.graph(*part))
+            }
         };
         let session = session.map_err(|e| Error::Open(e.to_string()))?;
-        Ok((session, events::opened(kind, name, start.elapsed())))
+        Ok((session, bound))
     }
 
     #[expect(
         clippy::result_large_err,
         reason = "`ort` hands the builder back inside its error; a session opens rarely"
     )]
-    fn builder(&self, settings: &Settings) -> Result<SessionBuilder, String> {
+    fn builder(
+        &self,
+        settings: &Settings,
+        placement: &Placement,
+        borrows: bool,
+    ) -> Result<SessionBuilder, String> {
         let said = |e: ort::Error<SessionBuilder>| e.to_string();
         let level = match settings.optimization {
             Optimization::None => GraphOptimizationLevel::Disable,
             Optimization::All => GraphOptimizationLevel::All,
         };
         let builder = Session::builder(&self.environment).map_err(|e| e.to_string())?;
-        let builder = builder
+        let mut builder = builder
             // The parallel executor doubles the time of these graphs: little
             // runs side by side, and two pools spin.
             .with_parallel_execution(false)
@@ -116,10 +191,23 @@ impl Runtime {
             .and_then(|b| b.with_memory_pattern(false))
             .and_then(|b| b.with_optimization_level(level))
             .map_err(said)?;
+        if !matches!(placement, Placement::Arena) {
+            builder = builder.with_env_allocators().map_err(said)?;
+        }
+        if borrows {
+            builder = builder
+                // Packed copies of weights would stay those of the first voice.
+                .with_prepacking(false)
+                // These bake weights into others that no copy reaches.
+                .and_then(|b| b.with_disabled_optimizers(BAKING_OPTIMIZERS))
+                .map_err(said)?;
+        }
         match settings.device {
-            Device::Cpu => builder
-                .with_execution_providers([ep::CPU::default().with_arena_allocator(true).build()])
-                .map_err(said),
+            Device::Cpu => {
+                let arena = !matches!(placement, Placement::Slab(_));
+                let cpu = ep::CPU::default().with_arena_allocator(arena).build();
+                builder.with_execution_providers([cpu]).map_err(said)
+            }
             Device::Cuda(device) => {
                 // The provider finds CUDA's libraries only if they are loaded.
                 let beside = self.library.parent();
@@ -128,11 +216,39 @@ impl Runtime {
                     .with_device_id(device)
                     // A search per shape takes seconds, and shapes vary.
                     .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
-                    .with_conv_max_workspace(false)
-                    .build()
-                    .error_on_failure();
+                    .with_conv_max_workspace(false);
+                // One stream for all sessions keeps what one run frees from
+                // being written by the next before the first has read it.
+                let cuda = crate::native::cuda::on_one_stream(cuda, device)?;
+                let cuda = cuda.build().error_on_failure();
                 builder.with_execution_providers([cuda]).map_err(said)
             }
         }
     }
+}
+
+/// Optimizers that compute new weights from old ones when a session opens.
+const BAKING_OPTIMIZERS: &str = "ConstantFolding;ConvMulFusion;ConvAddFusion;ConvBNFusion";
+
+/// What a session is opened from, and where what it allocates belongs.
+pub(crate) struct Opening<'a> {
+    pub(crate) kind: &'static str,
+    pub(crate) name: &'a str,
+    pub(crate) model: Model<'a>,
+    pub(crate) settings: &'a Settings,
+    pub(crate) placement: &'a Placement,
+    /// Of weights, where a slab is.
+    pub(crate) zone: Zone,
+}
+
+pub(crate) enum Model<'a> {
+    /// A user's file, weights and all.
+    Graph(&'a Graph),
+    Bytes(&'a [u8]),
+    /// A graph without weights, which borrows those in the block.
+    Template {
+        template: &'a Template,
+        part: Part,
+        block: &'a Block,
+    },
 }

@@ -52,6 +52,15 @@ pub(crate) fn check(
     inputs: &[&Port],
     output: &Port,
 ) -> Result<(), Error> {
+    check_inputs(kind, session, inputs)?;
+    check_output(kind, session, output)
+}
+
+pub(crate) fn check_inputs(
+    kind: &'static str,
+    session: &Session,
+    inputs: &[&Port],
+) -> Result<(), Error> {
     let wrong = |cause| Error::Signature { kind, cause };
     for port in inputs {
         compare("input", port, find(session.inputs(), port.name)).map_err(wrong)?;
@@ -64,7 +73,16 @@ pub(crate) fn check(
             )));
         }
     }
-    compare("output", output, find(session.outputs(), output.name)).map_err(wrong)
+    Ok(())
+}
+
+pub(crate) fn check_output(
+    kind: &'static str,
+    session: &Session,
+    output: &Port,
+) -> Result<(), Error> {
+    compare("output", output, find(session.outputs(), output.name))
+        .map_err(|cause| Error::Signature { kind, cause })
 }
 
 pub(crate) fn has_input(session: &Session, name: &str) -> bool {

@@ -5,15 +5,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ort::session::{Session, SessionOutputs};
+
 use crate::error::Error;
-use crate::graph::{Input, Inputs, OpenGraph, tensor};
+use crate::events;
+use crate::graph::{Input, Inputs, OpenGraph, Opened, floats, tensor};
+use crate::library::{Flight, Library, Record};
+use crate::native::tensors::Used;
+use crate::onnx::{CONDITION, LATENT, Part, Template};
 use crate::package::Package;
-use crate::pool::{Lease, Pool};
-use crate::runtime::Runtime;
+use crate::placement::Placement;
+use crate::pool::{self, Pool};
+use crate::residency::TemplateEntry;
+use crate::runtime::{Model, Opening, Runtime};
 use crate::settings::Settings;
 use crate::signature::{self, Port, float, int, scalar};
+use crate::slab::Zone;
+use crate::slot::{self, Slots};
+use crate::window::{self, Window};
+use crate::workspace::Permit;
 
 const KIND: &str = "voice";
+const FRONT: &str = "front";
+const DECODER: &str = "decoder";
+
+/// Smaller windows are nearly all overlap.
+const SMALLEST_WINDOW: usize = 16;
 
 /// Width of a BERT feature and of a style vector.
 pub const FEATURE_WIDTH: usize = 1024;
@@ -50,11 +67,23 @@ pub enum Family {
     Multilingual,
 }
 
-/// One voice: who it is, and sessions that speak with it.
+/// One voice: who it is, and how it is spoken with.
 pub struct Voice {
     package: Package,
     family: Family,
-    pool: Arc<Pool<VoiceSession>>,
+    record: Arc<Record>,
+    way: Way,
+    library: Arc<Library>,
+    /// Kept: the slots live as long as a voice of their template.
+    _template: Arc<TemplateEntry>,
+}
+
+/// How a voice comes to a session.
+pub(crate) enum Way {
+    /// Its weights are copied into a slot that all voices of its template use.
+    Slots(Arc<Slots>),
+    /// It has sessions of its own.
+    Own(Arc<Pool<VoiceSession>>),
 }
 
 /// One run of the graph. Token rows and features are padded to the same
@@ -78,22 +107,34 @@ pub struct VoiceInput {
     pub noise_scale_w: f32,
 }
 
-/// A session with the graph's family; lent by [`Voice::checkout`].
+/// A synthesis graph, open: whole, or cut where its decoder begins.
 pub struct VoiceSession {
-    graph: OpenGraph,
+    body: Body,
     family: Family,
+    window: usize,
 }
 
+enum Body {
+    Whole(OpenGraph),
+    Cut {
+        front: OpenGraph,
+        decoder: OpenGraph,
+    },
+}
+
+/// Takes samples as they are made. An error ends the run: whoever wanted them
+/// has gone.
+pub type Sink<'s> = dyn FnMut(&[f32]) -> Result<(), Error> + 's;
+
 impl Voice {
-    /// Opens the first session and checks that the graph is what its package
-    /// says. The other lanes open when they are first needed.
-    pub(crate) fn open(
-        runtime: &Runtime,
+    pub(crate) fn new(
         package: Package,
-        settings: &Settings,
+        family: Family,
+        record: Arc<Record>,
+        way: Way,
+        library: Arc<Library>,
+        template: Arc<TemplateEntry>,
     ) -> Result<Self, Error> {
-        let first = VoiceSession::open(runtime, &package, settings)?;
-        let family = first.family;
         if let Some(said) = package.family()
             && said != family
         {
@@ -102,15 +143,13 @@ impl Voice {
                 cause: format!("its config says {said:?}, its inputs are those of {family:?}"),
             });
         }
-        let make = {
-            let (runtime, package, settings) = (runtime.clone(), package.clone(), settings.clone());
-            move || VoiceSession::open(&runtime, &package, &settings)
-        };
-        let pool = Pool::new(KIND, package.name(), settings.lanes, first, make);
         Ok(Self {
             package,
             family,
-            pool,
+            record,
+            way,
+            library,
+            _template: template,
         })
     }
 
@@ -126,97 +165,438 @@ impl Voice {
         self.family
     }
 
-    pub async fn checkout(&self, wait: Duration) -> Result<Lease<VoiceSession>, Error> {
-        self.pool.checkout(wait).await
+    /// Waits for workspace for a run of `tokens` tokens (after padding), then
+    /// for a session, `wait` at most for each. While it waits and runs, the
+    /// voice is not evicted.
+    pub async fn checkout(&self, tokens: usize, wait: Duration) -> Result<Lease, Error> {
+        let flight = self.record.flight();
+        let graph = self.record.graph();
+        let permit = self.library.admit(&graph, tokens, wait).await?;
+        let seat = match &self.way {
+            Way::Slots(slots) => Seat::Slot(slots.checkout(self.record.id(), wait).await?),
+            Way::Own(pool) => Seat::Own(self.library.own_session(&self.record, pool, wait).await?),
+        };
+        Ok(Lease {
+            seat,
+            record: Arc::clone(&self.record),
+            library: Arc::clone(&self.library),
+            permit: Some(permit),
+            tokens,
+            wait,
+            _flight: flight,
+        })
     }
 }
 
-impl Lease<VoiceSession> {
-    /// Blocks for the length of the run. The samples are within ±1.
+/// A session on loan for one run, with the right to the bytes it needs. Moves
+/// into the closure that blocks. A lease that is dropped without
+/// [`release`](Self::release) ended in an error: its session is discarded.
+pub struct Lease {
+    seat: Seat,
+    record: Arc<Record>,
+    library: Arc<Library>,
+    permit: Option<Permit>,
+    tokens: usize,
+    wait: Duration,
+    _flight: Flight,
+}
+
+enum Seat {
+    Slot(slot::Lease),
+    Own(pool::Lease<VoiceSession>),
+}
+
+impl Lease {
+    /// Blocks for the length of the run; all samples at once, within ±1.
     pub fn run(&mut self, input: VoiceInput) -> Result<Vec<f32>, Error> {
-        self.session().run(input)
+        let mut samples = Vec::new();
+        self.speak(input, &mut |window| {
+            samples.extend_from_slice(window);
+            Ok(())
+        })?;
+        Ok(samples)
+    }
+
+    /// Blocks for the length of the run and hands on the samples window by
+    /// window, as they come.
+    pub fn speak(&mut self, input: VoiceInput, sink: &mut Sink<'_>) -> Result<(), Error> {
+        let start = std::time::Instant::now();
+        let begun = std::cell::Cell::new(false);
+        let mut sink = |samples: &[f32]| {
+            begun.set(true);
+            sink(samples)
+        };
+        let first = self.attempt(input.clone(), &mut sink);
+        // The ladder: the run itself has tried smaller windows. What is left
+        // is to evict what is idle and to run once more, alone; after sound
+        // has left, the same words must not be said again.
+        let ran = match first {
+            Err(Error::OutOfMemory(no_room)) if !begun.get() => {
+                events::run_retried(&no_room);
+                self.library.relieve_for(&self.record, no_room.needed);
+                self.alone()?;
+                self.attempt(input, &mut sink)
+            }
+            ran => ran,
+        };
+        self.library.spoken(&self.record, start.elapsed());
+        ran
+    }
+
+    fn attempt(&mut self, input: VoiceInput, sink: &mut Sink<'_>) -> Result<(), Error> {
+        let session = match &mut self.seat {
+            Seat::Slot(slot) => slot.activate(&self.record, &self.library)?,
+            Seat::Own(lease) => {
+                self.library.used(&self.record);
+                lease.session()
+            }
+        };
+        let (ran, peak) = session.speak(input, sink);
+        self.library.learn(&self.record.graph(), self.tokens, peak);
+        ran
+    }
+
+    /// Trades the permit for the whole workspace. On a thread that may block.
+    fn alone(&mut self) -> Result<(), Error> {
+        self.permit = None;
+        let all = self.library.admit_alone(self.wait);
+        let runtime = tokio::runtime::Handle::try_current();
+        let runtime = runtime.map_err(|e| Error::Run(e.to_string()))?;
+        self.permit = Some(runtime.block_on(all)?);
+        Ok(())
+    }
+
+    /// The run ended well: the next one may have the session.
+    pub fn release(self) {
+        match self.seat {
+            Seat::Slot(slot) => slot.release(),
+            Seat::Own(lease) => lease.release(),
+        }
     }
 }
 
 impl VoiceSession {
-    fn open(runtime: &Runtime, package: &Package, settings: &Settings) -> Result<Self, Error> {
-        let (session, counted) = runtime.open(KIND, package.name(), package.graph(), settings)?;
-        let family = if signature::has_input(&session, JA_BERT.name) {
-            Family::Multilingual
-        } else {
-            Family::JpExtra
-        };
-        let features: &[&Port] = match family {
-            Family::JpExtra => &[&BERT],
-            Family::Multilingual => &[&BERT, &JA_BERT, &EN_BERT],
-        };
-        let mut inputs: Vec<&Port> = TOKENS.iter().collect();
-        inputs.extend(features);
-        inputs.push(&STYLE);
-        inputs.extend(&SCALARS);
-        signature::check(KIND, &session, &inputs, &OUTPUT)?;
+    /// A session of one's own over a whole model, in memory of its own or in
+    /// the slab's library.
+    pub(crate) fn whole(
+        runtime: &Runtime,
+        name: &str,
+        model: &[u8],
+        settings: &Settings,
+        placement: &Placement,
+    ) -> Result<Self, Error> {
+        Self::open(runtime, name, Model::Bytes(model), settings, placement)
+    }
+
+    /// A session of one's own over a user's file as it is.
+    pub(crate) fn open(
+        runtime: &Runtime,
+        name: &str,
+        model: Model<'_>,
+        settings: &Settings,
+        placement: &Placement,
+    ) -> Result<Self, Error> {
+        let opened = runtime.open(&Opening {
+            kind: KIND,
+            name,
+            model,
+            settings,
+            placement,
+            zone: Zone::Library,
+        })?;
+        let family = check_inputs(&opened.session)?;
+        signature::check_output(KIND, &opened.session, &OUTPUT)?;
+        let graph = OpenGraph::new(KIND, opened, &[OUTPUT.name])?;
         Ok(Self {
-            graph: OpenGraph::new(KIND, session, counted, OUTPUT.name)?,
+            body: Body::Whole(graph),
             family,
+            window: 0,
         })
     }
 
-    fn run(&mut self, input: VoiceInput) -> Result<Vec<f32>, Error> {
-        let inputs = self.bind(input)?;
-        self.graph.run(inputs, |_, samples| {
-            if samples.iter().any(|sample| !sample.is_finite()) {
-                let cause = "the audio has samples that are no numbers";
-                return Err(Error::Run(cause.to_owned()));
-            }
-            Ok(samples.to_vec())
+    /// Sessions with weights of their own in the slab's library, packed for
+    /// speed. `model` gives the parts of the graph with the weights inside.
+    pub(crate) fn with_weights(
+        runtime: &Runtime,
+        name: &str,
+        template: &Template,
+        settings: &Settings,
+        placement: &Placement,
+        model: impl Fn(Part) -> Result<Vec<u8>, Error>,
+    ) -> Result<Self, Error> {
+        let open = |part, kind, name: &str| {
+            let bytes = model(part)?;
+            runtime.open(&Opening {
+                kind,
+                name,
+                model: Model::Bytes(&bytes),
+                settings,
+                placement,
+                zone: Zone::Library,
+            })
+        };
+        Self::assemble(name, template, settings, open)
+    }
+
+    /// Sessions over both parts of a cut graph, or over the whole one.
+    pub(crate) fn of_parts<'m>(
+        runtime: &Runtime,
+        name: &str,
+        template: &Template,
+        settings: &Settings,
+        placement: &Placement,
+        zone: Zone,
+        model: impl Fn(Part) -> Result<Model<'m>, Error>,
+    ) -> Result<Self, Error> {
+        let open = |part, kind, name: &str| {
+            runtime.open(&Opening {
+                kind,
+                name,
+                model: model(part)?,
+                settings,
+                placement,
+                zone,
+            })
+        };
+        Self::assemble(name, template, settings, open)
+    }
+
+    fn assemble(
+        name: &str,
+        template: &Template,
+        settings: &Settings,
+        open: impl Fn(Part, &'static str, &str) -> Result<Opened, Error>,
+    ) -> Result<Self, Error> {
+        if settings.window == 0 || template.is_cut().is_err() {
+            let opened = open(Part::Whole, KIND, name)?;
+            let family = check_inputs(&opened.session)?;
+            signature::check_output(KIND, &opened.session, &OUTPUT)?;
+            return Ok(Self {
+                body: Body::Whole(OpenGraph::new(KIND, opened, &[OUTPUT.name])?),
+                family,
+                window: 0,
+            });
+        }
+        let front = open(Part::Front, FRONT, &format!("{name}, front"))?;
+        let family = check_inputs(&front.session)?;
+        let decoder = open(Part::Decoder, DECODER, &format!("{name}, decoder"))?;
+        signature::check(
+            DECODER,
+            &decoder.session,
+            &[&float(LATENT, 3), &float(CONDITION, 3)],
+            &OUTPUT,
+        )?;
+        Ok(Self {
+            body: Body::Cut {
+                front: OpenGraph::new(FRONT, front, &[LATENT, CONDITION])?,
+                decoder: OpenGraph::new(DECODER, decoder, &[OUTPUT.name])?,
+            },
+            family,
+            window: settings.window,
         })
     }
 
-    fn bind(&self, input: VoiceInput) -> Result<Inputs, Error> {
-        let padded = input.tokens.len();
-        let fits = input.tones.len() == padded
-            && input.languages.len() == padded
-            && (1..=padded).contains(&input.true_length)
-            && input.features.len() == FEATURE_WIDTH * padded
-            && input.style_vector.len() == STYLE_WIDTH;
-        if !fits {
-            return Err(Error::Input(format!(
-                "{padded} tokens ({} true), {} tones, {} languages, {} feature values, {} style values",
-                input.true_length,
-                input.tones.len(),
-                input.languages.len(),
-                input.features.len(),
-                input.style_vector.len()
-            )));
-        }
-        let row = [1, padded];
-        let feature = [1, FEATURE_WIDTH, padded];
-        let silent = || vec![0.0_f32; FEATURE_WIDTH * padded];
-        let mut inputs = vec![
-            ("x_tst", tensor(&row, input.tokens)?),
-            (
-                "x_tst_lengths",
-                tensor(&[1], vec![input.true_length as i64])?,
-            ),
-            ("sid", tensor(&[1], vec![input.speaker])?),
-            ("tones", tensor(&row, input.tones)?),
-            ("language", tensor(&row, input.languages)?),
-            ("style_vec", tensor(&[1, STYLE_WIDTH], input.style_vector)?),
-            ("length_scale", number(input.length_scale)?),
-            ("sdp_ratio", number(input.sdp_ratio)?),
-            ("noise_scale", number(input.noise_scale)?),
-            ("noise_scale_w", number(input.noise_scale_w)?),
-        ];
-        match self.family {
-            Family::JpExtra => inputs.push(("bert", tensor(&feature, input.features)?)),
-            Family::Multilingual => {
-                inputs.push(("bert", tensor(&feature, silent())?));
-                inputs.push(("ja_bert", tensor(&feature, input.features)?));
-                inputs.push(("en_bert", tensor(&feature, silent())?));
+    pub(crate) fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Speaks into one vector.
+    pub(crate) fn collect(&mut self, input: VoiceInput) -> Result<Vec<f32>, Error> {
+        let mut samples = Vec::new();
+        let (ran, _) = self.speak(input, &mut |window| {
+            samples.extend_from_slice(window);
+            Ok(())
+        });
+        ran.map(|()| samples)
+    }
+
+    /// With the most bytes of the slab that were held at once.
+    fn speak(&mut self, input: VoiceInput, sink: &mut Sink<'_>) -> (Result<(), Error>, usize) {
+        let inputs = match bind(self.family, input) {
+            Ok(inputs) => inputs,
+            Err(error) => return (Err(error), 0),
+        };
+        match &mut self.body {
+            Body::Whole(graph) => {
+                let (ran, used) = graph.run(inputs, |outputs| {
+                    let (_, samples) = floats(outputs, OUTPUT.name)?;
+                    check_samples(samples)?;
+                    sink(samples)
+                });
+                (ran, used.peak)
+            }
+            Body::Cut { front, decoder } => {
+                let (latent, used) = front.run(inputs, Latent::read);
+                match latent {
+                    Ok(latent) => {
+                        let (ran, peak) = latent.decode(decoder, self.window, sink);
+                        (ran, peak.max(used.peak))
+                    }
+                    Err(error) => (Err(error), used.peak),
+                }
             }
         }
-        Ok(inputs)
     }
+}
+
+/// What the front hands to the decoder.
+struct Latent {
+    channels: usize,
+    frames: usize,
+    /// [channels, frames], row by row.
+    values: Vec<f32>,
+    condition: Vec<f32>,
+}
+
+impl Latent {
+    fn read(outputs: &SessionOutputs<'_>) -> Result<Self, Error> {
+        let (shape, values) = floats(outputs, LATENT)?;
+        let (_, condition) = floats(outputs, CONDITION)?;
+        match *shape {
+            [1, channels, frames] if channels > 0 && frames > 0 => Ok(Self {
+                channels: channels as usize,
+                frames: frames as usize,
+                values: values.to_vec(),
+                condition: condition.to_vec(),
+            }),
+            _ => Err(Error::Run(format!("the latent has shape {shape:?}"))),
+        }
+    }
+
+    /// Window by window; where memory is short, in smaller ones.
+    fn decode(
+        &self,
+        decoder: &mut OpenGraph,
+        mut size: usize,
+        sink: &mut Sink<'_>,
+    ) -> (Result<(), Error>, usize) {
+        let mut peak = 0;
+        let mut kept = 0;
+        while kept < self.frames {
+            let window = window::next(self.frames, kept, size);
+            let (ran, used) = self.decode_one(decoder, &window, sink);
+            peak = used.peak.max(peak);
+            match ran {
+                Ok(()) => kept = window.keep.end,
+                Err(Error::OutOfMemory(no_room)) if size > SMALLEST_WINDOW => {
+                    events::window_halved(&no_room, size / 2);
+                    size /= 2;
+                }
+                Err(error) => return (Err(error), peak),
+            }
+        }
+        (Ok(()), peak)
+    }
+
+    fn decode_one(
+        &self,
+        decoder: &mut OpenGraph,
+        window: &Window,
+        sink: &mut Sink<'_>,
+    ) -> (Result<(), Error>, Used) {
+        let frames = window.frames.len();
+        let rows = self.values.chunks_exact(self.frames);
+        let latent: Vec<f32> = rows
+            .flat_map(|row| &row[window.frames.clone()])
+            .copied()
+            .collect();
+        let condition = [1, self.condition.len(), 1];
+        let inputs = tensor(&[1, self.channels, frames], latent).and_then(|latent| {
+            let condition = tensor(&condition, self.condition.clone())?;
+            Ok(vec![(LATENT, latent), (CONDITION, condition)])
+        });
+        let inputs = match inputs {
+            Ok(inputs) => inputs,
+            Err(error) => return (Err(error), Used::default()),
+        };
+        decoder.run(inputs, |outputs| {
+            let (_, samples) = floats(outputs, OUTPUT.name)?;
+            if samples.len() % frames != 0 {
+                return Err(Error::Run(format!(
+                    "{} samples came of {frames} frames",
+                    samples.len()
+                )));
+            }
+            let hop = samples.len() / frames;
+            let from = (window.keep.start - window.frames.start) * hop;
+            let to = (window.keep.end - window.frames.start) * hop;
+            check_samples(&samples[from..to])?;
+            sink(&samples[from..to])
+        })
+    }
+}
+
+fn check_samples(samples: &[f32]) -> Result<(), Error> {
+    if samples.iter().all(|sample| sample.is_finite()) {
+        return Ok(());
+    }
+    let cause = "the audio has samples that are no numbers";
+    Err(Error::Run(cause.to_owned()))
+}
+
+/// Which family the graph's inputs are those of; anything else is refused.
+fn check_inputs(session: &Session) -> Result<Family, Error> {
+    let family = if signature::has_input(session, JA_BERT.name) {
+        Family::Multilingual
+    } else {
+        Family::JpExtra
+    };
+    let features: &[&Port] = match family {
+        Family::JpExtra => &[&BERT],
+        Family::Multilingual => &[&BERT, &JA_BERT, &EN_BERT],
+    };
+    let mut inputs: Vec<&Port> = TOKENS.iter().collect();
+    inputs.extend(features);
+    inputs.push(&STYLE);
+    inputs.extend(&SCALARS);
+    signature::check_inputs(KIND, session, &inputs)?;
+    Ok(family)
+}
+
+fn bind(family: Family, input: VoiceInput) -> Result<Inputs, Error> {
+    let padded = input.tokens.len();
+    let fits = input.tones.len() == padded
+        && input.languages.len() == padded
+        && (1..=padded).contains(&input.true_length)
+        && input.features.len() == FEATURE_WIDTH * padded
+        && input.style_vector.len() == STYLE_WIDTH;
+    if !fits {
+        return Err(Error::Input(format!(
+            "{padded} tokens ({} true), {} tones, {} languages, {} feature values, {} style values",
+            input.true_length,
+            input.tones.len(),
+            input.languages.len(),
+            input.features.len(),
+            input.style_vector.len()
+        )));
+    }
+    let row = [1, padded];
+    let feature = [1, FEATURE_WIDTH, padded];
+    let silent = || vec![0.0_f32; FEATURE_WIDTH * padded];
+    let mut inputs = vec![
+        ("x_tst", tensor(&row, input.tokens)?),
+        (
+            "x_tst_lengths",
+            tensor(&[1], vec![input.true_length as i64])?,
+        ),
+        ("sid", tensor(&[1], vec![input.speaker])?),
+        ("tones", tensor(&row, input.tones)?),
+        ("language", tensor(&row, input.languages)?),
+        ("style_vec", tensor(&[1, STYLE_WIDTH], input.style_vector)?),
+        ("length_scale", number(input.length_scale)?),
+        ("sdp_ratio", number(input.sdp_ratio)?),
+        ("noise_scale", number(input.noise_scale)?),
+        ("noise_scale_w", number(input.noise_scale_w)?),
+    ];
+    match family {
+        Family::JpExtra => inputs.push(("bert", tensor(&feature, input.features)?)),
+        Family::Multilingual => {
+            inputs.push(("bert", tensor(&feature, silent())?));
+            inputs.push(("ja_bert", tensor(&feature, input.features)?));
+            inputs.push(("en_bert", tensor(&feature, silent())?));
+        }
+    }
+    Ok(inputs)
 }
 
 /// Rank 0, as the exporters trace it; graphs that declare rank 1 take it too.

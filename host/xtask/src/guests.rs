@@ -126,7 +126,8 @@ fn build_one(guest: &str, toolchain: &Toolchain) -> Result<()> {
     let wasm_ld = tools.join("gcc-ld/wasm-ld");
     cargo
         .arg("--")
-        .args(["-C", "linker-flavor=wasm-lld"])
+        // The flavor follows from the target; naming it would be an unstable
+        // option, which a released compiler refuses.
         .args([
             "-C",
             &format!("link-arg=--wasm-ld-path={}", wasm_ld.display()),

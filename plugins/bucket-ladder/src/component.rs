@@ -51,15 +51,8 @@ impl Plugin for BucketLadder {
                 wrong.push(Diagnostic { path, message });
             }
         }
-        for key in keys(&config::json()) {
-            if !["tokens", "bert", "padding_ratio_max"].contains(&key) {
-                let message =
-                    "unknown; known are `tokens`, `bert` and `padding_ratio_max`".to_string();
-                wrong.push(Diagnostic {
-                    path: key.to_string(),
-                    message,
-                });
-            }
+        for (path, message) in guest::unknown_settings(&["tokens", "bert", "padding_ratio_max"]) {
+            wrong.push(Diagnostic { path, message });
         }
         if wrong.is_empty() {
             Ok(())
@@ -126,32 +119,4 @@ fn ratio(axis: &str) -> Result<f64, String> {
     } else {
         Err("a number from 1 on".to_string())
     }
-}
-
-/// The keys of a JSON object, without those of objects in it. Settings come
-/// from the host, so the text is well-formed.
-fn keys(json: &str) -> Vec<&str> {
-    let mut keys = Vec::new();
-    let (mut depth, mut start, mut escaped) = (0, None, false);
-    for (at, c) in json.char_indices() {
-        match (start, c) {
-            (Some(_), '\\') if !escaped => {
-                escaped = true;
-                continue;
-            }
-            (Some(from), '"') if !escaped => {
-                if depth == 1 && json[at + 1..].starts_with(':') {
-                    keys.push(&json[from..at]);
-                }
-                start = None;
-            }
-            (Some(_), _) => {}
-            (None, '"') => start = Some(at + 1),
-            (None, '{' | '[') => depth += 1,
-            (None, '}' | ']') => depth -= 1,
-            (None, _) => {}
-        }
-        escaped = false;
-    }
-    keys
 }

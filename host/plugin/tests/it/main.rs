@@ -6,6 +6,7 @@
 )]
 
 mod cache;
+mod evictors;
 mod first_party;
 mod hostile;
 mod stand;

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use plugin::evictor::{self, Level, Snapshot, Tier};
 use plugin::{
-    Axis, Bucketer, CallError, Limits, LoadError, Normalizer, Pool, Sandbox, SandboxSettings,
-    Shape, Source,
+    Axis, Bucketer, CallError, Evictor, Limits, LoadError, Normalizer, Pool, Sandbox,
+    SandboxSettings, Shape, Source,
 };
 use serde_json::{Value, json};
 
@@ -22,6 +23,7 @@ pub(crate) fn patient() -> Limits {
     Limits {
         normalize_deadline: std::time::Duration::from_secs(20),
         choose_deadline: std::time::Duration::from_secs(20),
+        propose_deadline: std::time::Duration::from_secs(20),
         load_deadline: std::time::Duration::from_secs(20),
         ..Limits::default()
     }
@@ -54,6 +56,50 @@ pub(crate) fn choose(
         axes: vec![axis],
     };
     plugin.choose(&shape).map(|lengths| lengths[0])
+}
+
+pub(crate) fn evictor(bytes: Vec<u8>, settings: &Value) -> Result<Evictor, LoadError> {
+    let name = "test".to_owned();
+    sandbox().load_evictor(Source { name, bytes }, settings, &patient())
+}
+
+/// Three voices of 100 bytes, unused for 30, 20 and 10 seconds; `change` makes
+/// more of them.
+pub(crate) fn snapshot(
+    revision: u64,
+    missing: u64,
+    change: impl Fn(&mut evictor::Item),
+) -> Snapshot {
+    let items: Vec<_> = (1..=3)
+        .map(|id| {
+            let mut item = evictor::Item {
+                id,
+                name: format!("voice-{id}"),
+                tier: Tier::Device,
+                bytes: 100,
+                reload_us: 1_000_000,
+                idle_ms: (4 - id) * 10_000,
+                resident_ms: 60_000,
+                hits: 5.0,
+                in_flight: 0,
+                pinned: false,
+                priority: 0,
+                guarded: false,
+            };
+            change(&mut item);
+            item
+        })
+        .collect();
+    Snapshot {
+        revision,
+        level: Level::Soft,
+        tier: Tier::Device,
+        used: 300,
+        budget: 300,
+        missing,
+        host_free: 0,
+        items,
+    }
 }
 
 /// A first-party component as set-up built it; not there is a failure.

@@ -1,6 +1,14 @@
 //! The one home of `unsafe`: what the compiler cannot prove about memory that
-//! others own. Memory-mapped files now; ONNX Runtime's allocator next.
+//! others own. Mapped files, the slab's memory, ONNX Runtime's allocator and
+//! borrowed weights, the few calls of CUDA, the C heap.
 
+pub(crate) mod cuda;
+pub mod heap;
 mod map;
+pub(crate) mod reservation;
+pub mod tensors;
+pub(crate) mod weights;
 
 pub use map::Mapped;
+pub use reservation::Kind;
+pub use tensors::{Block, Tensors};

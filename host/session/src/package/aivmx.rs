@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use super::Package;
 use super::config::HyperParameters;
-use super::protobuf::{self, Value};
 use super::styles::Vectors;
 use crate::native::Mapped;
+use crate::onnx::wire::{self, Value};
 use crate::source::Graph;
 
 /// ModelProto.metadata_props, and key and value of its entries.
@@ -53,12 +53,12 @@ pub(super) fn read(model: &[u8], graph: Graph) -> Result<Package, String> {
 
 fn metadata(model: &[u8]) -> Result<BTreeMap<String, &[u8]>, String> {
     let mut metadata = BTreeMap::new();
-    for field in protobuf::fields(model) {
+    for field in wire::fields(model) {
         let (METADATA, Value::Bytes(entry)) = field? else {
             continue;
         };
         let (mut key, mut value) = (&[][..], &[][..]);
-        for part in protobuf::fields(entry) {
+        for part in wire::fields(entry) {
             match part? {
                 (KEY, Value::Bytes(bytes)) => key = bytes,
                 (VALUE, Value::Bytes(bytes)) => value = bytes,

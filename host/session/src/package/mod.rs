@@ -7,7 +7,6 @@
 mod aivmx;
 mod config;
 mod folder;
-mod protobuf;
 mod sbv2;
 mod styles;
 
@@ -136,5 +135,9 @@ impl Package {
 
     pub(crate) fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    pub(crate) fn set_graph(&mut self, graph: Graph) {
+        self.graph = graph;
     }
 }

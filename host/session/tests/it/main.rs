@@ -5,7 +5,10 @@
     reason = "tests find what set-up left by the environment"
 )]
 
+mod gpu;
+mod memory;
 mod packages;
 mod reference;
 mod runs;
+mod slab;
 mod stand;

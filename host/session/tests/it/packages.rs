@@ -172,7 +172,11 @@ async fn the_packages_of_real_architecture_open() {
 }
 
 fn refused(path: &Path) -> String {
-    match residency().voice(&Source::Path(path.to_owned()), &Settings::default()) {
+    match residency().voice(
+        "voice",
+        &Source::Path(path.to_owned()),
+        &Settings::default(),
+    ) {
         Ok(_) => panic!("{} is not refused", path.display()),
         Err(error) => error.to_string(),
     }

@@ -100,7 +100,7 @@ async fn every_character_is_one_token_whatever_it_is() {
 #[tokio::test]
 async fn a_run_that_fails_costs_its_session_and_no_more() {
     let voice = open(&residency(), &demo("demo.aivmx"));
-    let mut lease = voice.checkout(WAIT).await.expect("a session");
+    let mut lease = voice.checkout(64, WAIT).await.expect("a session");
     let mut wrong = input(0);
     wrong.tones.pop();
     assert!(matches!(lease.run(wrong), Err(Error::Input(_))));
@@ -182,7 +182,7 @@ async fn a_bert_is_no_voice() {
     );
     let mut lease = bert
         .expect("a BERT")
-        .checkout(WAIT)
+        .checkout(16, WAIT)
         .await
         .expect("a session");
     assert!(matches!(lease.run(input), Err(Error::Input(_))));
@@ -193,15 +193,24 @@ async fn a_bert_is_no_voice() {
 fn the_gauge_of_open_sessions_comes_back_to_zero() {
     let gauges = Gauges::default();
     metrics::with_local_recorder(&gauges, || {
-        let voice = open(&residency(), &demo("demo.aivmx"));
+        let bert = residency().bert(
+            &demo("bert.onnx"),
+            &demo("tokenizer.json"),
+            &Settings::default(),
+        );
+        assert!(bert.is_ok());
         assert_eq!(gauges.open.load(Ordering::Relaxed), 1);
-        drop(voice);
+        drop(bert);
         assert_eq!(gauges.open.load(Ordering::Relaxed), 0);
 
         // Opened by ONNX Runtime, refused by us: it is not open any more.
         let folder = folder_voice(&fixture("wrong-rank.onnx"), "config.json");
         let source = Source::Path(folder.path().to_owned());
-        assert!(residency().voice(&source, &Settings::default()).is_err());
+        assert!(
+            residency()
+                .voice("voice", &source, &Settings::default())
+                .is_err()
+        );
         assert_eq!(gauges.open.load(Ordering::Relaxed), 0);
     });
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session::bert::{Bert, BertInput, Features};
+use session::memory::MemoryPolicy;
 use session::residency::Residency;
 use session::runtime::Runtime;
 use session::voice::{Voice, VoiceInput};
@@ -13,7 +14,18 @@ use session::{Settings, Source};
 pub(crate) const WAIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn residency() -> Residency {
-    Residency::new(Runtime::start(&library()).expect("ONNX Runtime starts"))
+    residency_with(MemoryPolicy::default())
+}
+
+/// The first one in a process decides where its tensors lie.
+pub(crate) fn residency_with(policy: MemoryPolicy) -> Residency {
+    let runtime = Runtime::start(&library()).expect("ONNX Runtime starts");
+    Residency::new(runtime, policy, None)
+}
+
+/// `[memory]` as somebody would write it.
+pub(crate) fn policy(text: &str) -> MemoryPolicy {
+    toml::from_str(text).expect("a policy")
 }
 
 /// Where set-up leaves the library; not there is a failure, not a skip.
@@ -73,19 +85,20 @@ pub(crate) fn folder_voice(graph: &Path, config: &str) -> tempfile::TempDir {
 
 pub(crate) fn open(residency: &Residency, source: &Source) -> Arc<Voice> {
     residency
-        .voice(source, &Settings::default())
+        .voice("voice", source, &Settings::default())
         .unwrap_or_else(|e| panic!("{source:?}: {e}"))
 }
 
 pub(crate) async fn speak(voice: &Voice, input: VoiceInput) -> Vec<f32> {
-    let mut lease = voice.checkout(WAIT).await.expect("a session");
+    let tokens = input.tokens.len();
+    let mut lease = voice.checkout(tokens, WAIT).await.expect("a session");
     let samples = lease.run(input).expect("a run");
     lease.release();
     samples
 }
 
 pub(crate) async fn read(bert: &Bert, ids: Vec<i64>, padded: usize) -> Features {
-    let mut lease = bert.checkout(WAIT).await.expect("a session");
+    let mut lease = bert.checkout(padded, WAIT).await.expect("a session");
     let features = lease.run(BertInput { ids, padded }).expect("a run");
     lease.release();
     features

@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::ser::{Serialize, Serializer};
 
 /// A number of bytes, written `"1500MB"`, `"12GiB"` or `"64KiB"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +39,7 @@ impl Bytes {
         Self(count << 20)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (number, unit) = split(text)?;
         let (_, scale) = BYTE_UNITS.iter().find(|(name, _)| *name == unit)?;
         let bytes = number * *scale as f64;
@@ -55,7 +56,7 @@ impl Span {
         Self(Duration::from_millis(count))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (number, unit) = split(text)?;
         let (_, scale) = TIME_UNITS.iter().find(|(name, _)| *name == unit)?;
         Duration::try_from_secs_f64(number * scale).ok().map(Self)
@@ -86,9 +87,37 @@ impl fmt::Display for Bytes {
     }
 }
 
-struct Quantity<T> {
-    expected: &'static str,
-    parse: fn(&str) -> Option<T>,
+/// As it would be written, exactly: what is read back is the same.
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+        let fits = |scale: &u64| self.0 >= *scale && self.0.is_multiple_of(*scale);
+        let (unit, scale) = units
+            .into_iter()
+            .find(|(_, scale)| fits(scale))
+            .unwrap_or(("B", 1));
+        serializer.collect_str(&format_args!("{}{unit}", self.0 / scale))
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let micros = self.0.as_micros();
+        match micros {
+            n if n.is_multiple_of(1_000_000) => {
+                serializer.collect_str(&format_args!("{}s", n / 1_000_000))
+            }
+            n if n.is_multiple_of(1_000) => {
+                serializer.collect_str(&format_args!("{}ms", n / 1_000))
+            }
+            n => serializer.collect_str(&format_args!("{n}us")),
+        }
+    }
+}
+
+pub(crate) struct Quantity<T> {
+    pub(crate) expected: &'static str,
+    pub(crate) parse: fn(&str) -> Option<T>,
 }
 
 impl<T> Visitor<'_> for Quantity<T> {
@@ -151,6 +180,22 @@ mod tests {
         }
         let error = toml::from_str::<Table>("wait = 5").expect_err("no unit");
         assert!(error.to_string().contains("such as \"250ms\""), "{error}");
+    }
+
+    #[test]
+    fn what_is_written_back_reads_the_same() {
+        for bytes in [0, 1, 1_500_000, 64 << 20, 3 << 30, (1 << 30) + 1] {
+            let written = serde_json::to_string(&Bytes(bytes)).expect("a string");
+            assert_eq!(
+                serde_json::from_str::<Bytes>(&written).ok(),
+                Some(Bytes(bytes))
+            );
+        }
+        for micros in [0, 1, 1_500, 250_000, 3_600_000_000] {
+            let span = Span(Duration::from_micros(micros));
+            let written = serde_json::to_string(&span).expect("a string");
+            assert_eq!(serde_json::from_str::<Span>(&written).ok(), Some(span));
+        }
     }
 
     #[test]

@@ -1,0 +1,127 @@
+//! What a decision is made from: who is resident where, and what is wanted.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Everyone who holds memory, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Census {
+    /// Grows with every load, demotion and change of policy: what was decided
+    /// on an older one is stale.
+    pub revision: u64,
+    pub items: Vec<Item>,
+}
+
+/// One voice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// The same for as long as the voice is known.
+    pub id: u64,
+    pub name: String,
+    pub tier: Tier,
+    /// What its weights hold in that tier.
+    pub bytes: u64,
+    /// What loading it took, from the file to the device: measured, or judged
+    /// by its size before the first time.
+    pub reload_us: u64,
+    /// Since its last use.
+    #[serde(rename = "idle_us", with = "micros")]
+    pub idle: Duration,
+    /// Since it came to this tier.
+    #[serde(rename = "resident_us", with = "micros")]
+    pub resident: Duration,
+    /// Uses, each counting half after [`usage::HALF_LIFE`](super::usage::HALF_LIFE).
+    pub hits: f32,
+    /// Runs that hold it now.
+    pub in_flight: u32,
+    pub pinned: bool,
+    /// Higher stays longer.
+    pub priority: i32,
+}
+
+/// Where a voice is, from furthest to nearest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// Known, and nowhere but in its file.
+    File,
+    Host,
+    Device,
+}
+
+/// Memory that can run short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Zone {
+    Host,
+    Device,
+}
+
+/// Memory wanted and not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pressure {
+    pub zone: Zone,
+    /// Bytes that should be free.
+    pub needed: u64,
+    /// Bytes that are, and can be used.
+    pub free: u64,
+    pub level: Level,
+    /// The voice that waits for the room; none if a watermark was passed.
+    pub for_voice: Option<u64>,
+}
+
+/// How much may be given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Nobody waits: voices past `keep_idle` may go.
+    Low,
+    /// Room is wanted: voices past the churn guard may go.
+    Soft,
+    /// Nothing else helped: whoever can, goes. No plugin is asked.
+    Hard,
+}
+
+impl Zone {
+    pub const fn tier(self) -> Tier {
+        match self {
+            Self::Host => Tier::Host,
+            Self::Device => Tier::Device,
+        }
+    }
+}
+
+impl Pressure {
+    /// Bytes still to be freed.
+    pub const fn missing(&self) -> u64 {
+        self.needed.saturating_sub(self.free)
+    }
+}
+
+impl Census {
+    pub fn item(&self, id: u64) -> Option<&Item> {
+        self.items.iter().find(|item| item.id == id)
+    }
+
+    /// Bytes of a tier.
+    pub fn used(&self, tier: Tier) -> u64 {
+        let there = self.items.iter().filter(|item| item.tier == tier);
+        there.fold(0, |sum, item| sum.saturating_add(item.bytes))
+    }
+}
+
+/// JSON has numbers and no times.
+pub(super) mod micros {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u64(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        u64::deserialize(d).map(Duration::from_micros)
+    }
+}

@@ -1,0 +1,218 @@
+//! The memory behind the slab: one reservation, made at start, never resized.
+
+use std::ptr::NonNull;
+
+use crate::device::Device;
+use crate::error::Error;
+use crate::native::cuda::Cuda;
+
+/// Which memory a reservation is of; ONNX Runtime has an allocator for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The processor's own.
+    Cpu,
+    /// A GPU's, by CUDA's number.
+    Cuda(i32),
+    /// Host memory that a GPU copies from at full speed.
+    Pinned(i32),
+}
+
+impl Kind {
+    pub fn of(device: Device) -> Self {
+        match device {
+            Device::Cpu => Self::Cpu,
+            Device::Cuda(number) => Self::Cuda(number),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda(_) => "cuda",
+            Self::Pinned(_) => "pinned",
+        }
+    }
+}
+
+/// Bytes at a fixed address until the process ends.
+pub(crate) struct Reservation {
+    base: NonNull<u8>,
+    bytes: usize,
+    memory: Memory,
+}
+
+enum Memory {
+    /// Pages come when they are first written.
+    Mapped(#[expect(dead_code, reason = "held so that the mapping stays")] memmap2::MmapMut),
+    Cuda(Cuda),
+    Pinned(#[expect(dead_code, reason = "held so that the library stays")] Cuda),
+}
+
+#[expect(unsafe_code, reason = "an address handed to many threads; see SAFETY")]
+// SAFETY: the reservation is memory, not state: the slab decides who may touch
+// which bytes of it, and copies go through `&mut`-like ownership of a block.
+unsafe impl Send for Reservation {}
+#[expect(unsafe_code, reason = "as above")]
+// SAFETY: as above.
+unsafe impl Sync for Reservation {}
+
+impl Reservation {
+    pub(crate) fn new(kind: Kind, bytes: usize) -> Result<Self, Error> {
+        let failed = |cause: String| {
+            Error::Device(format!(
+                "cannot reserve {bytes} bytes of {} memory for the slab ({cause}); lower `memory.budget`",
+                kind.name()
+            ))
+        };
+        let bytes = bytes.max(crate::slab::ALIGNMENT);
+        let (base, memory) = match kind {
+            Kind::Cpu => {
+                let mut map = memmap2::MmapOptions::new()
+                    .len(bytes)
+                    .no_reserve_swap()
+                    .map_anon()
+                    .map_err(|e| failed(e.to_string()))?;
+                (map.as_mut_ptr(), Memory::Mapped(map))
+            }
+            Kind::Cuda(device) => {
+                let cuda = Cuda::load(device).map_err(&failed)?;
+                let base = cuda.allocate(bytes).map_err(&failed)?;
+                (base, Memory::Cuda(cuda))
+            }
+            Kind::Pinned(device) => {
+                let cuda = Cuda::load(device).map_err(&failed)?;
+                let base = cuda.allocate_pinned(bytes).map_err(&failed)?;
+                (base, Memory::Pinned(cuda))
+            }
+        };
+        let base = NonNull::new(base).ok_or_else(|| failed("address 0".to_owned()))?;
+        Ok(Self {
+            base,
+            bytes,
+            memory,
+        })
+    }
+
+    pub(crate) fn base(&self) -> usize {
+        self.base.as_ptr() as usize
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn pointer(&self, offset: usize) -> *mut u8 {
+        assert!(offset <= self.bytes, "an offset of the slab");
+        // Wrapping, so that no unsafe is needed to compute an address.
+        self.base.as_ptr().wrapping_add(offset)
+    }
+
+    /// Writes to every page, so that the process has its final size from the
+    /// start and nothing grows later.
+    pub(crate) fn touch(&self) {
+        if let Memory::Mapped(_) = self.memory {
+            for offset in (0..self.bytes).step_by(4096) {
+                #[expect(unsafe_code, reason = "a write through the base address")]
+                // SAFETY: inside the mapping, and nobody holds a block yet.
+                unsafe {
+                    self.pointer(offset).write_volatile(0);
+                }
+            }
+        }
+    }
+
+    /// Copies host bytes to `offset`. The caller owns the block there.
+    pub(crate) fn write(&self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
+        assert!(offset + bytes.len() <= self.bytes, "inside the slab");
+        match &self.memory {
+            Memory::Mapped(_) | Memory::Pinned(_) => {
+                #[expect(unsafe_code, reason = "the slab is memory ONNX Runtime also writes")]
+                // SAFETY: both ranges are valid for their length; the target
+                // belongs to a block that only the caller writes to now.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(
+                        bytes.as_ptr(),
+                        self.pointer(offset),
+                        bytes.len(),
+                    );
+                }
+                Ok(())
+            }
+            Memory::Cuda(cuda) => cuda
+                .copy_from_host(self.pointer(offset), bytes)
+                .map_err(Error::Device),
+        }
+    }
+
+    /// Copies inside the reservation; the ranges do not overlap.
+    pub(crate) fn copy_within(&self, from: usize, to: usize, bytes: usize) -> Result<(), Error> {
+        assert!(from + bytes <= self.bytes && to + bytes <= self.bytes);
+        assert!(from + bytes <= to || to + bytes <= from, "apart");
+        match &self.memory {
+            Memory::Mapped(_) | Memory::Pinned(_) => {
+                #[expect(unsafe_code, reason = "the slab is memory ONNX Runtime also writes")]
+                // SAFETY: both ranges lie inside the mapping and are apart;
+                // they belong to blocks of the caller.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(self.pointer(from), self.pointer(to), bytes);
+                }
+                Ok(())
+            }
+            Memory::Cuda(cuda) => cuda
+                .copy_on_device(self.pointer(from), self.pointer(to), bytes)
+                .map_err(Error::Device),
+        }
+    }
+
+    /// Copies from another reservation, of which one is host memory.
+    pub(crate) fn copy_across(
+        &self,
+        to: usize,
+        from: &Self,
+        offset: usize,
+        bytes: usize,
+    ) -> Result<(), Error> {
+        match (&self.memory, &from.memory) {
+            (Memory::Cuda(_), Memory::Cuda(_)) => {
+                Err(Error::Device("two slabs on one device".to_owned()))
+            }
+            (_, Memory::Cuda(_)) => {
+                assert!(to + bytes <= self.bytes, "inside the slab");
+                #[expect(unsafe_code, reason = "host memory that the caller owns a block of")]
+                // SAFETY: inside the mapping; the block belongs to the caller.
+                let into = unsafe { std::slice::from_raw_parts_mut(self.pointer(to), bytes) };
+                from.read(offset, into)
+            }
+            (_, _) => {
+                assert!(offset + bytes <= from.bytes, "inside the slab");
+                #[expect(unsafe_code, reason = "host memory that the caller owns a block of")]
+                // SAFETY: inside the mapping; nobody writes to the block while
+                // its owner lends it.
+                let bytes = unsafe { std::slice::from_raw_parts(from.pointer(offset), bytes) };
+                self.write(to, bytes)
+            }
+        }
+    }
+
+    /// Copies the bytes at `offset` out to the host.
+    pub(crate) fn read(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
+        assert!(offset + into.len() <= self.bytes, "inside the slab");
+        match &self.memory {
+            Memory::Mapped(_) | Memory::Pinned(_) => {
+                #[expect(unsafe_code, reason = "the slab is memory ONNX Runtime also writes")]
+                // SAFETY: as in `write`, the other way.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(
+                        self.pointer(offset),
+                        into.as_mut_ptr(),
+                        into.len(),
+                    );
+                }
+                Ok(())
+            }
+            Memory::Cuda(cuda) => cuda
+                .copy_to_host(self.pointer(offset), into)
+                .map_err(Error::Device),
+        }
+    }
+}

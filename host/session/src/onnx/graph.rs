@@ -1,0 +1,315 @@
+//! A model's graph, borrowed from the file's bytes.
+
+use std::collections::HashMap;
+
+use super::wire::{self, Message, Value};
+
+/// The model: its graph, and the fields beside it that a session needs.
+pub(crate) struct Model<'a> {
+    pub(crate) graph: Graph<'a>,
+    /// IR version, operator sets, functions; as read.
+    head: Vec<(u64, Value<'a>)>,
+}
+
+#[derive(Default)]
+pub(crate) struct Graph<'a> {
+    pub(crate) nodes: Vec<Node<'a>>,
+    pub(crate) tensors: Vec<Tensor<'a>>,
+    pub(crate) inputs: Vec<Port<'a>>,
+    pub(crate) outputs: Vec<Port<'a>>,
+}
+
+/// A node; its attributes stay bytes.
+pub(crate) struct Node<'a> {
+    pub(crate) inputs: Vec<&'a str>,
+    pub(crate) outputs: Vec<&'a str>,
+    pub(crate) name: &'a str,
+    pub(crate) operator: &'a str,
+    domain: &'a str,
+    attributes: Vec<&'a [u8]>,
+    /// Whether an attribute is a graph, which may use names from around it.
+    pub(crate) has_graphs: bool,
+}
+
+/// An initializer.
+pub(crate) struct Tensor<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) dims: Vec<i64>,
+    pub(crate) data_type: u64,
+    pub(crate) data: Data<'a>,
+    /// The whole message.
+    raw: &'a [u8],
+}
+
+pub(crate) enum Data<'a> {
+    /// Little-endian values, as they lie in memory.
+    Inline(&'a [u8]),
+    /// In another file.
+    External {
+        location: &'a str,
+        offset: u64,
+        length: Option<u64>,
+    },
+    /// In a field of its own kind of numbers.
+    Other,
+}
+
+/// A graph's input or output.
+pub(crate) struct Port<'a> {
+    pub(crate) name: &'a str,
+    kind: Option<&'a [u8]>,
+}
+
+const FLOAT: u64 = 1;
+
+impl<'a> Model<'a> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+        let mut head = Vec::new();
+        let mut graph = None;
+        for field in wire::fields(bytes) {
+            match field? {
+                (7, Value::Bytes(message)) => graph = Some(Graph::parse(message)?),
+                (number @ (1 | 8 | 25), value) => head.push((number, value)),
+                // Producer, doc string, metadata, training: not for a session.
+                _ => {}
+            }
+        }
+        Ok(Self {
+            graph: graph.ok_or("it has no graph")?,
+            head,
+        })
+    }
+
+    /// A model of `graph` with this one's operator sets.
+    pub(crate) fn around(&self, graph: Message) -> Vec<u8> {
+        let mut model = Message::default();
+        for (number, value) in &self.head {
+            model.value(*number, *value);
+        }
+        model.message(7, graph);
+        model.finish()
+    }
+}
+
+impl<'a> Graph<'a> {
+    fn parse(message: &'a [u8]) -> Result<Self, String> {
+        let mut graph = Self::default();
+        for field in wire::fields(message) {
+            match field? {
+                (1, Value::Bytes(node)) => graph.nodes.push(Node::parse(node)?),
+                (5, Value::Bytes(tensor)) => graph.tensors.push(Tensor::parse(tensor)?),
+                (11, Value::Bytes(port)) => graph.inputs.push(Port::parse(port)?),
+                (12, Value::Bytes(port)) => graph.outputs.push(Port::parse(port)?),
+                (15, _) => return Err("it has sparse initializers".to_owned()),
+                _ => {}
+            }
+        }
+        Ok(graph)
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|_| "a name is no UTF-8".to_owned())
+}
+
+impl<'a> Node<'a> {
+    fn parse(message: &'a [u8]) -> Result<Self, String> {
+        let mut node = Self {
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            name: "",
+            operator: "",
+            domain: "",
+            attributes: Vec::new(),
+            has_graphs: false,
+        };
+        for field in wire::fields(message) {
+            match field? {
+                (1, Value::Bytes(name)) => node.inputs.push(text(name)?),
+                (2, Value::Bytes(name)) => node.outputs.push(text(name)?),
+                (3, Value::Bytes(name)) => node.name = text(name)?,
+                (4, Value::Bytes(name)) => node.operator = text(name)?,
+                (5, Value::Bytes(attribute)) => {
+                    for field in wire::fields(attribute) {
+                        node.has_graphs |= matches!(field?, (6 | 11, Value::Bytes(_)));
+                    }
+                    node.attributes.push(attribute);
+                }
+                (7, Value::Bytes(name)) => node.domain = text(name)?,
+                _ => {}
+            }
+        }
+        Ok(node)
+    }
+
+    /// The node with its values renamed. Its own name is left out: it differs
+    /// between exports of one architecture.
+    pub(crate) fn write(&self, names: &Names<'a>) -> Message {
+        let mut message = Message::default();
+        for name in &self.inputs {
+            message.bytes(1, names.get(name).as_bytes());
+        }
+        for name in &self.outputs {
+            message.bytes(2, names.get(name).as_bytes());
+        }
+        message.bytes(4, self.operator.as_bytes());
+        for attribute in &self.attributes {
+            message.bytes(5, attribute);
+        }
+        if !self.domain.is_empty() {
+            message.bytes(7, self.domain.as_bytes());
+        }
+        message
+    }
+}
+
+impl<'a> Tensor<'a> {
+    pub(crate) fn parse(message: &'a [u8]) -> Result<Self, String> {
+        let mut tensor = Self {
+            name: "",
+            dims: Vec::new(),
+            data_type: 0,
+            data: Data::Inline(&[]),
+            raw: message,
+        };
+        let mut external = HashMap::new();
+        let mut is_external = false;
+        for field in wire::fields(message) {
+            match field? {
+                (1, Value::Varint(dim)) => tensor.dims.push(dim.cast_signed()),
+                (1, Value::Bytes(packed)) => {
+                    let dims = wire::varints(packed)?;
+                    tensor.dims.extend(dims.into_iter().map(u64::cast_signed));
+                }
+                (2, Value::Varint(kind)) => tensor.data_type = kind,
+                (8, Value::Bytes(name)) => tensor.name = text(name)?,
+                (9, Value::Bytes(bytes)) => tensor.data = Data::Inline(bytes),
+                // Packed floats lie in the file as they lie in memory.
+                (4, Value::Bytes(bytes)) => tensor.data = Data::Inline(bytes),
+                (4 | 5 | 6 | 7 | 10 | 11, _) => tensor.data = Data::Other,
+                (13, Value::Bytes(entry)) => {
+                    let (mut key, mut value) = ("", "");
+                    for part in wire::fields(entry) {
+                        match part? {
+                            (1, Value::Bytes(bytes)) => key = text(bytes)?,
+                            (2, Value::Bytes(bytes)) => value = text(bytes)?,
+                            _ => {}
+                        }
+                    }
+                    external.insert(key, value);
+                }
+                (14, Value::Varint(location)) => is_external = location == 1,
+                _ => {}
+            }
+        }
+        if is_external {
+            let number = |key: &str| external.get(key).map(|text| text.parse::<u64>());
+            tensor.data = Data::External {
+                location: external.get("location").ok_or_else(|| {
+                    format!("the external weight `{}` names no file", tensor.name)
+                })?,
+                offset: number("offset").transpose().ok().flatten().unwrap_or(0),
+                length: number("length").transpose().ok().flatten(),
+            };
+        }
+        Ok(tensor)
+    }
+
+    /// The tensor under another name, with its values.
+    pub(crate) fn write(&self, name: &str, external: Option<&[u8]>) -> Result<Message, String> {
+        let mut message = Message::default();
+        for field in wire::fields(self.raw) {
+            match field? {
+                // Name, doc string and where the bytes were.
+                (8 | 12..=14, _) => {}
+                (number, value) => {
+                    message.value(number, value);
+                }
+            }
+        }
+        message.bytes(8, name.as_bytes());
+        if let Some(bytes) = external {
+            message.bytes(9, bytes);
+        }
+        Ok(message)
+    }
+
+    /// The same place in the graph without values: they come from elsewhere.
+    pub(crate) fn write_weightless(&self, name: &str, offset: usize, bytes: usize) -> Message {
+        let mut message = Message::default();
+        for dim in &self.dims {
+            message.number(1, dim.cast_unsigned());
+        }
+        message.number(2, self.data_type).bytes(8, name.as_bytes());
+        let mut entry = |key: &str, value: &str| {
+            let mut entry = Message::default();
+            entry.bytes(1, key.as_bytes()).bytes(2, value.as_bytes());
+            message.message(13, entry);
+        };
+        entry("location", "weights");
+        entry("offset", &offset.to_string());
+        entry("length", &bytes.to_string());
+        message.number(14, 1);
+        message
+    }
+}
+
+impl<'a> Port<'a> {
+    fn parse(message: &'a [u8]) -> Result<Self, String> {
+        let mut port = Self {
+            name: "",
+            kind: None,
+        };
+        for field in wire::fields(message) {
+            match field? {
+                (1, Value::Bytes(name)) => port.name = text(name)?,
+                (2, Value::Bytes(kind)) => port.kind = Some(kind),
+                _ => {}
+            }
+        }
+        Ok(port)
+    }
+
+    pub(crate) fn write(&self) -> Message {
+        let mut message = Message::default();
+        message.bytes(1, self.name.as_bytes());
+        if let Some(kind) = self.kind {
+            message.bytes(2, kind);
+        }
+        message
+    }
+}
+
+/// A float tensor of rank 3, of any shape: where a graph is cut.
+pub(crate) fn float_port(name: &str) -> Message {
+    let mut shape = Message::default();
+    for _ in 0..3 {
+        shape.message(1, Message::default());
+    }
+    let mut tensor = Message::default();
+    tensor.number(1, FLOAT).message(2, shape);
+    let mut kind = Message::default();
+    kind.message(1, tensor);
+    let mut message = Message::default();
+    message.bytes(1, name.as_bytes()).message(2, kind);
+    message
+}
+
+/// New names of values. Exporters number them as they go, so that two voices
+/// of one architecture may differ in nothing else.
+#[derive(Default)]
+pub(crate) struct Names<'a>(HashMap<&'a str, String>);
+
+impl<'a> Names<'a> {
+    pub(crate) fn set(&mut self, name: &'a str, new: String) {
+        self.0.insert(name, new);
+    }
+
+    pub(crate) fn get<'n>(&'n self, name: &'n str) -> &'n str {
+        self.0.get(name).map_or(name, String::as_str)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+}

@@ -1,0 +1,10 @@
+//! ONNX files as we need to see them: a graph and its weights, apart.
+//!
+//! Field numbers are those of `onnx.proto` (ONNX 1.x, IR 3 to 13).
+
+mod graph;
+mod template;
+pub(crate) mod wire;
+
+pub(crate) use template::{CONDITION, LATENT, Piece, embed, split};
+pub use template::{Element, Part, Template, Weight};

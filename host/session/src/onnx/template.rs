@@ -1,0 +1,486 @@
+//! A user's ONNX file → a template without weights, and where the weights are.
+//!
+//! Voices of one architecture give the same template byte for byte: values and
+//! nodes are renamed in the order of the file, and what differs between voices
+//! — every float initializer that is no scalar — is left out. At the same time
+//! the graph is cut where its decoder begins, if it can be.
+
+use std::collections::{HashMap, HashSet};
+
+use sha2::{Digest, Sha256};
+
+use super::graph::{Data, Graph, Model, Names, Node, Tensor, float_port};
+use super::wire::Message;
+use crate::slab::round_up;
+
+/// A graph without weights, shared by all voices of its architecture.
+pub struct Template {
+    /// Hex sha256 of the whole graph's bytes.
+    pub digest: String,
+    whole: Vec<u8>,
+    cut: Result<Cut, String>,
+    pub weights: Vec<Weight>,
+    /// Of one voice's weights, each at its offset.
+    pub blob_bytes: usize,
+}
+
+/// The graph in two: features and tokens → latent, latent → samples.
+struct Cut {
+    front: Vec<u8>,
+    decoder: Vec<u8>,
+    front_weights: Vec<usize>,
+    decoder_weights: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Whole,
+    Front,
+    Decoder,
+}
+
+/// One tensor of a voice, and its place in the voice's blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weight {
+    pub name: String,
+    pub dims: Vec<i64>,
+    pub element: Element,
+    pub offset: usize,
+    pub bytes: usize,
+}
+
+/// The element types that weights are stored in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    Float,
+    Float16,
+    BFloat16,
+    Int8,
+    Uint8,
+}
+
+impl Element {
+    fn of(data_type: u64) -> Option<Self> {
+        match data_type {
+            1 => Some(Self::Float),
+            2 => Some(Self::Uint8),
+            3 => Some(Self::Int8),
+            10 => Some(Self::Float16),
+            16 => Some(Self::BFloat16),
+            _ => None,
+        }
+    }
+
+    fn bytes(self) -> usize {
+        match self {
+            Self::Float => 4,
+            Self::Float16 | Self::BFloat16 => 2,
+            Self::Int8 | Self::Uint8 => 1,
+        }
+    }
+}
+
+/// Where a weight's bytes lie in a user's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// None is the model file itself.
+    pub(crate) file: Option<String>,
+    pub(crate) offset: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Template {
+    pub fn graph(&self, part: Part) -> &[u8] {
+        match (part, &self.cut) {
+            (Part::Front, Ok(cut)) => &cut.front,
+            (Part::Decoder, Ok(cut)) => &cut.decoder,
+            (_, _) => &self.whole,
+        }
+    }
+
+    /// The weights that a part of the graph uses.
+    pub fn weights_of(&self, part: Part) -> impl Iterator<Item = &Weight> {
+        let chosen = match (part, &self.cut) {
+            (Part::Front, Ok(cut)) => Some(&cut.front_weights),
+            (Part::Decoder, Ok(cut)) => Some(&cut.decoder_weights),
+            (_, _) => None,
+        };
+        let all = chosen.is_none().then_some(&self.weights);
+        let some = chosen.into_iter().flatten().map(|i| &self.weights[*i]);
+        all.into_iter().flatten().chain(some)
+    }
+
+    /// Whether the decoder can run by itself, in windows; else why not.
+    pub fn is_cut(&self) -> Result<(), &str> {
+        self.cut.as_ref().map(|_| ()).map_err(String::as_str)
+    }
+}
+
+/// Takes a model apart. `external` reads what an initializer that is no weight
+/// keeps in another file.
+pub(crate) fn split(
+    bytes: &[u8],
+    output: &str,
+    external: impl Fn(&str, u64, Option<u64>) -> Result<Vec<u8>, String>,
+) -> Result<(Template, Vec<Piece>), String> {
+    let model = Model::parse(bytes)?;
+    let graph = &model.graph;
+    let simple = !graph.nodes.iter().any(|node| node.has_graphs);
+    let names = if simple {
+        canonical(graph, output)
+    } else {
+        // Names inside an inner graph may mean values of the outer one.
+        Names::default()
+    };
+
+    let mut weights = Vec::new();
+    let mut pieces = Vec::new();
+    let mut place = HashMap::new();
+    let mut offset = 0;
+    let mut order: Vec<_> = graph.tensors.iter().collect();
+    if simple {
+        // Files may list them in another order than the nodes use them.
+        let rank = |tensor: &&Tensor<'_>| number_of(names.get(tensor.name));
+        order.retain(|tensor| names.has(tensor.name));
+        order.sort_by_key(rank);
+    }
+    for tensor in &order {
+        let Some((element, piece)) = weight(tensor, bytes)? else {
+            continue;
+        };
+        place.insert(tensor.name, weights.len());
+        weights.push(Weight {
+            name: names.get(tensor.name).to_owned(),
+            dims: tensor.dims.clone(),
+            element,
+            offset,
+            bytes: piece.bytes,
+        });
+        offset += round_up(piece.bytes);
+        pieces.push(piece);
+    }
+
+    let mut initializers = HashMap::new();
+    for tensor in &order {
+        let name = names.get(tensor.name);
+        let written = match (place.get(tensor.name), &tensor.data) {
+            (Some(index), _) => {
+                let weight = &weights[*index];
+                tensor.write_weightless(name, weight.offset, weight.bytes)
+            }
+            (
+                None,
+                Data::External {
+                    location,
+                    offset,
+                    length,
+                },
+            ) => tensor.write(name, Some(&external(location, *offset, *length)?))?,
+            (None, _) => tensor.write(name, None)?,
+        };
+        initializers.insert(tensor.name, written.finish());
+    }
+    let writer = Writer {
+        model: &model,
+        names: &names,
+        order: &order,
+        initializers: &initializers,
+    };
+    let whole = writer.whole(output, simple)?;
+    let cut = if simple {
+        writer.cut(output, &place)
+    } else {
+        Err("it has graphs inside its nodes".to_owned())
+    };
+    let digest = Sha256::digest(&whole)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let template = Template {
+        digest,
+        whole,
+        cut,
+        weights,
+        blob_bytes: offset.max(1),
+    };
+    Ok((template, pieces))
+}
+
+/// Names by first appearance: `v0`, `v1`, … for values, `w0`, `w1`, … for
+/// initializers. Inputs and `output` keep theirs: they are the interface.
+fn canonical<'a>(graph: &Graph<'a>, output: &str) -> Names<'a> {
+    let initializers: HashSet<_> = graph.tensors.iter().map(|tensor| tensor.name).collect();
+    let mut names = Names::default();
+    for port in &graph.inputs {
+        if !initializers.contains(port.name) {
+            names.set(port.name, port.name.to_owned());
+        }
+    }
+    let (mut values, mut weights) = (0, 0);
+    for node in &graph.nodes {
+        for name in &node.inputs {
+            if initializers.contains(name) && !names.has(name) {
+                names.set(name, format!("w{weights}"));
+                weights += 1;
+            }
+        }
+        for name in &node.outputs {
+            if *name == output {
+                names.set(name, output.to_owned());
+            } else if !name.is_empty() && !names.has(name) {
+                names.set(name, format!("v{values}"));
+                values += 1;
+            }
+        }
+    }
+    names
+}
+
+fn number_of(name: &str) -> usize {
+    name[1..].parse().unwrap_or(usize::MAX)
+}
+
+/// The tensor's element and bytes if it is a weight: what voices differ in.
+/// Scalars are the architecture's own constants.
+fn weight(tensor: &Tensor<'_>, model: &[u8]) -> Result<Option<(Element, Piece)>, String> {
+    let Some(element) = Element::of(tensor.data_type) else {
+        return Ok(None);
+    };
+    if tensor.dims.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |said: &str| format!("the weight `{}` {said}", tensor.name);
+    let bytes = tensor
+        .dims
+        .iter()
+        .try_fold(element.bytes(), |product, dim| {
+            product.checked_mul(usize::try_from(*dim).ok()?)
+        })
+        .ok_or_else(|| wrong("has an impossible shape"))?;
+    let piece = match &tensor.data {
+        Data::Other => return Ok(None),
+        Data::Inline(values) => Piece {
+            file: None,
+            // Both are parts of one slice.
+            offset: (values.as_ptr() as usize).wrapping_sub(model.as_ptr() as usize),
+            bytes: values.len(),
+        },
+        Data::External {
+            location,
+            offset,
+            length,
+        } => Piece {
+            file: Some((*location).to_owned()),
+            offset: usize::try_from(*offset).map_err(|_| wrong("lies too far"))?,
+            bytes: length.map_or(bytes, |length| length as usize),
+        },
+    };
+    if piece.bytes != bytes {
+        return Err(wrong(&format!(
+            "has {} bytes, its shape {:?} says {bytes}",
+            piece.bytes, tensor.dims
+        )));
+    }
+    Ok((bytes > 0).then_some((element, piece)))
+}
+
+struct Writer<'w, 'a> {
+    model: &'w Model<'a>,
+    names: &'w Names<'a>,
+    order: &'w [&'w Tensor<'a>],
+    initializers: &'w HashMap<&'a str, Vec<u8>>,
+}
+
+impl<'a> Writer<'_, 'a> {
+    /// The whole graph, of which only `output` is ever fetched.
+    fn whole(&self, output: &str, simple: bool) -> Result<Vec<u8>, String> {
+        let graph = &self.model.graph;
+        let port = graph.outputs.iter().find(|port| port.name == output);
+        let port = port.ok_or_else(|| format!("it has no output `{output}`"))?;
+        let mut message = self.start();
+        for node in &graph.nodes {
+            message.message(1, node.write(self.names));
+        }
+        for tensor in self.order {
+            message.bytes(5, &self.initializers[tensor.name]);
+        }
+        let is_initializer = |name: &str| graph.tensors.iter().any(|tensor| tensor.name == name);
+        for input in &graph.inputs {
+            if !simple || !is_initializer(input.name) {
+                message.message(11, input.write());
+            }
+        }
+        message.message(12, port.write());
+        Ok(self.model.around(message))
+    }
+
+    fn start(&self) -> Message {
+        let mut message = Message::default();
+        message.bytes(2, b"graph");
+        message
+    }
+
+    /// Cuts at the decoder's two inputs: the latent, which has the length of
+    /// the speech, and the speaker's condition, which has none.
+    fn cut(&self, output: &str, place: &HashMap<&'a str, usize>) -> Result<Cut, String> {
+        let graph = &self.model.graph;
+        let in_decoder = |node: &&Node<'_>| node.name.starts_with("/dec/");
+        let (decoder, front): (Vec<_>, Vec<_>) = graph.nodes.iter().partition(in_decoder);
+        let makes = |nodes: &[&Node<'a>]| -> HashSet<&str> {
+            nodes.iter().flat_map(|node| node.outputs.clone()).collect()
+        };
+        let (made_in_decoder, made_in_front) = (makes(&decoder), makes(&front));
+        if !made_in_decoder.contains(output) {
+            return Err("no nodes called `/dec/…` make its output".to_owned());
+        }
+        if front.iter().any(|node| {
+            node.inputs
+                .iter()
+                .any(|name| made_in_decoder.contains(name))
+        }) {
+            return Err("its decoder feeds what comes before it".to_owned());
+        }
+        let mut latent = None;
+        let mut condition = None;
+        for node in &decoder {
+            for name in &node.inputs {
+                if !made_in_front.contains(name) {
+                    continue;
+                }
+                let part = match (node.operator, node.name) {
+                    ("Conv", conv) if conv.contains("/conv_pre/") => &mut latent,
+                    ("Conv", conv) if conv.contains("/cond/") => &mut condition,
+                    (_, other) => {
+                        return Err(format!(
+                            "its decoder takes more than a latent, at `{other}`"
+                        ));
+                    }
+                };
+                if part.is_some_and(|known| known != *name) {
+                    return Err("its decoder takes two latents".to_owned());
+                }
+                *part = Some(*name);
+            }
+        }
+        let (Some(latent), Some(condition)) = (latent, condition) else {
+            return Err("its decoder takes no latent and condition".to_owned());
+        };
+        if latent == condition {
+            return Err("its decoder takes one value as both".to_owned());
+        }
+
+        let mut renamed = Names::default();
+        for (name, new) in self.iterate_names() {
+            renamed.set(name, new);
+        }
+        renamed.set(latent, LATENT.to_owned());
+        renamed.set(condition, CONDITION.to_owned());
+        let front_ports = [LATENT, CONDITION].map(float_port);
+        let decoder_ports = [LATENT, CONDITION].map(float_port);
+        let output_port = graph.outputs.iter().find(|port| port.name == output);
+        let output_port = output_port.ok_or("it has no such output")?.write();
+        let initializers: HashSet<_> = graph.tensors.iter().map(|tensor| tensor.name).collect();
+        let front_inputs = graph
+            .inputs
+            .iter()
+            .filter(|port| !initializers.contains(port.name))
+            .map(super::graph::Port::write)
+            .collect();
+        let (front_bytes, front_weights) =
+            self.part(&front, &renamed, front_inputs, front_ports.into(), place);
+        let (decoder_bytes, decoder_weights) = self.part(
+            &decoder,
+            &renamed,
+            decoder_ports.into(),
+            vec![output_port],
+            place,
+        );
+        Ok(Cut {
+            front: front_bytes,
+            decoder: decoder_bytes,
+            front_weights,
+            decoder_weights,
+        })
+    }
+
+    fn iterate_names(&self) -> impl Iterator<Item = (&'a str, String)> {
+        let nodes = self.model.graph.nodes.iter();
+        nodes
+            .flat_map(|node| node.inputs.iter().chain(&node.outputs))
+            .map(|name| (*name, self.names.get(name).to_owned()))
+    }
+
+    /// One part as a model of its own, with the initializers its nodes use.
+    fn part(
+        &self,
+        nodes: &[&Node<'a>],
+        names: &Names<'a>,
+        inputs: Vec<Message>,
+        outputs: Vec<Message>,
+        place: &HashMap<&'a str, usize>,
+    ) -> (Vec<u8>, Vec<usize>) {
+        let mut message = self.start();
+        for node in nodes {
+            message.message(1, node.write(names));
+        }
+        let used: HashSet<_> = nodes.iter().flat_map(|node| node.inputs.clone()).collect();
+        let mut weights = Vec::new();
+        for tensor in self.order {
+            if used.contains(tensor.name) {
+                message.bytes(5, &self.initializers[tensor.name]);
+                weights.extend(place.get(tensor.name));
+            }
+        }
+        for input in inputs {
+            message.message(11, input);
+        }
+        for output in outputs {
+            message.message(12, output);
+        }
+        (self.model.around(message), weights)
+    }
+}
+
+/// Names of the two values at the cut.
+pub(crate) const LATENT: &str = "z";
+pub(crate) const CONDITION: &str = "g";
+
+/// Puts values back into a template's initializers: a model that needs no
+/// other file.
+pub(crate) fn embed<'b>(
+    template: &[u8],
+    bytes_of: impl Fn(&str) -> Option<&'b [u8]>,
+) -> Result<Vec<u8>, String> {
+    let mut model = Message::default();
+    for field in super::wire::fields(template) {
+        match field? {
+            (7, super::wire::Value::Bytes(message)) => {
+                let mut graph = Message::default();
+                for field in super::wire::fields(message) {
+                    match field? {
+                        (5, super::wire::Value::Bytes(raw)) => {
+                            let tensor = Tensor::parse(raw)?;
+                            match bytes_of(tensor.name) {
+                                Some(bytes) => {
+                                    let whole = tensor.write(tensor.name, Some(bytes))?;
+                                    graph.message(5, whole);
+                                }
+                                None => {
+                                    graph.bytes(5, raw);
+                                }
+                            }
+                        }
+                        (number, value) => {
+                            graph.value(number, value);
+                        }
+                    }
+                }
+                model.message(7, graph);
+            }
+            (number, value) => {
+                model.value(number, value);
+            }
+        }
+    }
+    Ok(model.finish())
+}

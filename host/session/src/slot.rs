@@ -1,0 +1,288 @@
+//! Slots: sessions that live as long as their template, whose weights are a
+//! region of the slab. A voice is activated by copying its bytes there.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::Error;
+use crate::events;
+use crate::library::{Library, Record};
+use crate::native::tensors::Block;
+use crate::onnx::Template;
+use crate::placement::Placement;
+use crate::runtime::{Model, Runtime};
+use crate::settings::Settings;
+use crate::slab::Zone;
+use crate::voice::VoiceSession;
+
+/// All slots of one template.
+pub struct Slots {
+    template: Arc<Template>,
+    runtime: Runtime,
+    placement: Placement,
+    settings: Settings,
+    idle: Mutex<Vec<Slot>>,
+    permits: Arc<Semaphore>,
+    count: AtomicUsize,
+    /// Slots opened before the current one are opened anew.
+    epoch: AtomicU64,
+    runs: AtomicU64,
+}
+
+pub(crate) struct Slot {
+    number: usize,
+    /// Gone after a run that did not end well; opened again when needed.
+    /// Before the block: sessions end before the memory they alias.
+    session: Option<VoiceSession>,
+    block: Block,
+    holds: Option<u64>,
+    used: Instant,
+    epoch: u64,
+}
+
+/// One slot on loan.
+pub(crate) struct Lease {
+    slot: Option<Slot>,
+    slots: Arc<Slots>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// How a slot came to hold a voice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// It held the voice already.
+    Sticky,
+    /// Copied from the slab's library.
+    Device,
+    /// Copied from host memory.
+    Host,
+    /// Copied from the mapped file.
+    File,
+}
+
+impl Activation {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sticky => "sticky",
+            Self::Device => "device",
+            Self::Host => "host",
+            Self::File => "file",
+        }
+    }
+}
+
+/// One slot, for the report.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SlotCensus {
+    pub number: usize,
+    pub holds: Option<String>,
+    pub bytes: usize,
+    pub idle_seconds: f64,
+}
+
+impl Slots {
+    pub(crate) fn new(
+        template: Arc<Template>,
+        runtime: &Runtime,
+        placement: &Placement,
+        settings: &Settings,
+    ) -> Self {
+        Self {
+            template,
+            runtime: runtime.clone(),
+            placement: placement.clone(),
+            settings: settings.clone(),
+            idle: Mutex::default(),
+            permits: Arc::new(Semaphore::new(0)),
+            count: AtomicUsize::new(0),
+            epoch: AtomicU64::new(0),
+            runs: AtomicU64::new(0),
+        }
+    }
+
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub fn runs(&self) -> u64 {
+        self.runs.load(Ordering::Relaxed)
+    }
+
+    /// Opens a session over the block; the block's bytes may be anything.
+    pub(crate) fn open(&self, number: usize, block: &Block) -> Result<VoiceSession, Error> {
+        let template = &self.template;
+        let name = format!("slot {number} of template {}", short(&template.digest));
+        VoiceSession::of_parts(
+            &self.runtime,
+            &name,
+            template,
+            &self.settings,
+            &self.placement,
+            Zone::Slots,
+            |part| {
+                Ok(Model::Template {
+                    template,
+                    part,
+                    block,
+                })
+            },
+        )
+    }
+
+    /// Puts a slot into service.
+    pub(crate) fn add(&self, session: VoiceSession, block: Block) {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        self.lock().push(Slot {
+            number,
+            session: Some(session),
+            block,
+            holds: None,
+            used: Instant::now(),
+            epoch: self.epoch.load(Ordering::Relaxed),
+        });
+        self.permits.add_permits(1);
+    }
+
+    /// Waits for a slot, `wait` at most: one that holds the voice already, else
+    /// an empty one, else the one that was not used for the longest time.
+    pub(crate) async fn checkout(
+        self: &Arc<Self>,
+        voice: u64,
+        wait: Duration,
+    ) -> Result<Lease, Error> {
+        let start = Instant::now();
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        let Ok(Ok(permit)) = tokio::time::timeout(wait, permit).await else {
+            return Err(Error::Busy { waited: wait });
+        };
+        events::waited("slot", start.elapsed());
+        let mut idle = self.lock();
+        let rank = |slot: &Slot| match slot.holds {
+            Some(held) if held == voice => (0, None),
+            None => (1, None),
+            Some(_) => (2, Some(slot.used)),
+        };
+        let place = (0..idle.len())
+            .min_by_key(|place| rank(&idle[*place]))
+            .expect("one idle slot per permit");
+        let slot = idle.swap_remove(place);
+        drop(idle);
+        Ok(Lease {
+            slot: Some(slot),
+            slots: Arc::clone(self),
+            _permit: permit,
+        })
+    }
+
+    /// From now on every slot is opened anew before its next run.
+    pub(crate) fn begin_renewal(&self) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Opens one idle slot of an older epoch anew, beside those that run. Says
+    /// whether there was one.
+    pub(crate) fn renew_one(self: &Arc<Self>) -> Result<bool, Error> {
+        let Ok(_permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            return Ok(false);
+        };
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        let old = {
+            let mut idle = self.lock();
+            let place = idle.iter().position(|slot| slot.epoch < epoch);
+            place.map(|place| idle.swap_remove(place))
+        };
+        let Some(mut slot) = old else {
+            return Ok(false);
+        };
+        slot.session = None;
+        let opened = self.open(slot.number, &slot.block);
+        slot.epoch = epoch;
+        let outcome = opened.map(|session| {
+            slot.session = Some(session);
+            true
+        });
+        events::slot_renewed(slot.number, outcome.is_ok());
+        // Kept even if it could not be opened: its next run tries again.
+        self.lock().push(slot);
+        outcome
+    }
+
+    /// What the idle slots hold.
+    pub(crate) fn census(&self, name_of: impl Fn(u64) -> Option<String>) -> Vec<SlotCensus> {
+        let idle = self.lock();
+        let mut slots: Vec<_> = idle
+            .iter()
+            .map(|slot| SlotCensus {
+                number: slot.number,
+                holds: slot.holds.and_then(&name_of),
+                bytes: slot.block.bytes(),
+                idle_seconds: slot.used.elapsed().as_secs_f64(),
+            })
+            .collect();
+        slots.sort_by_key(|slot| slot.number);
+        slots
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lease {
+    /// The session with this voice's weights in it. Blocks for a copy unless
+    /// the slot holds them already.
+    pub(crate) fn activate(
+        &mut self,
+        record: &Arc<Record>,
+        library: &Library,
+    ) -> Result<&mut VoiceSession, Error> {
+        let slot = self.slot.as_mut().expect("a lease holds its slot");
+        let epoch = self.slots.epoch.load(Ordering::Relaxed);
+        if slot.session.is_none() || slot.epoch < epoch {
+            slot.session = None;
+            slot.session = Some(self.slots.open(slot.number, &slot.block)?);
+            slot.epoch = epoch;
+        }
+        let start = Instant::now();
+        let way = if slot.holds == Some(record.id()) {
+            library.used(record);
+            Activation::Sticky
+        } else {
+            // Until the copy is whole the slot holds nobody's weights.
+            slot.holds = None;
+            let way = library.copy_to(record, &mut slot.block)?;
+            slot.holds = Some(record.id());
+            way
+        };
+        events::activated(way, start.elapsed());
+        Ok(slot.session.as_mut().expect("opened above"))
+    }
+
+    pub(crate) fn release(mut self) {
+        if let Some(mut slot) = self.slot.take() {
+            slot.used = Instant::now();
+            self.slots.runs.fetch_add(1, Ordering::Relaxed);
+            self.slots.lock().push(slot);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(mut slot) = self.slot.take() {
+            // What state the session is in nobody knows. The weights are only
+            // read by runs, and the region is ours.
+            slot.session = None;
+            events::discarded("slot", &short(&self.slots.template.digest));
+            self.slots.lock().push(slot);
+        }
+    }
+}
+
+/// Enough of a digest to tell templates apart in a log.
+pub(crate) fn short(digest: &str) -> String {
+    digest.chars().take(8).collect()
+}

@@ -1,0 +1,189 @@
+//! What the process really holds: NVML where a driver answers, the cgroup or
+//! the machine elsewhere. The slab's own counters cannot see what lies outside
+//! of it; the watermarks act on what this file reads.
+
+use std::sync::OnceLock;
+
+use nvml_wrapper::Nvml;
+use nvml_wrapper::enums::device::UsedGpuMemory;
+
+use crate::device::Device;
+use crate::error::Error;
+use crate::events;
+use crate::library::Library;
+use crate::memory::{Level, MemoryPolicy};
+use crate::native::heap;
+use crate::native::reservation::Kind;
+use crate::placement::Placement;
+
+/// Memory as the system counts it, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Outside {
+    /// Resident set of the process.
+    pub rss: u64,
+    /// What the process holds on the GPU, if a driver tells.
+    pub gpu: Option<u64>,
+    /// Resident and not in the slab: code, heap, mapped files, CUDA's own.
+    pub beyond_slab: u64,
+    /// The bound the watermarks are parts of.
+    pub limit: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Reading {
+    pub outside: Outside,
+    /// Part of the limit that is in use.
+    pub share: f64,
+    pub level: Watermark,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Watermark {
+    Calm,
+    Warn,
+    Relieve,
+}
+
+pub(crate) fn outside(placement: &Placement) -> Outside {
+    let rss = rss();
+    let kind = placement.tensors().map(|tensors| tensors.kind());
+    let slab = placement.tensors().map_or(0, |tensors| {
+        // Pages of a slab on the processor are resident up to where it was
+        // ever written; more than it cannot be ours.
+        tensors.slab().high_water() as u64
+    });
+    match kind {
+        Some(Kind::Cuda(number)) => {
+            let gpu = gpu_of_process(number);
+            Outside {
+                rss,
+                gpu,
+                beyond_slab: gpu.map_or(0, |gpu| {
+                    gpu.saturating_sub(placement.tensors().map_or(0, |it| it.slab().bytes() as u64))
+                }),
+                limit: gpu_total(number).unwrap_or(u64::MAX),
+            }
+        }
+        _ => Outside {
+            rss,
+            gpu: None,
+            beyond_slab: rss.saturating_sub(slab),
+            limit: limit(),
+        },
+    }
+}
+
+pub(crate) fn read(placement: &Placement, policy: &MemoryPolicy) -> Reading {
+    let outside = outside(placement);
+    let used = outside.gpu.unwrap_or(outside.rss);
+    let share = used as f64 / outside.limit.max(1) as f64;
+    let marks = &policy.watermarks;
+    let level = if share >= marks.relieve {
+        Watermark::Relieve
+    } else if share >= marks.warn {
+        Watermark::Warn
+    } else {
+        Watermark::Calm
+    };
+    Reading {
+        outside,
+        share,
+        level,
+    }
+}
+
+pub(crate) fn act(reading: &Reading, policy: &MemoryPolicy, library: &Library) {
+    events::watched(reading);
+    match reading.level {
+        Watermark::Calm => {}
+        Watermark::Warn => {
+            library.relieve_share(policy.watermarks.warn, Level::Low);
+        }
+        Watermark::Relieve => {
+            library.relieve_share(policy.watermarks.warn, Level::Soft);
+            heap::trim();
+        }
+    }
+}
+
+/// Bytes a slab may take when nobody says: most of what is free.
+pub(crate) fn available(device: Device) -> Result<usize, Error> {
+    match device {
+        Device::Cpu => {
+            let free = limit().saturating_sub(rss()).min(machine_available());
+            // Models are also parsed and kept outside of the slab.
+            Ok((free as usize) / 10 * 7)
+        }
+        Device::Cuda(number) => {
+            let cuda = crate::native::cuda::Cuda::load(number).map_err(Error::Device)?;
+            let (free, _) = cuda.memory().map_err(Error::Device)?;
+            // CUDA's context, kernels and library workspaces lie outside.
+            let overhead = (1 << 30).max(free / 20);
+            Ok(free.saturating_sub(overhead))
+        }
+    }
+}
+
+/// Resident bytes of this process; 0 where the system does not tell.
+pub fn rss() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split_whitespace().nth(1);
+    pages
+        .and_then(|pages| pages.parse::<u64>().ok())
+        .unwrap_or(0)
+        * PAGE
+}
+
+/// Private resident bytes: without files that are mapped and shared.
+pub fn anonymous() -> u64 {
+    field("/proc/self/status", "RssAnon:")
+}
+
+const PAGE: u64 = 4096;
+
+/// The cgroup's limit, else the machine's memory.
+fn limit() -> u64 {
+    let cgroup = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let cgroup = cgroup.and_then(|text| text.trim().parse::<u64>().ok());
+    let machine = field("/proc/meminfo", "MemTotal:");
+    cgroup.map_or(machine, |cgroup| cgroup.min(machine)).max(1)
+}
+
+fn machine_available() -> u64 {
+    field("/proc/meminfo", "MemAvailable:")
+}
+
+/// A field in kB of one of the system's tables, in bytes.
+fn field(file: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number
+        .and_then(|number| number.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
+}
+
+fn nvml() -> Option<&'static Nvml> {
+    static NVML: OnceLock<Option<Nvml>> = OnceLock::new();
+    NVML.get_or_init(|| Nvml::init().ok()).as_ref()
+}
+
+fn gpu_of_process(number: i32) -> Option<u64> {
+    let device = nvml()?.device_by_index(u32::try_from(number).ok()?).ok()?;
+    let processes = device.running_compute_processes().ok()?;
+    let own = processes
+        .iter()
+        .find(|process| process.pid == std::process::id());
+    match own.map(|process| &process.used_gpu_memory) {
+        Some(UsedGpuMemory::Used(bytes)) => Some(*bytes),
+        // In a container process numbers differ; then the whole device counts.
+        _ => device.memory_info().ok().map(|memory| memory.used),
+    }
+}
+
+fn gpu_total(number: i32) -> Option<u64> {
+    let device = nvml()?.device_by_index(u32::try_from(number).ok()?).ok()?;
+    device.memory_info().ok().map(|memory| memory.total)
+}

@@ -1,0 +1,94 @@
+//! Where the decoder's windows lie. Pure arithmetic over frames.
+//!
+//! A frame of the latent touches 12.8 frames of sound to each side, so that
+//! windows that overlap by 13 give the whole graph's samples. Every window of a
+//! longer utterance has the same length: the shapes that reach the decoder are
+//! always the same, and nothing new is ever allocated.
+
+use std::ops::Range;
+
+/// Frames at a window's edge that are not kept, unless the edge is the
+/// utterance's own.
+pub const OVERLAP: usize = 13;
+
+/// A stretch of the latent to decode, and which of its frames to keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub frames: Range<usize>,
+    pub keep: Range<usize>,
+}
+
+/// The window that goes on where `kept` frames of `frames` are done, with
+/// `size` fresh frames; 0 decodes whole.
+pub fn next(frames: usize, kept: usize, size: usize) -> Window {
+    let length = size + 2 * OVERLAP;
+    if size == 0 || frames <= length {
+        return Window {
+            frames: 0..frames,
+            keep: kept..frames,
+        };
+    }
+    // The last one is moved back to end with the utterance.
+    let start = kept.saturating_sub(OVERLAP).min(frames - length);
+    let end = start + length;
+    let keep_end = if end == frames { frames } else { end - OVERLAP };
+    Window {
+        frames: start..end,
+        keep: kept..keep_end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn windows(frames: usize, size: usize) -> Vec<Window> {
+        let mut windows: Vec<Window> = Vec::new();
+        while windows.last().is_none_or(|last| last.keep.end < frames) {
+            let kept = windows.last().map_or(0, |last| last.keep.end);
+            windows.push(next(frames, kept, size));
+        }
+        windows
+    }
+
+    #[test]
+    fn every_frame_is_kept_once_with_its_surroundings() {
+        for size in [1, 2, 16, 64, 128] {
+            for frames in 1..700 {
+                let windows = windows(frames, size);
+                let mut next = 0;
+                for window in &windows {
+                    assert_eq!(window.keep.start, next);
+                    assert!(window.keep.end > next, "progress");
+                    next = window.keep.end;
+                    let before = window.keep.start - window.frames.start;
+                    let after = window.frames.end - window.keep.end;
+                    assert!(before >= OVERLAP || window.frames.start == 0);
+                    assert!(after >= OVERLAP || window.frames.end == frames);
+                }
+                assert_eq!(next, frames, "nothing is left out");
+                if windows.len() > 1 {
+                    assert!(windows.iter().all(|w| w.frames.len() == size + 2 * OVERLAP));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_size_may_shrink_on_the_way() {
+        let first = next(1_000, 0, 128);
+        let second = next(1_000, first.keep.end, 32);
+        assert_eq!(second.keep.start, first.keep.end);
+        assert_eq!(second.frames.len(), 32 + 2 * OVERLAP);
+        assert!(second.keep.start - second.frames.start >= OVERLAP);
+    }
+
+    #[test]
+    fn zero_is_one_window_over_everything() {
+        let whole = Window {
+            frames: 0..1_000,
+            keep: 0..1_000,
+        };
+        assert_eq!(windows(1_000, 0), [whole]);
+    }
+}
