@@ -9,11 +9,14 @@
 mod accents;
 mod client;
 mod config;
+mod demo;
 mod eviction;
 mod features;
 mod limits;
+mod memory;
 mod plugins;
 mod readings;
 mod reload;
+mod sound;
 mod speak;
 mod stand;

@@ -156,7 +156,7 @@ async fn what_has_not_changed_is_carried_over() {
     let to = server.address();
     let voice = |server: &koemasu::server::Server| {
         let generation = server.app().live.pin().expect("serves");
-        Arc::as_ptr(&generation.voices()["tones"])
+        Arc::as_ptr(&generation.voices()["demo"])
     };
     let before = voice(&server);
     folder.write("pipelines/ja.toml", pipeline(1.5));

@@ -12,7 +12,7 @@ async fn text_becomes_a_wav_whose_length_fits_the_text() {
     let server = folder.serve().await;
     let to = server.address();
 
-    let short = speak(to, json!({"input": "こんにちは。", "voice": "tones"})).await;
+    let short = speak(to, json!({"input": "こんにちは。", "voice": "demo"})).await;
     assert_eq!(short.status, StatusCode::OK, "{}", short.text());
     assert_eq!(short.header("content-type"), "audio/wav");
     let (rate, short) = wav(&short.body);
@@ -20,7 +20,7 @@ async fn text_becomes_a_wav_whose_length_fits_the_text() {
 
     let long = speak(
         to,
-        json!({"input": "こんにちは。今日はとてもいい天気ですね。", "voice": "tones"}),
+        json!({"input": "こんにちは。今日はとてもいい天気ですね。", "voice": "demo"}),
     )
     .await;
     let (_, long) = wav(&long.body);
@@ -100,7 +100,7 @@ async fn delivery_changes_what_is_heard() {
         (1.3..2.7).contains(&ratio),
         "twice as fast is {ratio} times as short"
     );
-    let other = say(json!({"voice": format!("tones/{}", name("speakers", 1))})).await;
+    let other = say(json!({"voice": format!("demo/{}", name("speakers", 1))})).await;
     assert!(plain != other, "another speaker");
     let styled = say(json!({"koemasu": {"style": name("styles", 1)}})).await;
     assert!(plain != styled, "another style");
@@ -157,10 +157,10 @@ async fn what_cannot_be_spoken_is_told_and_harms_nothing() {
     assert!(
         refused(json!({"input": "あ", "voice": "haru"}), 404)
             .await
-            .contains("no voice `haru`; there is `tones`")
+            .contains("no voice `haru`; there is `demo`")
     );
     assert!(
-        refused(json!({"input": "あ", "voice": "tones/x"}), 404)
+        refused(json!({"input": "あ", "voice": "demo/x"}), 404)
             .await
             .contains("no speaker `x`")
     );

@@ -37,6 +37,9 @@ pub enum Command {
     /// Compare memory policies on a trace, or make a trace.
     #[command(subcommand)]
     Policy(Policy),
+    /// Prove that memory does not grow: many voices, many texts, three ways
+    /// of keeping memory.
+    Soak(Box<Soak>),
 }
 
 #[derive(Debug, clap::Args)]
@@ -157,4 +160,111 @@ fn bytes(text: &str) -> Result<Bytes, String> {
 
 fn span(text: &str) -> Result<Span, String> {
     Span::parse(text).ok_or_else(|| "a time with its unit, such as 250ms".to_owned())
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Soak {
+    /// How memory is kept; all three, one after the other, if not given.
+    #[arg(long, value_enum)]
+    pub mode: Option<SoakMode>,
+    /// Uniform draws of voices in odd rounds, a few favourites in even ones.
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    pub rounds: usize,
+    #[arg(long, value_name = "N", default_value_t = 25)]
+    pub voices: usize,
+    /// Texts of one round.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub texts: usize,
+    /// Requests of all rounds together, instead of rounds times texts.
+    #[arg(long, value_name = "N")]
+    pub requests: Option<usize>,
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How lengths are drawn between 1 and --characters.
+    #[arg(long, value_enum, default_value_t = Lengths::Mixed)]
+    pub lengths: Lengths,
+    /// The longest text.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub characters: usize,
+    /// A package or a folder of packages; of fewer than --voices, copies with
+    /// other weights are made. Without it the voice inside the program.
+    #[arg(long, value_name = "PATH")]
+    pub models: Option<PathBuf>,
+    /// BERT's graph; without it the configured one.
+    #[arg(long, value_name = "FILE", requires = "tokenizer")]
+    pub bert: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", requires = "bert")]
+    pub tokenizer: Option<PathBuf>,
+    /// `memory.budget`; without it, enough for a third of the voices.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub budget: Option<Bytes>,
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub workspace: Option<Bytes>,
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub reserve: Option<Bytes>,
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub slots: usize,
+    /// Packed weights, so a session for each resident voice.
+    #[arg(long)]
+    pub prepack: bool,
+    /// Write to every page of the slab at start, so that what grows later is
+    /// growth.
+    #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
+    pub touch: bool,
+    /// Model runs at the same time.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub lanes: usize,
+    /// Threads of one run; 0 means the cores shared by the lanes.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+    /// The most growth the slab may show, in MB per 1,000 requests.
+    #[arg(long, value_name = "MB", default_value_t = 1.0)]
+    pub slope_max: f64,
+    /// Leak so much with every request, to see that it is found: the exit is
+    /// never 0.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, num_args = 0..=1,
+        default_missing_value = "16KiB")]
+    pub leak: Option<Bytes>,
+    /// Draw memory over requests.
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+    /// Write every sample and the verdict.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub files: Files,
+    /// What one process of the soak is told by its parent.
+    #[command(flatten)]
+    pub child: SoakChild,
+}
+
+/// For the processes that the soak starts, one for each mode.
+#[derive(Debug, clap::Args)]
+pub struct SoakChild {
+    #[arg(long, hide = true, value_enum)]
+    pub child: Option<SoakMode>,
+    /// Folder of the voices that were made.
+    #[arg(long, hide = true)]
+    pub made: Option<PathBuf>,
+    /// Bytes for voices, as the slab had them.
+    #[arg(long, hide = true)]
+    pub room: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SoakMode {
+    /// koemasu's own: one allocation holds every tensor.
+    Slab,
+    /// One growing arena for all sessions.
+    SharedArena,
+    /// An arena and a session for each voice, as other servers do.
+    Arena,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Lengths {
+    /// Every order of magnitude alike: 80 characters on average.
+    Mixed,
+    /// Nearly all a few characters, now and then hundreds: 6 on average.
+    Short,
 }

@@ -245,12 +245,12 @@ pub enum ConfigError {
 }
 
 /// The name of the voice and of the BERT inside the program.
-pub const EMBEDDED_VOICE: &str = "tones";
+pub const EMBEDDED_VOICE: &str = "demo";
 pub const EMBEDDED_BERT: &str = "embedded";
 
-const VOICE: &[u8] = include_bytes!("../../../voices/tones/tones.aivmx");
-const BERT: &[u8] = include_bytes!("../../../voices/tones/bert.onnx");
-const TOKENIZER: &[u8] = include_bytes!("../../../voices/tones/tokenizer.json");
+const VOICE: &[u8] = include_bytes!("../../../voices/demo/demo.aivmx");
+const BERT: &[u8] = include_bytes!("../../../voices/demo/bert.onnx");
+const TOKENIZER: &[u8] = include_bytes!("../../../voices/demo/tokenizer.json");
 const PIPELINES: [(&str, &str); 2] = [
     ("ja", include_str!("../../../pipelines/ja.toml")),
     ("ja-sbv2", include_str!("../../../pipelines/ja-sbv2.toml")),
@@ -438,7 +438,7 @@ fn resolve_memory(memory: &mut spec::Memory, resolve: &impl Fn(PathBuf) -> PathB
     *trace = trace.take().map(resolve);
 }
 
-fn embedded_voice() -> spec::Voice {
+pub(crate) fn embedded_voice() -> spec::Voice {
     spec::Voice {
         name: EMBEDDED_VOICE.to_owned(),
         source: spec::Source::Embedded(VOICE),
@@ -498,7 +498,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(paths)
 }
 
-fn stem(path: &Path) -> String {
+pub(crate) fn stem(path: &Path) -> String {
     let stem = if path.is_dir() {
         path.file_name()
     } else {

@@ -25,5 +25,6 @@ pub mod say;
 pub mod serve;
 pub mod server;
 pub mod signal;
+pub mod soak;
 pub mod speak;
 pub mod telemetry;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use koemasu::args::{Args, Command};
-use koemasu::{check, g2p, policy, say, serve, telemetry};
+use koemasu::{check, g2p, policy, say, serve, soak, telemetry};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -16,6 +16,11 @@ fn main() -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::G2p(g2p) => g2p::run(&g2p),
         Command::Policy(policy) => policy::run(&policy),
+        Command::Soak(soak) => match soak::run(&soak) {
+            // Its last line has said why.
+            Ok(false) => return ExitCode::FAILURE,
+            outcome => outcome.map(drop),
+        },
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

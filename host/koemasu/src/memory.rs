@@ -18,7 +18,7 @@ use crate::fault::Fault;
 use crate::route::{self, Answer};
 
 /// How often the system's own count is looked at.
-const EVERY: Duration = Duration::from_secs(5);
+pub(crate) const EVERY: Duration = Duration::from_secs(5);
 
 /// `GET /admin/memory`.
 pub fn report<B>(app: &App, peer: SocketAddr, request: &Request<B>) -> Result<Answer, Fault> {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use pipeline::Live;
 use plugin::{Sandbox, SandboxSettings};
+use session::memory::policy::Mode;
+use session::native::heap;
 use session::residency::Residency;
 use session::runtime::Runtime;
 
@@ -19,6 +21,9 @@ pub fn live(config: &Config) -> anyhow::Result<Live> {
             path: config.onnxruntime.clone(),
         }
         .into());
+    }
+    if config.service.memory.policy.mode == Mode::Slab {
+        heap::steady();
     }
     let runtime = Runtime::start(&config.onnxruntime).with_context(|| {
         format!(

@@ -15,6 +15,8 @@ pub fn log(format: LogFormat, command: &Command) {
     let usual = match command {
         Command::Serve(_) => "info",
         Command::Say(_) | Command::Check(_) | Command::G2p(_) | Command::Policy(_) => "warn",
+        // A voice that goes is what it is about, not what goes wrong.
+        Command::Soak(_) => "error",
     };
     let filter = EnvFilter::try_from_env("KOEMASU_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     let lines = tracing_subscriber::fmt()

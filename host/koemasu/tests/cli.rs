@@ -64,7 +64,7 @@ fn check_tells_what_a_server_would_find() {
         "{report}"
     );
     assert!(
-        report.contains("voice      tones: speakers low, high"),
+        report.contains("voice      demo: speakers demo, demo-low"),
         "{report}"
     );
 

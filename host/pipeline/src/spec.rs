@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::{Deserialize, Serialize, Serializer};
 use session::memory::MemoryPolicy;
 
 use crate::request::Split;
@@ -122,14 +122,26 @@ impl TryFrom<MemoryPolicy<PluginRef>> for Memory {
     }
 }
 
+/// As it would be written.
+impl Serialize for Memory {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (written, _) = self.policy.clone().exchange(self.plugin.clone());
+        written.serialize(serializer)
+    }
+}
+
 impl Memory {
     /// A policy on its own, as `PUT /admin/memory/policy` and `koemasu policy
-    /// replay` take it: the table `[memory]`, or what is in it.
+    /// replay` take it: the table `[memory]`, or what is in it, as TOML or as
+    /// the JSON that it serializes to.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct File {
             memory: Memory,
+        }
+        if text.trim_start().starts_with('{') {
+            return serde_json::from_str(text).map_err(|e| SpecError(e.to_string()));
         }
         let wrong = |e: toml::de::Error| SpecError(e.to_string());
         let table: toml::Table = toml::from_str(text).map_err(wrong)?;
@@ -370,7 +382,7 @@ impl Component {
 }
 
 /// What happens to a request when a plugin traps, overruns or fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
     /// The request fails, naming the plugin.
@@ -392,6 +404,42 @@ struct PluginTable {
     on_failure: Option<OnFailure>,
     deadline: Option<Span>,
     memory: Option<Bytes>,
+}
+
+/// The table it could be written as.
+impl Serialize for PluginRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Table<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            name: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            path: Option<&'a Path>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            sha256: Option<&'a str>,
+            settings: &'a serde_json::Value,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            on_failure: Option<OnFailure>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            deadline: Option<Span>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            memory: Option<Bytes>,
+        }
+        let (name, path) = match &self.component {
+            Component::Named(name) => (Some(name.as_str()), None),
+            Component::File(path) => (None, Some(path.as_path())),
+        };
+        let table = Table {
+            name,
+            path,
+            sha256: self.sha256.as_deref(),
+            settings: &self.settings,
+            on_failure: self.on_failure,
+            deadline: self.deadline,
+            memory: self.memory,
+        };
+        table.serialize(serializer)
+    }
 }
 
 impl<'de> Deserialize<'de> for PluginRef {
@@ -522,3 +570,55 @@ impl Pipeline {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct SpecError(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memory_policy_is_written_back_as_it_was_read() {
+        let text = r#"
+            [memory]
+            budget = "6GiB"
+            [memory.eviction]
+            order = "cost"
+            pins = ["haru"]
+            plugin = { name = "evict-cost", settings = { recency = 0.5 }, deadline = "50ms" }
+        "#;
+        let memory = Memory::parse(text).expect("a policy");
+        let plugin = memory.plugin.as_ref().expect("a plugin");
+        assert_eq!(plugin.settings, serde_json::json!({"recency": 0.5}));
+        let json = serde_json::to_string(&memory).expect("JSON");
+        assert_eq!(Memory::parse(&json).expect("the same"), memory);
+    }
+
+    #[test]
+    fn a_policy_may_come_without_its_table() {
+        let bare = Memory::parse("slots = 3").expect("a policy");
+        assert_eq!(
+            bare,
+            Memory::parse("[memory]\nslots = 3").expect("a policy")
+        );
+        assert_eq!(Memory::parse("").expect("a policy"), Memory::default());
+        let error = Memory::parse("{\"slots\": 0}")
+            .expect_err("refused")
+            .to_string();
+        assert!(error.contains("`slots` is at least 1"), "{error}");
+        let error = Memory::parse("[memory]\nslots = 3\n[models]").expect_err("refused");
+        assert!(
+            error.to_string().contains("unknown field `models`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn names_that_no_voice_has_are_found() {
+        let text = "eviction = { pins = [\"haru\", \"hary\"], priorities = { hary = 1 } }";
+        let memory = Memory::parse(text).expect("a policy");
+        let voices = [Voice {
+            name: "haru".to_owned(),
+            source: Source::Embedded(&[]),
+        }];
+        assert_eq!(memory.unknown_voices(&voices), ["hary"]);
+    }
+}

@@ -174,9 +174,9 @@ pub fn describe() {
         "Proposed actions that the host did not take."
     );
     describe_counter!(
-        "koemasu_library_fragmented_total",
+        "koemasu_library_full_total",
         Unit::Count,
-        "Voices that ran from a slot alone, since no free stretch was long enough."
+        "Voices that ran from a slot alone, since the library had no room for them."
     );
     describe_counter!(
         "koemasu_slots_renewed_total",
@@ -346,8 +346,8 @@ pub(crate) fn decided(decision: &Decision) {
     }
 }
 
-pub(crate) fn library_fragmented(no_room: &NoRoom) {
-    counter!("koemasu_library_fragmented_total").increment(1);
+pub(crate) fn library_full(no_room: &NoRoom) {
+    counter!("koemasu_library_full_total").increment(1);
     tracing::info!(?no_room, "the voice runs from its slot alone");
 }
 

@@ -216,21 +216,32 @@ impl Library {
             }
         }
         drop(host);
-        let mut recorder = lock(&self.recorder);
         let trace = &rules.policy.trace;
-        *recorder = None;
+        let before = self.rules.load();
+        let running = lock(&self.recorder).is_some();
+        if running && before.policy.trace == *trace {
+            self.trace(|| self.policy_line(rules));
+            return;
+        }
+        // Its last lines are written as it is dropped: outside of the lock.
+        let ended = lock(&self.recorder).take();
+        drop(ended);
         if let Some(file) = &trace.file {
             match Recorder::start(file, trace.bytes_max, self.device_bytes() as u64) {
                 Ok(started) => {
-                    started.record(Line::Policy {
-                        at_us: self.now_us(),
-                        policy: Box::new(rules.policy.clone()),
-                        plugin: rules.proposer.as_ref().map(|it| it.name().to_owned()),
-                    });
-                    *recorder = Some(started);
+                    started.record(self.policy_line(rules));
+                    *lock(&self.recorder) = Some(started);
                 }
                 Err(error) => events::trace_unwritable(file, &error),
             }
+        }
+    }
+
+    fn policy_line(&self, rules: &Rules) -> Line {
+        Line::Policy {
+            at_us: self.now_us(),
+            policy: Box::new(rules.policy.clone()),
+            plugin: rules.proposer.as_ref().map(|it| it.name().to_owned()),
         }
     }
 
@@ -390,21 +401,18 @@ impl Library {
         }
         let start = Instant::now();
         let block = || tensors.block(Zone::Library, tenancy.owner(), needed);
-        let mut blob = match block() {
+        let mut found = block();
+        for level in [Level::Soft, Level::Hard] {
+            if found.is_ok() || !self.relieve(level, needed, Some(record.id)) {
+                continue;
+            }
+            found = block();
+        }
+        let mut blob = match found {
             Ok(blob) => blob,
-            Err(_) => {
-                let relieved = self.relieve(Level::Soft, needed, Some(record.id))
-                    || self.relieve(Level::Hard, needed, Some(record.id));
-                if !relieved {
-                    return Ok(None);
-                }
-                match block() {
-                    Ok(blob) => blob,
-                    Err(no_room) => {
-                        events::library_fragmented(&no_room);
-                        return Ok(None);
-                    }
-                }
+            Err(no_room) => {
+                events::library_full(&no_room);
+                return Ok(None);
             }
         };
         fill(record, host, &mut blob)?;

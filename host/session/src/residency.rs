@@ -332,6 +332,13 @@ impl Residency {
         Some(reading)
     }
 
+    /// Forgets what runs were measured to need, as if none had run yet.
+    pub fn forget_needs(&self) {
+        if let Some(estate) = lock(&self.estate).clone() {
+            estate.library.workspace().retain(|_| false);
+        }
+    }
+
     /// Forgets what was learnt about graphs that are gone.
     pub fn tidy(&self) {
         if let Some(estate) = lock(&self.estate).clone() {

@@ -48,11 +48,9 @@ pub enum Watermark {
 pub(crate) fn outside(placement: &Placement) -> Outside {
     let rss = rss();
     let kind = placement.tensors().map(|tensors| tensors.kind());
-    let slab = placement.tensors().map_or(0, |tensors| {
-        // Pages of a slab on the processor are resident up to where it was
-        // ever written; more than it cannot be ours.
-        tensors.slab().high_water() as u64
-    });
+    let slab = placement
+        .tensors()
+        .map_or(0, |tensors| tensors.resident() as u64);
     match kind {
         Some(Kind::Cuda(number)) => {
             let gpu = gpu_of_process(number);
@@ -140,7 +138,28 @@ pub fn anonymous() -> u64 {
     field("/proc/self/status", "RssAnon:")
 }
 
+/// Processor seconds of this process, all threads together; 0 where the system
+/// does not tell.
+pub fn cpu_seconds() -> f64 {
+    // The name may hold anything; after its bracket come numbers alone.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    ticks as f64 / TICKS
+}
+
+/// What the process holds on this device, if it is a GPU and a driver tells.
+pub fn gpu(device: Device) -> Option<u64> {
+    match device {
+        Device::Cpu => None,
+        Device::Cuda(number) => gpu_of_process(number),
+    }
+}
+
 const PAGE: u64 = 4096;
+/// A second, as the system's tables count it.
+const TICKS: f64 = 100.0;
 
 /// The cgroup's limit, else the machine's memory.
 fn limit() -> u64 {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::memory::synthetic::Random;
 use crate::native::Mapped;
 use crate::native::tensors::Block;
 use crate::onnx::{self, Element, Part, Piece, Template};
@@ -17,6 +18,8 @@ pub(crate) const OUTPUT: &str = "output";
 /// Where each weight of a template lies in one voice's files.
 pub(crate) struct Weights {
     files: Vec<Bytes>,
+    /// Names of the files after the first, which is the graph.
+    beside: Vec<String>,
     places: Vec<Place>,
 }
 
@@ -70,6 +73,7 @@ impl Weights {
         let (template, pieces) = onnx::split(model.as_ref(), OUTPUT, external).map_err(failed)?;
         let mut weights = Self {
             files: vec![model],
+            beside: Vec::new(),
             places: Vec::with_capacity(pieces.len()),
         };
         let mut open = HashMap::new();
@@ -97,6 +101,7 @@ impl Weights {
                     let mapped =
                         Mapped::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
                     self.files.push(Bytes::Mapped(mapped));
+                    self.beside.push(location.clone());
                     open.insert(location, self.files.len() - 1);
                     self.files.len() - 1
                 }
@@ -125,7 +130,18 @@ impl Weights {
         for (index, weight) in template.weights.iter().enumerate() {
             block.write(weight.offset, self.get(index))?;
         }
+        self.forget();
         Ok(())
+    }
+
+    /// Forty mapped voices would look like gigabytes of ours; what was copied
+    /// is not needed here any more.
+    fn forget(&self) {
+        for file in &self.files {
+            if let Bytes::Mapped(mapped) = file {
+                mapped.forget();
+            }
+        }
     }
 
     /// One contiguous copy on the host, laid out as a block is.
@@ -134,6 +150,7 @@ impl Weights {
         for (index, weight) in template.weights.iter().enumerate() {
             blob[weight.offset..weight.offset + weight.bytes].copy_from_slice(self.get(index));
         }
+        self.forget();
         blob
     }
 
@@ -145,10 +162,11 @@ impl Weights {
             .enumerate()
             .map(|(index, weight)| (weight.name.as_str(), index))
             .collect();
-        onnx::embed(template.graph(part), |name| {
+        let model = onnx::embed(template.graph(part), |name| {
             index.get(name).map(|index| self.get(*index))
-        })
-        .map_err(Error::Open)
+        });
+        self.forget();
+        model.map_err(Error::Open)
     }
 
     /// Another voice of the same template: every weight a few percent off. For
@@ -167,10 +185,32 @@ impl Weights {
         }
         Self {
             files: vec![Bytes::Memory(Arc::from(blob))],
+            beside: Vec::new(),
             places,
         }
     }
+
+    /// The files of another voice of the same template: the graph, and what
+    /// lies beside it by name. Which values differ the seed decides.
+    pub(crate) fn vary(&self, template: &Template, seed: u64) -> (Vec<u8>, Vec<(String, Vec<u8>)>) {
+        let copy = |file: &Bytes| file.as_ref().to_vec();
+        let mut files: Vec<_> = self.files.iter().map(copy).collect();
+        let mut random = Random(seed);
+        for (weight, place) in template.weights.iter().zip(&self.places) {
+            let bytes = &mut files[place.file][place.offset..place.offset + place.bytes];
+            let (start, end) = (random.below(bytes.len()), bytes.len());
+            // Whole values: the start is one's first byte.
+            let start = start / WIDEST * WIDEST;
+            alter(weight.element, &mut bytes[start..end]);
+        }
+        let mut files = files.into_iter();
+        let graph = files.next().unwrap_or_default();
+        (graph, self.beside.iter().cloned().zip(files).collect())
+    }
 }
+
+/// Bytes of the widest weight.
+const WIDEST: usize = 4;
 
 /// Flips the fifth bit of every mantissa: 3 % up or down, and never another
 /// exponent, so that no value becomes huge or no number.

@@ -57,11 +57,31 @@ class Teacher:
 
 
 @dataclass
+class Mora:
+    place: int  # in its accent phrase, from 1
+    accent: int  # place of the last high mora; equal to `length` where nothing falls
+    length: int  # morae of the phrase
+
+    @property
+    def tone(self):
+        """High or low, by the rules of Tokyo Japanese."""
+        if self.length == 1:
+            return 0
+        if self.place == 1:
+            return int(self.accent == 1)
+        return int(self.place <= self.accent)
+
+
+@dataclass
 class Symbol:
     phone: str
-    tone: int
+    mora: Mora | None  # None for silence and punctuation
     label: int | None  # index of the label it is spoken in; None in the closing punctuation
     share: int = 1  # how many symbols divide that label among them
+
+    @property
+    def tone(self):
+        return self.mora.tone if self.mora else 0
 
 
 _RUN = re.compile("[" + re.escape(PUNCTUATION) + "]+")
@@ -78,7 +98,7 @@ def symbols(text, labels):
     if not labels or _RUN.match(text):
         return None
     closing = inner.pop() if inner and text.endswith(inner[-1]) else ""
-    out, pauses = [Symbol("_", 0, 0)], 0
+    out, pauses = [Symbol("_", None, 0)], 0
     for index, label in enumerate(labels[1:-1], 1):
         phone, a1, a2, _, f1 = _FIELDS.search(label).groups()
         if phone == "pau":
@@ -86,21 +106,11 @@ def symbols(text, labels):
                 return None
             run = inner[pauses]
             pauses += 1
-            out += [Symbol(mark, 0, index, len(run)) for mark in run]
+            out += [Symbol(mark, None, index, len(run)) for mark in run]
             continue
-        place, accent, length = int(a2), int(a2) - int(a1), int(f1)
         phone = {"cl": "q"}.get(phone, phone.lower() if phone in "AIUEO" else phone)
-        out.append(Symbol(phone, _tone(place, accent, length), index))
+        out.append(Symbol(phone, Mora(int(a2), int(a2) - int(a1), int(f1)), index))
     if pauses != len(inner):
         return None
-    out += [Symbol(mark, 0, None, len(closing)) for mark in closing]
-    return [*out, Symbol("_", 0, len(labels) - 1)]
-
-
-def _tone(place, accent, length):
-    """High or low, for mora `place` (from 1) of an accent phrase of `length` morae; Tokyo rules."""
-    if length == 1:
-        return 0
-    if place == 1:
-        return int(accent == 1)
-    return int(accent == 0 or place <= accent)
+    out += [Symbol(mark, None, None, len(closing)) for mark in closing]
+    return [*out, Symbol("_", None, len(labels) - 1)]

@@ -141,7 +141,7 @@ fn before(order: Order, a: &Item, b: &Item) -> Ordering {
 /// and Irani 1997). There a counter that rises with each eviction ages the
 /// ranks; a plan keeps no counter, and the uses themselves fade instead
 /// ([`usage`](super::usage)). Dividing by the time since the last use as well
-/// was measured and is worse: recency would count twice.
+/// counts recency twice; measured, it pays only where favourites change.
 pub fn worth(item: &Item) -> f64 {
     let hits = f64::from(item.hits.max(f32::MIN_POSITIVE));
     hits * item.reload_us.max(1) as f64 / item.bytes.max(1) as f64

@@ -350,13 +350,18 @@ impl<P> MemoryPolicy<P> {
 
     /// The policy, and the plugin it names.
     pub fn split(self) -> (MemoryPolicy, Option<P>) {
+        self.exchange(None)
+    }
+
+    /// The policy with this plugin, and the one it named before.
+    pub fn exchange<Q>(self, plugin: Option<Q>) -> (MemoryPolicy<Q>, Option<P>) {
         let eviction = Eviction {
             order: self.eviction.order,
             keep_idle: self.eviction.keep_idle,
             churn_guard: self.eviction.churn_guard,
             pins: self.eviction.pins,
             priorities: self.eviction.priorities,
-            plugin: None,
+            plugin,
         };
         let policy = MemoryPolicy {
             mode: self.mode,

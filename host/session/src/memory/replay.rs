@@ -62,11 +62,20 @@ pub struct Trace {
 impl Trace {
     pub fn of(lines: impl IntoIterator<Item = Line>) -> Self {
         let mut trace = Self::default();
+        // Each start of a server begins its clock anew; time goes on here.
+        let (mut before, mut last) = (0u64, 0u64);
         for line in lines {
             match line {
                 Line::Start { device, .. } => trace.device = Some(device),
                 Line::Policy { policy, plugin, .. } => trace.policy = Some((*policy, plugin)),
-                Line::Use(used) => trace.uses.push(used),
+                Line::Use(mut used) => {
+                    if used.at_us < last {
+                        before = before.saturating_add(last);
+                    }
+                    last = used.at_us;
+                    used.at_us = used.at_us.saturating_add(before);
+                    trace.uses.push(used);
+                }
                 Line::Decision { decision, .. } => trace.decisions.push(*decision),
             }
         }
@@ -461,6 +470,21 @@ mod tests {
             agreement(&policy, None, &decisions).alike
         };
         assert_eq!((alike(Order::Cost), alike(Order::Lru)), (1, 0));
+    }
+
+    #[test]
+    fn time_goes_on_over_a_restart() {
+        let at = |at_us| Use {
+            at_us,
+            ..spoken("a").remove(0)
+        };
+        let lines = [5, 9, 2, 3].map(|at_us| Line::Use(at(at_us)));
+        let times: Vec<_> = Trace::of(lines)
+            .uses
+            .iter()
+            .map(|used| used.at_us)
+            .collect();
+        assert_eq!(times, [5, 9, 11, 12]);
     }
 
     #[test]

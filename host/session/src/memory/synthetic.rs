@@ -75,10 +75,11 @@ fn voice(number: usize, random: &mut Random) -> Use {
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
-struct Random(u64);
+#[derive(Clone, Debug)]
+pub struct Random(pub u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    fn step(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -86,15 +87,17 @@ impl Random {
     }
 
     /// From 0 to below 1.
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    pub fn unit(&mut self) -> f64 {
+        (self.step() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    fn below(&mut self, count: usize) -> usize {
-        ((self.unit() * count as f64) as usize).min(count - 1)
+    /// Below `count`, which is at least 1.
+    pub fn below(&mut self, count: usize) -> usize {
+        ((self.unit() * count as f64) as usize).min(count.saturating_sub(1))
     }
 
-    fn weighted(&mut self, weights: &[f64], total: f64) -> usize {
+    /// A place, as often as its weight is part of the total.
+    pub fn weighted(&mut self, weights: &[f64], total: f64) -> usize {
         let mut left = self.unit() * total;
         for (index, weight) in weights.iter().enumerate() {
             if left < *weight {
@@ -105,7 +108,7 @@ impl Random {
         weights.len() - 1
     }
 
-    fn shuffle(&mut self, items: &mut [usize]) {
+    pub fn shuffle(&mut self, items: &mut [usize]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }

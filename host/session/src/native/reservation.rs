@@ -1,6 +1,7 @@
 //! The memory behind the slab: one reservation, made at start, never resized.
 
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::device::Device;
 use crate::error::Error;
@@ -39,6 +40,7 @@ pub(crate) struct Reservation {
     base: NonNull<u8>,
     bytes: usize,
     memory: Memory,
+    touched: AtomicBool,
 }
 
 enum Memory {
@@ -90,6 +92,7 @@ impl Reservation {
             base,
             bytes,
             memory,
+            touched: AtomicBool::new(false),
         })
     }
 
@@ -107,10 +110,16 @@ impl Reservation {
         self.base.as_ptr().wrapping_add(offset)
     }
 
+    /// Whether every page is there from the start, as on a GPU.
+    pub(crate) fn is_whole(&self) -> bool {
+        !matches!(self.memory, Memory::Mapped(_)) || self.touched.load(Ordering::Relaxed)
+    }
+
     /// Writes to every page, so that the process has its final size from the
     /// start and nothing grows later.
     pub(crate) fn touch(&self) {
         if let Memory::Mapped(_) = self.memory {
+            self.touched.store(true, Ordering::Relaxed);
             for offset in (0..self.bytes).step_by(4096) {
                 #[expect(unsafe_code, reason = "a write through the base address")]
                 // SAFETY: inside the mapping, and nobody holds a block yet.

@@ -113,6 +113,19 @@ impl Tensors {
         self.reservation.touch();
     }
 
+    /// Bytes of the slab that the system has given pages for: all of them, or
+    /// as much as was ever in use.
+    pub fn resident(&self) -> usize {
+        let slab = self.slab();
+        if self.reservation.is_whole() {
+            return slab.bytes();
+        }
+        Zone::ALL
+            .map(|zone| slab.zone(zone).high_water)
+            .iter()
+            .sum()
+    }
+
     pub fn slab(&self) -> MutexGuard<'_, Slab> {
         self.slab.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,10 +9,12 @@ mod config;
 mod folder;
 mod sbv2;
 mod styles;
+mod vary;
 
 use std::path::{Path, PathBuf};
 
 pub use styles::Styles;
+pub use vary::vary;
 
 use crate::error::Error;
 use crate::source::{Graph, Source};

@@ -6,23 +6,28 @@ use std::path::Path;
 use session::voice::Family;
 use session::{Settings, Source};
 
-use crate::stand::{fixture, folder_voice, input, open, residency, shared, speak, tones};
+use crate::stand::{demo, fixture, folder_voice, input, open, residency, shared, speak};
 
 #[tokio::test]
 async fn an_aivmx_knows_its_names() {
-    let voice = open(&residency(), &tones("tones.aivmx"));
+    let voice = open(&residency(), &demo("demo.aivmx"));
     let package = voice.package();
-    assert_eq!(
-        (package.name(), package.licence()),
-        ("tones", Some("MIT OR Apache-2.0"))
-    );
-    assert_eq!(package.speakers().collect::<Vec<_>>(), ["low", "high"]);
+    assert_eq!(package.name(), "demo");
+    let licence = package.licence().expect("a licence");
+    for part in [
+        "Attribution 4.0",
+        "Nagoya Institute of Technology",
+        "by/3.0",
+    ] {
+        assert!(licence.contains(part), "no {part} in {licence}");
+    }
+    assert_eq!(package.speakers().collect::<Vec<_>>(), ["demo", "demo-low"]);
     assert_eq!(
         package.styles().collect::<Vec<_>>(),
-        ["Neutral", "Raised", "Lowered"]
+        ["Neutral", "Happy", "Sad", "Angry", "Whisper"]
     );
     assert_eq!(package.sampling_rate(), 44_100);
-    assert_eq!(package.speaker(Some("high")), Some(1));
+    assert_eq!(package.speaker(Some("demo-low")), Some(1));
     assert_eq!(package.speaker(Some("1")), Some(1), "by number as well");
     assert_eq!(package.speaker(Some("middle")), None);
     assert_eq!(voice.family(), Family::JpExtra);
@@ -52,7 +57,8 @@ async fn weights_may_lie_in_a_file_beside_the_graph() {
     let beside = folder.path().join("external.weights");
     std::fs::copy(fixture("external.weights"), &beside).expect("a copy");
     let voice = open(&residency, &Source::Path(folder.path().to_owned()));
-    let whole = open(&residency, &tones("tones.aivmx"));
+    let one_file = folder_voice(&fixture("jp-extra.onnx"), "config.json");
+    let whole = open(&residency, &Source::Path(one_file.path().to_owned()));
     assert!(
         speak(&voice, input(0)).await == speak(&whole, input(0)).await,
         "the same graph"
@@ -72,7 +78,7 @@ async fn weights_may_lie_in_a_file_beside_the_graph() {
 async fn an_sbv2_has_numbers_for_names() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("haru.sbv2");
-    let Source::Path(graph) = tones("tones.aivmx") else {
+    let Source::Path(graph) = demo("demo.aivmx") else {
         unreachable!("a path")
     };
     let vectors = serde_json::json!({"shape": [2, 256], "data": [vec![0.0; 256], vec![0.5; 256]]});
@@ -129,7 +135,7 @@ async fn graphs_that_are_no_voices_are_refused_by_name_type_and_rank() {
 async fn files_that_are_no_models_are_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let broken = folder.path().join("broken.aivmx");
-    let Source::Path(good) = tones("tones.aivmx") else {
+    let Source::Path(good) = demo("demo.aivmx") else {
         unreachable!("a path")
     };
     let good = std::fs::read(good).expect("the voice");

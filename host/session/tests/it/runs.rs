@@ -11,8 +11,8 @@ use session::device::{Device, Wanted};
 use session::{Error, Settings, Source};
 
 use crate::stand::{
-    WAIT, fixture, folder_voice, input, largest_difference, open, read, residency, shared, speak,
-    tones,
+    WAIT, demo, fixture, folder_voice, input, largest_difference, open, read, residency, shared,
+    speak,
 };
 
 /// Float noise of another blocking of the same sums; far under one step of 16
@@ -22,7 +22,7 @@ const NOISE: f32 = 1e-5;
 #[tokio::test]
 async fn padding_tokens_to_a_bucket_does_not_change_the_sound() {
     let residency = residency();
-    let mut voices = vec![tones("tones.aivmx")];
+    let mut voices = vec![demo("demo.aivmx")];
     voices.extend(shared("tiny").map(Source::Path));
     voices.extend(shared("tiny-ml").map(Source::Path));
     for source in voices {
@@ -47,7 +47,7 @@ async fn padding_tokens_to_a_bucket_does_not_change_the_sound() {
 #[tokio::test]
 async fn padding_characters_does_not_change_the_features() {
     let residency = residency();
-    let own = (tones("bert.onnx"), tones("tokenizer.json"));
+    let own = (demo("bert.onnx"), demo("tokenizer.json"));
     let tiny = shared("bert-tiny").map(|folder| {
         let file = |name: &str| Source::Path(folder.join(name));
         (file("model.onnx"), file("tokenizer.json"))
@@ -77,8 +77,8 @@ async fn every_character_is_one_token_whatever_it_is() {
     let residency = residency();
     let bert = residency
         .bert(
-            &tones("bert.onnx"),
-            &tones("tokenizer.json"),
+            &demo("bert.onnx"),
+            &demo("tokenizer.json"),
             &Settings::default(),
         )
         .expect("a BERT");
@@ -99,7 +99,7 @@ async fn every_character_is_one_token_whatever_it_is() {
 
 #[tokio::test]
 async fn a_run_that_fails_costs_its_session_and_no_more() {
-    let voice = open(&residency(), &tones("tones.aivmx"));
+    let voice = open(&residency(), &demo("demo.aivmx"));
     let mut lease = voice.checkout(64, WAIT).await.expect("a session");
     let mut wrong = input(0);
     wrong.tones.pop();
@@ -119,13 +119,10 @@ async fn a_run_that_fails_costs_its_session_and_no_more() {
 #[tokio::test]
 async fn equal_files_are_opened_once() {
     let residency = residency();
-    let first = open(&residency, &tones("tones.aivmx"));
-    assert!(Arc::ptr_eq(
-        &first,
-        &open(&residency, &tones("tones.aivmx"))
-    ));
+    let first = open(&residency, &demo("demo.aivmx"));
+    assert!(Arc::ptr_eq(&first, &open(&residency, &demo("demo.aivmx"))));
 
-    let Source::Path(path) = tones("tones.aivmx") else {
+    let Source::Path(path) = demo("demo.aivmx") else {
         unreachable!("a path")
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -162,8 +159,8 @@ async fn a_bert_is_no_voice() {
     let residency = residency();
     let error = residency
         .bert(
-            &tones("tones.aivmx"),
-            &tones("tokenizer.json"),
+            &demo("demo.aivmx"),
+            &demo("tokenizer.json"),
             &Settings::default(),
         )
         .err()
@@ -172,19 +169,15 @@ async fn a_bert_is_no_voice() {
         error.to_string(),
         "the graph is no bert: input `input_ids` is missing (expected Int64 of rank 2)"
     );
-    let no_tokenizer = residency.bert(
-        &tones("bert.onnx"),
-        &tones("README.md"),
-        &Settings::default(),
-    );
+    let no_tokenizer = residency.bert(&demo("bert.onnx"), &demo("README.md"), &Settings::default());
     assert!(matches!(no_tokenizer.err(), Some(Error::Tokenizer(_))));
     let input = BertInput {
         ids: vec![],
         padded: 0,
     };
     let bert = residency.bert(
-        &tones("bert.onnx"),
-        &tones("tokenizer.json"),
+        &demo("bert.onnx"),
+        &demo("tokenizer.json"),
         &Settings::default(),
     );
     let mut lease = bert
@@ -201,8 +194,8 @@ fn the_gauge_of_open_sessions_comes_back_to_zero() {
     let gauges = Gauges::default();
     metrics::with_local_recorder(&gauges, || {
         let bert = residency().bert(
-            &tones("bert.onnx"),
-            &tones("tokenizer.json"),
+            &demo("bert.onnx"),
+            &demo("tokenizer.json"),
             &Settings::default(),
         );
         assert!(bert.is_ok());

@@ -11,7 +11,7 @@ use session::slab::Zone;
 use session::voice::{Voice, VoiceInput};
 use session::{Error, Settings, Source};
 
-use crate::stand::{WAIT, input, largest_difference, policy, residency_with, shared, speak, tones};
+use crate::stand::{WAIT, demo, input, largest_difference, policy, residency_with, shared, speak};
 
 /// Another order of the same sums; a stale weight is heard at 1e-2.
 const NOISE: f32 = 1e-5;
@@ -364,7 +364,7 @@ async fn a_policy_is_swapped_under_load_and_nothing_is_lost() {
 #[tokio::test]
 async fn renewed_slots_speak_as_before() {
     let residency = residency_with(policy("budget = \"256MiB\"\nworkspace = \"96MiB\""));
-    let mut sources = vec![tones("tones.aivmx")];
+    let mut sources = vec![demo("demo.aivmx")];
     sources.extend(shared("micro/micro.aivmx").map(Source::Path));
     for source in sources {
         let voice = open(&residency, &source, &Settings::default());

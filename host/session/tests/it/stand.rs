@@ -51,8 +51,8 @@ pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-pub(crate) fn tones(name: &str) -> Source {
-    Source::Path(repository().join("voices/tones").join(name))
+pub(crate) fn demo(name: &str) -> Source {
+    Source::Path(repository().join("voices/demo").join(name))
 }
 
 pub(crate) fn fixture(name: &str) -> PathBuf {
