@@ -6,6 +6,7 @@
     reason = "tests find what set-up left by the environment"
 )]
 
+mod accents;
 mod client;
 mod config;
 mod demo;
@@ -14,6 +15,7 @@ mod features;
 mod limits;
 mod memory;
 mod plugins;
+mod readings;
 mod reload;
 mod sound;
 mod speak;

@@ -164,7 +164,8 @@ struct Plugins {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Pipelines {
-    /// Every `NAME.toml` in it is a pipeline; without one, the built-in `ja`.
+    /// Every `NAME.toml` in it is a pipeline; without one, the built-in
+    /// `ja` and `ja-sbv2`.
     folder: Option<PathBuf>,
     default: String,
 }
@@ -250,7 +251,10 @@ pub const EMBEDDED_BERT: &str = "embedded";
 const VOICE: &[u8] = include_bytes!("../../../voices/demo/demo.aivmx");
 const BERT: &[u8] = include_bytes!("../../../voices/demo/bert.onnx");
 const TOKENIZER: &[u8] = include_bytes!("../../../voices/demo/tokenizer.json");
-const PIPELINE: &str = include_str!("../../../pipelines/ja.toml");
+const PIPELINES: [(&str, &str); 2] = [
+    ("ja", include_str!("../../../pipelines/ja.toml")),
+    ("ja-sbv2", include_str!("../../../pipelines/ja-sbv2.toml")),
+];
 
 impl Config {
     /// Keeps the pipelines and, for every model, only the small one inside the
@@ -302,8 +306,11 @@ impl Config {
         let pipelines_folder = file.pipelines.folder.map(&resolve);
         let voices_folder = file.voices.folder.map(&resolve);
         let embedded = file.voices.embedded.unwrap_or(voices_folder.is_none());
+        let pipelines = read_pipelines(pipelines_folder.as_deref())?;
+        let dictionaries = pipelines.values().filter_map(|p| p.dictionary.file.clone());
         let watched = path
             .into_iter()
+            .chain(dictionaries)
             .chain(pipelines_folder.clone())
             .chain(voices_folder.clone())
             .chain(Some(plugins.clone()))
@@ -324,7 +331,7 @@ impl Config {
             model_cache: files.environment.home.join("models"),
             watched,
             service: spec::Service {
-                pipelines: read_pipelines(pipelines_folder.as_deref())?,
+                pipelines,
                 default_pipeline: file.pipelines.default,
                 voices: find_voices(voices_folder.as_deref(), embedded)?,
                 berts: berts(file.bert, &resolve),
@@ -390,8 +397,11 @@ fn read_pipelines(folder: Option<&Path>) -> Result<BTreeMap<String, spec::Pipeli
         Ok(pipeline)
     };
     let Some(folder) = folder else {
-        let built_in = load(Path::new("pipelines/ja.toml"), PIPELINE, None)?;
-        return Ok(BTreeMap::from([("ja".to_owned(), built_in)]));
+        let built_in = PIPELINES.iter().map(|(name, text)| {
+            let path = format!("pipelines/{name}.toml");
+            Ok(((*name).to_owned(), load(Path::new(&path), text, None)?))
+        });
+        return built_in.collect();
     };
     let mut pipelines = BTreeMap::new();
     for path in entries(folder)? {
@@ -412,6 +422,9 @@ fn resolve_plugins(pipeline: &mut spec::Pipeline, base: &Path) {
         if let spec::Component::File(path) = &mut plugin.component {
             *path = base.join(&*path);
         }
+    }
+    if let Some(file) = &mut pipeline.dictionary.file {
+        *file = base.join(&*file);
     }
 }
 

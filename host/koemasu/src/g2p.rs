@@ -1,15 +1,16 @@
-//! `koemasu g2p`: texts in, phonemes out, one JSON object a line. It is how
+//! `koemasu g2p`: texts in, moras and phonemes out, one JSON object a line. It is how
 //! the frontend is compared with others.
 
 use std::io::{BufRead, BufWriter, Write};
 
-use pipeline::{Pronounced, pronounce};
+use pipeline::pronounce;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::args;
 use crate::config::{Config, Files};
 use crate::platform;
+use crate::read::row;
 
 pub fn run(args: &args::G2p) -> anyhow::Result<()> {
     let files = Files::named(args.files.config.as_deref(), None);
@@ -43,14 +44,4 @@ fn text_of(line: &str) -> String {
         text: String,
     }
     serde_json::from_str(line).map_or_else(|_| line.to_owned(), |Row { text }| text)
-}
-
-fn row(said: &Pronounced) -> Value {
-    json!({
-        "norm": said.text,
-        "phones": said.phonemes,
-        "tones": said.tones,
-        "word2ph": said.phonemes_per_character,
-        "warnings": said.warnings,
-    })
 }

@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use crate::app::App;
 use crate::fault::Fault;
-use crate::{admin, events, memory, request_id, speak};
+use crate::{admin, dictionary, events, memory, read, request_id, speak};
 
 pub type Answer = Response<Full<Bytes>>;
 
@@ -23,6 +23,7 @@ pub async fn route(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>)
     let path = request.uri().path().to_owned();
     let (name, outcome) = match (request.method(), path.as_str()) {
         (&Method::POST, "/v1/audio/speech") => ("speech", speak::speech(app, request, &id).await),
+        (&Method::POST, "/v1/g2p") => ("g2p", read::g2p(app, request).await),
         (&Method::GET, "/v1/audio/voices") => ("voices", speak::voices(app)),
         (&Method::GET, "/healthz") => ("healthz", Ok(admin::healthz())),
         (&Method::GET, "/readyz") => ("readyz", admin::readyz(app)),
@@ -37,6 +38,9 @@ pub async fn route(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>)
         }
         (&Method::GET, "/admin/generations") => {
             ("generations", admin::generations(app, peer, &request))
+        }
+        (_, path) if path.starts_with(dictionary::PATH) => {
+            ("dictionary", dictionary::answer(app, peer, request).await)
         }
         (method, path) => ("none", Err(unrouted(method, path))),
     };
@@ -57,10 +61,11 @@ pub async fn route(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>)
 
 fn method_of(path: &str) -> Option<&'static str> {
     match path {
-        "/v1/audio/speech" | "/admin/reload" | "/admin/memory/renew" => Some("POST"),
+        "/v1/audio/speech" | "/v1/g2p" | "/admin/reload" | "/admin/memory/renew" => Some("POST"),
         "/admin/memory/policy" => Some("PUT"),
         "/v1/audio/voices" | "/healthz" | "/readyz" | "/metrics" | "/admin/generations"
         | "/admin/memory" => Some("GET"),
+        path if path.starts_with(dictionary::PATH) => Some("GET, POST, PUT, DELETE"),
         _ => None,
     }
 }

@@ -8,8 +8,9 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
-use pipeline::{Audio, Delivery, Format, Request, Split, synthesize};
+use pipeline::{Assist, Audio, Delivery, Format, Request, Split, synthesize};
 use serde::Deserialize;
+use speech::moras::{Given, Mora};
 
 use crate::app::App;
 use crate::body::body;
@@ -114,6 +115,37 @@ struct Own {
     noise: Option<f32>,
     noise_w: Option<f32>,
     split: Option<Split>,
+    /// `[["コ", 0], ["エ", 1]]`: kana and tones instead of the frontend's.
+    moras: Option<Vec<(String, u8)>>,
+    phonemes: Option<Vec<String>>,
+    tones: Option<Vec<u8>>,
+    assist_text: Option<String>,
+    assist_weight: Option<f32>,
+    bert_strength: Option<f32>,
+}
+
+impl Own {
+    fn given(&mut self) -> Result<Option<Given>, Fault> {
+        let refused = |detail: &str| Err(Fault::caller(StatusCode::BAD_REQUEST, detail));
+        let phonemes = (self.phonemes.take(), self.tones.take());
+        Ok(match (self.moras.take(), phonemes) {
+            (None, (None, None)) => None,
+            (Some(moras), (None, None)) => {
+                let mora = |(kana, tone)| Mora { kana, tone };
+                Some(Given::Moras(moras.into_iter().map(mora).collect()))
+            }
+            (None, (Some(phonemes), Some(tones))) => Some(Given::Phonemes { phonemes, tones }),
+            (None, (None, Some(tones))) => Some(Given::Tones(tones)),
+            (None, (Some(_), None)) => {
+                return refused("`phonemes` come with `tones`, one for each");
+            }
+            (Some(_), _) => {
+                return refused(
+                    "`moras` have their tones with them; `phonemes` and `tones` are another way to say the same",
+                );
+            }
+        })
+    }
 }
 
 fn parse(body: &[u8]) -> Result<Request, Fault> {
@@ -131,7 +163,8 @@ fn parse(body: &[u8]) -> Result<Request, Fault> {
             format!("`speed` is {speed}; it lies between 0.25 and 4"),
         ));
     }
-    let own = speech.koemasu;
+    let mut own = speech.koemasu;
+    let given = own.given()?;
     Ok(Request {
         text: speech.input,
         voice: match speech.voice {
@@ -140,6 +173,13 @@ fn parse(body: &[u8]) -> Result<Request, Fault> {
         pipeline: own.pipeline,
         language: own.language,
         split: own.split,
+        given,
+        assist: own.assist_text.map(|text| Assist {
+            text,
+            // Style-Bert-VITS2's own default.
+            weight: own.assist_weight.unwrap_or(1.0),
+        }),
+        bert_strength: own.bert_strength,
         delivery: Delivery {
             style: own.style,
             style_weight: own.style_weight,

@@ -56,7 +56,11 @@ fn check_tells_what_a_server_would_find() {
     assert!(output.status.success(), "{}", told(&output));
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(
-        report.contains("pipeline   ja: language ja; normalize normalize-sbv2"),
+        report.contains("pipeline   ja: language ja; normalize ja-markup, ja-words"),
+        "{report}"
+    );
+    assert!(
+        report.contains("pipeline   ja-sbv2: language ja; normalize normalize-sbv2"),
         "{report}"
     );
     assert!(
@@ -108,9 +112,10 @@ fn g2p_answers_each_line_with_json() {
     );
     assert_eq!(rows[1]["tones"], serde_json::json!([0, 1, 1, 0, 0]));
     assert_eq!(rows[1]["word2ph"], serde_json::json!([1, 2, 1, 1]));
-    // Nothing of it can be read: the end marks, and a warning.
+    // Nothing of it can be read: the end marks, and warnings of the character
+    // and of the line.
     assert_eq!(rows[2]["phones"], serde_json::json!(["_", "_"]));
-    assert_eq!(rows[2]["warnings"].as_array().map(Vec::len), Some(1));
+    assert_eq!(rows[2]["warnings"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use session::bert::{Bert, BertInput, Features};
 use crate::error::Error;
 use crate::events;
 use crate::gate::Gate;
-use crate::plan::{Plan, Verse, blocking};
+use crate::plan::{Plan, blocking};
 use crate::policy::Axis;
 
 /// A BERT with the name pipelines know it by.
@@ -44,16 +44,16 @@ impl FeatureCache {
         Self { entries }
     }
 
-    /// The features of one utterance, from the cache or from a run.
+    /// The features of an utterance's text, from the cache or from a run.
     pub(crate) async fn get(
         &self,
         plan: &Arc<Plan>,
         gate: &Arc<Gate>,
-        verse: &Verse,
+        text: &str,
     ) -> Result<Arc<Features>, Error> {
         let key = Key {
             model: Arc::clone(&plan.bert.identity),
-            text: Arc::from(verse.utterance.text()),
+            text: Arc::from(text),
         };
         if let Some(features) = self.entries.get(&key).await {
             events::feature_hit();

@@ -14,6 +14,7 @@ pub mod evict;
 mod features;
 mod gate;
 mod generation;
+mod lexicon;
 mod live;
 mod plan;
 mod policy;
@@ -21,13 +22,17 @@ mod prepare;
 mod request;
 pub mod spec;
 mod synthesize;
+mod trace;
 
 pub use error::Error;
 pub use events::describe as describe_metrics;
 pub use generation::{Generation, Pin};
+pub use lexicon::{
+    DictionaryError, DictionaryFormat, WrittenWord, check as check_words, open as open_words,
+};
 pub use live::{GenerationReport, Live, Prepared, Published};
 pub use plan::Plan;
 pub use prepare::PrepareError;
-pub use request::{Audio, Delivery, Format, Request, Split};
+pub use request::{Assist, Audio, Delivery, Format, Request, Split};
 pub use session::units;
-pub use synthesize::{Pronounced, pronounce, synthesize};
+pub use synthesize::{Pronounced, pronounce, recite, synthesize};

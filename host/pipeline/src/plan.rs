@@ -1,5 +1,6 @@
 //! A pipeline with every reference resolved, and its stages up to the models.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use speech::utterance::Utterance;
 
 use crate::error::Error;
 use crate::features::BertModel;
+use crate::lexicon::Words;
 use crate::policy::{self, Axis, BucketStep, NormalizeStep};
 use crate::request::Split;
 use crate::spec;
@@ -21,6 +23,7 @@ pub struct Plan {
     pub(crate) spec: spec::Pipeline,
     pub(crate) normalizers: Vec<NormalizeStep>,
     pub(crate) frontend: Arc<Frontend>,
+    pub(crate) words: Arc<Words>,
     pub(crate) bert: Arc<BertModel>,
     pub(crate) bucketer: Option<BucketStep>,
 }
@@ -28,6 +31,8 @@ pub struct Plan {
 /// A stretch of the caller's text that is spoken in one run.
 pub(crate) struct Piece {
     pub(crate) text: String,
+    /// Where it begins in the caller's text, in characters.
+    pub(crate) start: usize,
     /// Silence between this piece and the next.
     pub(crate) pause: Duration,
 }
@@ -54,6 +59,11 @@ impl Plan {
             },
             self.bert.name,
         )
+    }
+
+    /// The file of the user's own words, if the pipeline names one.
+    pub fn dictionary(&self) -> Option<&Path> {
+        self.spec.dictionary.file.as_deref()
     }
 
     /// Refuses a language this pipeline does not speak; none means its own.
@@ -85,6 +95,7 @@ impl Plan {
         self.check_length(text)?;
         Ok(vec![Piece {
             text: text.to_owned(),
+            start: 0,
             pause: Duration::ZERO,
         }])
     }
@@ -102,8 +113,10 @@ impl Plan {
     }
 
     fn cut(&self, text: &str, by: Split) -> Vec<Piece> {
-        let piece = |text: &str, pause| Piece {
+        let mut places = Places::new(text);
+        let mut piece = |text: &str, pause| Piece {
             text: text.to_owned(),
+            start: places.of(text),
             pause,
         };
         let between_lines = self.spec.encode.silence_between_lines.0;
@@ -113,20 +126,22 @@ impl Plan {
             Split::None if text.trim().is_empty() => Vec::new(),
             Split::None => vec![piece(text, Duration::ZERO)],
             Split::Line => lines.map(|line| piece(line, between_lines)).collect(),
-            Split::Sentence => lines
-                .flat_map(|line| {
+            Split::Sentence => {
+                let mut pieces = Vec::new();
+                for line in lines {
                     let sentences = sentence::split(line, self.spec.split.characters_max);
                     let last = sentences.len().saturating_sub(1);
-                    sentences.into_iter().enumerate().map(move |(i, sentence)| {
-                        let pause = if i == last {
+                    for (index, sentence) in sentences.into_iter().enumerate() {
+                        let pause = if index == last {
                             between_lines
                         } else {
                             between_sentences
                         };
-                        piece(sentence, pause)
-                    })
-                })
-                .collect(),
+                        pieces.push(piece(sentence, pause));
+                    }
+                }
+                pieces
+            }
         }
     }
 
@@ -136,23 +151,27 @@ impl Plan {
         let plan = Arc::clone(self);
         blocking(move || {
             let mut script = Script::default();
+            let lexicon: Arc<dyn plugin::Lexicon> = Arc::clone(&plan.words) as _;
             for piece in pieces {
-                let text = policy::normalize(
+                let normalized = policy::normalize(
                     &plan.normalizers,
                     &plan.spec.language,
                     &piece.text,
-                    &mut script.warnings,
+                    piece.start,
+                    &lexicon,
                 )?;
-                if text.trim().is_empty() {
-                    script
-                        .warnings
-                        .push(format!("nothing of `{}` can be spoken", piece.text));
+                let mut warnings = normalized.warnings;
+                if normalized.text.trim().is_empty() {
+                    warnings.push(format!("nothing of `{}` can be spoken", piece.text));
+                    script.warnings.extend(warnings);
                     continue;
                 }
-                let text = NormalizedText::new(text).map_err(|e| Error::Request(e.to_string()))?;
+                let text = NormalizedText::new(normalized.text)
+                    .map_err(|e| Error::Request(e.to_string()))?;
                 script.lines.push(Line {
                     text,
-                    pause: piece.pause,
+                    piece,
+                    warnings,
                 });
             }
             Ok(script)
@@ -170,14 +189,17 @@ impl Plan {
                 warnings: script.warnings,
             };
             for line in script.lines {
-                let utterance = plan.frontend.pronounce(&line.text);
-                recital
-                    .warnings
-                    .extend(utterance.warnings().iter().map(ToString::to_string));
+                let utterance = plan.frontend.pronounce_with(&line.text, &plan.words.user);
+                let mut warnings = line.warnings;
+                warnings.extend(utterance.warnings().iter().map(ToString::to_string));
+                recital.warnings.extend(warnings.iter().cloned());
                 recital.verses.push(Verse {
                     utterance: Arc::new(utterance),
                     text: line.text,
-                    pause: line.pause,
+                    written: line.piece.text,
+                    start: line.piece.start,
+                    pause: line.piece.pause,
+                    warnings,
                 });
             }
             Ok(recital)
@@ -210,19 +232,54 @@ impl Script {
 
 struct Line {
     text: NormalizedText,
-    pause: Duration,
+    piece: Piece,
+    warnings: Vec<String>,
 }
 
 /// The text as it will sound.
 pub(crate) struct Recital {
     pub(crate) verses: Vec<Verse>,
+    /// Of all verses, and of what became none.
     pub(crate) warnings: Vec<String>,
 }
 
 pub(crate) struct Verse {
     pub(crate) utterance: Arc<Utterance>,
     pub(crate) text: NormalizedText,
+    /// As the caller wrote it, and where.
+    pub(crate) written: String,
+    pub(crate) start: usize,
     pub(crate) pause: Duration,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Counts characters up to slices of one text that come in order.
+struct Places<'a> {
+    text: &'a str,
+    bytes: usize,
+    characters: usize,
+}
+
+impl<'a> Places<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            bytes: 0,
+            characters: 0,
+        }
+    }
+
+    fn of(&mut self, slice: &str) -> usize {
+        let start = slice
+            .as_ptr()
+            .addr()
+            .saturating_sub(self.text.as_ptr().addr());
+        if let Some(between) = self.text.get(self.bytes..start) {
+            self.characters += between.chars().count();
+            self.bytes = start;
+        }
+        self.characters
+    }
 }
 
 /// Runs CPU work where it may block; a panic there costs one request.

@@ -8,6 +8,7 @@ use plugin::CallError;
 use crate::error::Error;
 use crate::events;
 use crate::spec::OnFailure;
+use crate::trace::Trace;
 
 /// One normalizer of a pipeline's chain.
 #[derive(Clone)]
@@ -25,18 +26,31 @@ pub(crate) struct BucketStep {
     pub(crate) on_failure: OnFailure,
 }
 
-/// Runs `text` through the chain. Blocks for microseconds; call it on a
-/// blocking thread, since a hostile plugin may use its whole deadline.
+/// A text that has been through the chain, and where it comes from.
+#[derive(Debug, Default)]
+pub(crate) struct Normalized {
+    pub(crate) text: String,
+    /// What was left out, guessed or skipped, in places of the caller's text.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Runs `text`, which begins `offset` characters into the caller's, through
+/// the chain. Blocks for microseconds; call it on a blocking thread, since a
+/// hostile plugin may use its whole deadline.
 pub(crate) fn normalize(
     chain: &[NormalizeStep],
     language: &str,
     text: &str,
-    warnings: &mut Vec<String>,
-) -> Result<String, Error> {
-    let mut text = text.to_owned();
+    offset: usize,
+    lexicon: &Arc<dyn plugin::Lexicon>,
+) -> Result<Normalized, Error> {
+    let mut trace = Trace::new(text, offset);
     for step in chain {
-        match step.plugin.normalize(&text, language) {
-            Ok(normalized) => text = normalized.text,
+        let answer = step
+            .plugin
+            .normalize_with(&trace.text, language, Arc::clone(lexicon));
+        match answer {
+            Ok(normalized) => trace.follow(normalized),
             // Not this plugin's language: the chain goes on.
             Err(CallError::Unsupported(_)) => {}
             Err(CallError::InvalidInput(reason)) => {
@@ -54,12 +68,13 @@ pub(crate) fn normalize(
                 }
                 OnFailure::Open | OnFailure::Builtin => {
                     events::policy_fallback(&step.name, "open", &cause);
-                    warnings.push(format!("plugin `{}` was skipped: {cause}", step.name));
+                    let warning = format!("plugin `{}` was skipped: {cause}", step.name);
+                    trace.warnings.push(warning);
                 }
             },
         }
     }
-    Ok(text)
+    Ok(trace.finish())
 }
 
 /// What is padded, and the names policies know it by.

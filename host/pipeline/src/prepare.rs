@@ -12,11 +12,13 @@ use session::library::Rules;
 use sha2::{Digest, Sha256};
 use speech::dictionary::{Dictionary, DictionaryFiles};
 use speech::g2p::Frontend;
+use speech::user::UserWords;
 
 use crate::events;
 use crate::features::{BertModel, FeatureCache};
 use crate::gate::Gate;
 use crate::generation::Generation;
+use crate::lexicon::{self, Words};
 use crate::plan::Plan;
 use crate::policy::{BucketStep, NormalizeStep};
 use crate::spec::{Component, Memory, OnFailure, Pipeline, PluginRef, Service, Source};
@@ -121,11 +123,13 @@ impl Workshop {
         let mut plans = BTreeMap::new();
         for (name, spec) in &service.pipelines {
             let bert = self.bert(service, &settings, &mut berts, name, spec)?;
+            let words = Arc::new(Words::new(&frontend, user_words(name, spec)?));
             let plan = Plan {
                 name: name.clone(),
                 normalizers: self.normalizers(service, &carried, &mut tools, spec)?,
                 bucketer: self.bucketer(service, &carried, &mut tools, spec)?,
                 frontend: Arc::clone(&frontend),
+                words,
                 bert,
                 spec: spec.clone(),
             };
@@ -369,6 +373,17 @@ impl Carried {
             }
         }
     }
+}
+
+fn user_words(pipeline: &str, spec: &Pipeline) -> Result<UserWords, PrepareError> {
+    let Some(file) = &spec.dictionary.file else {
+        return Ok(UserWords::default());
+    };
+    let words = lexicon::open(file).and_then(|words| lexicon::check(&words));
+    words.map_err(|e| PrepareError::Pipeline {
+        pipeline: pipeline.to_owned(),
+        cause: format!("its dictionary {e}"),
+    })
 }
 
 /// The component's bytes, and the key under which an equal one is carried

@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 
 use serde::Deserialize;
+use speech::moras::Given;
 
 /// One text to be spoken. What is `None` the pipeline decides.
 #[derive(Clone, Debug, Default)]
@@ -13,8 +14,24 @@ pub struct Request {
     pub pipeline: Option<String>,
     pub language: Option<String>,
     pub split: Option<Split>,
+    /// Phonemes and tones instead of the frontend's own; the text is one run
+    /// then.
+    pub given: Option<Given>,
+    pub assist: Option<Assist>,
+    /// How much BERT's features say; 1 is as trained, less lets given tones
+    /// win.
+    pub bert_strength: Option<f32>,
     pub delivery: Delivery,
     pub format: Format,
+}
+
+/// A text whose mood colours the one that is spoken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assist {
+    /// Read as it is, without normalization, as Style-Bert-VITS2 does.
+    pub text: String,
+    /// 0 changes nothing, 1 leaves nothing of the text's own features.
+    pub weight: f32,
 }
 
 /// How it is spoken: the scalars of the synthesis graph and the style.

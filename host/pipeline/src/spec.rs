@@ -175,6 +175,8 @@ pub struct Pipeline {
     pub split: SplitTable,
     #[serde(default)]
     pub normalize: Normalize,
+    #[serde(default)]
+    pub dictionary: DictionaryTable,
     pub bert: BertTable,
     #[serde(default)]
     pub bucket: Bucket,
@@ -211,6 +213,14 @@ impl Default for SplitTable {
 #[serde(deny_unknown_fields, default)]
 pub struct Normalize {
     pub plugins: Vec<PluginRef>,
+}
+
+/// `[dictionary]`: the user's own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DictionaryTable {
+    /// A `.toml` or `.csv` of words; it need not be there yet.
+    pub file: Option<PathBuf>,
 }
 
 /// `[bert]`: the model that gives the features, by its name in koemasu.toml.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use session::voice::Voice;
 use speech::align;
+use speech::moras::{Given, Mora};
+use speech::text::NormalizedText;
 use speech::wave;
 
 use crate::batch;
@@ -15,7 +17,7 @@ use crate::features::model_error;
 use crate::generation::Generation;
 use crate::plan::{Plan, Recital, Verse, blocking};
 use crate::policy::Axis;
-use crate::request::{Audio, Delivery, Format, Request};
+use crate::request::{Assist, Audio, Delivery, Format, Request, Split};
 use crate::spec::Loudness;
 
 /// Text in, audio out. Everything it touches belongs to `generation`.
@@ -34,7 +36,13 @@ async fn speak(
 ) -> Result<Audio, Error> {
     plan.speaks(request.language.as_deref())?;
     let (voice, manner) = cast(generation, plan, &request)?;
-    let pieces = plan.split(&request.text, request.split)?;
+    check_colour(&request)?;
+    // What is given is for the whole text.
+    let split = match request.given {
+        Some(_) => Some(Split::None),
+        None => request.split,
+    };
+    let pieces = plan.split(&request.text, split)?;
 
     let script = stage("normalize", plan.normalize(pieces)).await?; // wasm
     if script.is_empty() {
@@ -42,8 +50,12 @@ async fn speak(
             "nothing of the text can be spoken".to_owned(),
         ));
     }
-    let recital = stage("g2p", plan.pronounce(script)).await?; // CPU
-    let features = stage("bert", features(generation, plan, &recital)).await?; // cache, else a run
+    let mut recital = stage("g2p", plan.pronounce(script)).await?; // CPU
+    if let Some(given) = &request.given {
+        obey(&mut recital, given)?;
+    }
+    let features = features(generation, plan, &recital, &request);
+    let features = stage("bert", features).await?; // cache, else a run
     let buckets = stage("bucket", bucket(plan, voice.family(), &recital)).await?; // wasm, then checked
     let takes = record(generation, &voice, recital, features, buckets, manner);
     let recording = stage("synthesize", takes).await?; // runs
@@ -54,10 +66,23 @@ async fn speak(
     .await
 }
 
-/// How the words of `text` would be said, and no sound.
+/// The phonemes and tones the caller gives, for those of the frontend.
+fn obey(recital: &mut Recital, given: &Given) -> Result<(), Error> {
+    for verse in &mut recital.verses {
+        let said = speech::moras::say(&verse.utterance, given);
+        verse.utterance = Arc::new(said.map_err(|e| Error::Request(e.to_string()))?);
+    }
+    Ok(())
+}
+
+/// How the words of a text would be said, and no sound.
 #[derive(Clone, Debug)]
 pub struct Pronounced {
+    /// As the caller wrote it, and where it begins, in characters.
+    pub written: String,
+    pub start: usize,
     pub text: String,
+    pub moras: Vec<Mora>,
     pub phonemes: Vec<String>,
     /// 0 low, 1 high; one for each phoneme.
     pub tones: Vec<u8>,
@@ -75,16 +100,39 @@ pub async fn pronounce(
     let plan = generation.plan(pipeline)?;
     let script = stage("normalize", plan.normalize(plan.whole(text)?)).await?;
     let recital = stage("g2p", plan.pronounce(script)).await?;
-    let Some(verse) = recital.verses.first() else {
-        return Ok(Pronounced::nothing(recital.warnings));
-    };
-    Ok(Pronounced {
-        text: verse.text.as_str().to_owned(),
-        phonemes: verse.utterance.phonemes().map(str::to_owned).collect(),
-        tones: verse.utterance.tones().to_vec(),
-        phonemes_per_character: verse.utterance.phonemes_per_character().to_vec(),
-        warnings: recital.warnings,
-    })
+    match recital.verses.into_iter().next() {
+        Some(verse) => Ok(Pronounced::from(verse)),
+        None => Ok(Pronounced::nothing(recital.warnings)),
+    }
+}
+
+/// The same for each sentence, in order, and the warnings of what is none.
+pub async fn recite(
+    generation: &Arc<Generation>,
+    pipeline: Option<&str>,
+    text: &str,
+    split: Option<Split>,
+) -> Result<(Vec<Pronounced>, Vec<String>), Error> {
+    let plan = generation.plan(pipeline)?;
+    let script = stage("normalize", plan.normalize(plan.split(text, split)?)).await?;
+    let recital = stage("g2p", plan.pronounce(script)).await?;
+    let verses = recital.verses.into_iter().map(Pronounced::from).collect();
+    Ok((verses, recital.warnings))
+}
+
+impl From<Verse> for Pronounced {
+    fn from(verse: Verse) -> Self {
+        Self {
+            text: verse.text.as_str().to_owned(),
+            moras: speech::moras::of(&verse.utterance),
+            phonemes: verse.utterance.phonemes().map(str::to_owned).collect(),
+            tones: verse.utterance.tones().to_vec(),
+            phonemes_per_character: verse.utterance.phonemes_per_character().to_vec(),
+            written: verse.written,
+            start: verse.start,
+            warnings: verse.warnings,
+        }
+    }
 }
 
 impl Pronounced {
@@ -92,6 +140,9 @@ impl Pronounced {
     fn nothing(warnings: Vec<String>) -> Self {
         let mark = || speech::phoneme::PADDING.to_owned();
         Self {
+            written: String::new(),
+            start: 0,
+            moras: Vec::new(),
             text: String::new(),
             phonemes: vec![mark(), mark()],
             tones: vec![0, 0],
@@ -165,13 +216,84 @@ async fn features(
     generation: &Generation,
     plan: &Arc<Plan>,
     recital: &Recital,
+    request: &Request,
 ) -> Result<Vec<Arc<session::bert::Features>>, Error> {
+    let colour = Colour {
+        assist: assist(generation, plan, request.assist.as_ref()).await?,
+        strength: request.bert_strength.unwrap_or(1.0),
+    };
     let mut all = Vec::with_capacity(recital.verses.len());
     for verse in &recital.verses {
-        let features = generation.features.get(plan, &generation.gate, verse);
-        all.push(features.await?);
+        let text = verse.utterance.text();
+        let features = generation.features.get(plan, &generation.gate, text);
+        all.push(colour.apply(features.await?));
     }
     Ok(all)
+}
+
+/// The mean of the assisting text's features, and its weight.
+async fn assist(
+    generation: &Generation,
+    plan: &Arc<Plan>,
+    assist: Option<&Assist>,
+) -> Result<Option<(Vec<f32>, f32)>, Error> {
+    let Some(Assist { text, weight }) = assist else {
+        return Ok(None);
+    };
+    let text = NormalizedText::new(text.clone())
+        .map_err(|e| Error::Request(format!("`assist_text`: {e}")))?;
+    let reader = Arc::clone(plan);
+    let utterance =
+        blocking(move || Ok(reader.frontend.pronounce_with(&text, &reader.words.user))).await?;
+    let features = generation
+        .features
+        .get(plan, &generation.gate, utterance.text());
+    let features = features.await?;
+    let mut mean = vec![0.0; features.width];
+    for row in features.data.chunks_exact(features.width.max(1)) {
+        for (sum, value) in mean.iter_mut().zip(row) {
+            *sum += value / features.rows as f32;
+        }
+    }
+    Ok(Some((mean, *weight)))
+}
+
+/// What a request does to the features of its text.
+struct Colour {
+    assist: Option<(Vec<f32>, f32)>,
+    strength: f32,
+}
+
+impl Colour {
+    fn apply(&self, features: Arc<session::bert::Features>) -> Arc<session::bert::Features> {
+        if self.assist.is_none() && self.strength == 1.0 {
+            return features;
+        }
+        let mut coloured = session::bert::Features::clone(&features);
+        for row in coloured.data.chunks_exact_mut(features.width.max(1)) {
+            if let Some((mean, weight)) = &self.assist {
+                for (value, mean) in row.iter_mut().zip(mean) {
+                    *value = *value * (1.0 - weight) + mean * weight;
+                }
+            }
+            for value in row {
+                *value *= self.strength;
+            }
+        }
+        Arc::new(coloured)
+    }
+}
+
+fn check_colour(request: &Request) -> Result<(), Error> {
+    let within = |name: &str, value: Option<f32>, high: f32| match value {
+        Some(value) if !(0.0..=high).contains(&value) => Err(Error::Request(format!(
+            "`{name}` is {value}; it lies between 0 and {high}"
+        ))),
+        _ => Ok(()),
+    };
+    let weight = request.assist.as_ref().map(|assist| assist.weight);
+    within("assist_weight", weight, 1.0)?;
+    within("bert_strength", request.bert_strength, 2.0)
 }
 
 /// One run of the synthesis graph: its tokens and their padded number.

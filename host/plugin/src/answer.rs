@@ -133,6 +133,7 @@ mod tests {
         let answer = Normalized {
             text: "あいう".to_owned(),
             spans: spans.collect(),
+            guesses: Vec::new(),
         };
         check_normalized("ab", &answer, 100).is_ok()
     }

@@ -31,4 +31,4 @@ pub(crate) mod eviction {
     });
 }
 
-pub(crate) use normalizer::koemasu::policy::{config, log, types};
+pub(crate) use normalizer::koemasu::policy::{config, lexicon, log, remarks, types};

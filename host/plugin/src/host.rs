@@ -7,6 +7,7 @@ use wasmtime::{StoreLimits, StoreLimitsBuilder};
 
 use crate::bindings::{config, log, types};
 use crate::events;
+use crate::lexicon::Questions;
 use crate::limits::Limits;
 
 const LOG_LINES_MAX: usize = 64;
@@ -17,11 +18,13 @@ pub(crate) struct Host {
     plugin: Arc<str>,
     settings: Arc<Value>,
     lines: usize,
+    pub(crate) questions: Questions,
     pub(crate) limits: StoreLimits,
 }
 
 impl Host {
     pub(crate) fn new(plugin: Arc<str>, settings: Arc<Value>, limits: &Limits) -> Self {
+        let questions = Questions::new(limits.input_bytes.max(limits.output_bytes));
         let limits = StoreLimitsBuilder::new()
             .memory_size(limits.memory_bytes)
             .memories(1)
@@ -35,6 +38,7 @@ impl Host {
             plugin,
             settings,
             lines: 0,
+            questions,
             limits,
         }
     }

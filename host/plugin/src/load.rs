@@ -73,10 +73,13 @@ pub(crate) struct Plugin<W> {
 }
 
 const PLUGIN: &str = "koemasu:policy/plugin@1.0.0";
-const IMPORTS: [&str; 3] = [
+/// What any policy may import; a world of fewer gets an error when it links.
+const IMPORTS: [&str; 5] = [
     "koemasu:policy/log@1.0.0",
     "koemasu:policy/config@1.0.0",
     "koemasu:policy/types@1.0.0",
+    "koemasu:policy/lexicon@1.0.0",
+    "koemasu:policy/remarks@1.0.0",
 ];
 
 impl<W: World> Plugin<W> {
@@ -254,7 +257,7 @@ fn cure(import: &str) -> &'static str {
     } else if import.starts_with("koemasu:policy/") {
         "it was built for another version of koemasu's interfaces"
     } else {
-        "a policy gets only `log` and `config`"
+        "a policy gets only `log` and `config`, a normalizer `lexicon` and `remarks` too"
     }
 }
 

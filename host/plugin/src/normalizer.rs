@@ -12,6 +12,7 @@ use crate::bindings::types::{Descriptor, Diagnostic, PolicyError};
 use crate::error::{CallError, LoadError};
 use crate::events;
 use crate::host::Host;
+use crate::lexicon::{Guess, Lexicon, NoWords};
 use crate::limits::Limits;
 use crate::load::{Identity, Plugin, Source, World};
 use crate::sandbox::Sandbox;
@@ -29,6 +30,8 @@ pub struct Normalized {
     pub text: String,
     /// Ascending on the output side; may be empty.
     pub spans: Vec<Span>,
+    /// Stretches of the input that are read by a guess.
+    pub guesses: Vec<Guess>,
 }
 
 /// Where a stretch of the output comes from, in code points, end exclusive.
@@ -61,16 +64,31 @@ impl Normalizer {
         self.plugin.identity()
     }
 
-    /// `language` is a BCP 47 tag.
+    /// `language` is a BCP 47 tag. The plugin finds no words of its host's.
     pub fn normalize(&self, text: &str, language: &str) -> Result<Normalized, CallError> {
-        let outcome = self.try_normalize(text, language);
+        self.normalize_with(text, language, Arc::new(NoWords))
+    }
+
+    /// The same, with words the plugin may ask for.
+    pub fn normalize_with(
+        &self,
+        text: &str,
+        language: &str,
+        lexicon: Arc<dyn Lexicon>,
+    ) -> Result<Normalized, CallError> {
+        let outcome = self.try_normalize(text, language, lexicon);
         if let Err(error) = &outcome {
             events::failed(self.plugin.name(), kind(error));
         }
         outcome
     }
 
-    fn try_normalize(&self, text: &str, language: &str) -> Result<Normalized, CallError> {
+    fn try_normalize(
+        &self,
+        text: &str,
+        language: &str,
+        lexicon: Arc<dyn Lexicon>,
+    ) -> Result<Normalized, CallError> {
         let limits = &self.plugin.limits;
         if text.len() > limits.input_bytes {
             return Err(CallError::InvalidInput(format!(
@@ -79,12 +97,18 @@ impl Normalizer {
                 limits.input_bytes
             )));
         }
-        let answer = self
-            .plugin
-            .call(text.len(), limits.normalize_deadline, |it, store| {
-                it.koemasu_policy_normalizer()
-                    .call_normalize(store, text, language)
-            })?;
+        let (answer, mut guesses) =
+            self.plugin
+                .call(text.len(), limits.normalize_deadline, |it, store| {
+                    store.data_mut().questions.lexicon = lexicon;
+                    let answer = it.koemasu_policy_normalizer().call_normalize(
+                        &mut *store,
+                        text,
+                        language,
+                    )?;
+                    let guesses = std::mem::take(&mut store.data_mut().questions.guesses);
+                    Ok((answer, guesses))
+                })?;
         let output = answer.map_err(said)?;
         let spans = output.spans.into_iter().map(|span| Span {
             start: span.start,
@@ -95,9 +119,15 @@ impl Normalizer {
         let normalized = Normalized {
             text: output.text,
             spans: spans.collect(),
+            guesses: Vec::new(),
         };
         answer::check_normalized(text, &normalized, limits.output(text.len()))?;
-        Ok(normalized)
+        let characters = text.chars().count();
+        guesses.retain(|guess| guess.end as usize <= characters);
+        Ok(Normalized {
+            guesses,
+            ..normalized
+        })
     }
 }
 

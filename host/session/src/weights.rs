@@ -130,7 +130,18 @@ impl Weights {
         for (index, weight) in template.weights.iter().enumerate() {
             block.write(weight.offset, self.get(index))?;
         }
+        self.forget();
         Ok(())
+    }
+
+    /// Forty mapped voices would look like gigabytes of ours; what was copied
+    /// is not needed here any more.
+    fn forget(&self) {
+        for file in &self.files {
+            if let Bytes::Mapped(mapped) = file {
+                mapped.forget();
+            }
+        }
     }
 
     /// One contiguous copy on the host, laid out as a block is.
@@ -139,6 +150,7 @@ impl Weights {
         for (index, weight) in template.weights.iter().enumerate() {
             blob[weight.offset..weight.offset + weight.bytes].copy_from_slice(self.get(index));
         }
+        self.forget();
         blob
     }
 
@@ -150,10 +162,11 @@ impl Weights {
             .enumerate()
             .map(|(index, weight)| (weight.name.as_str(), index))
             .collect();
-        onnx::embed(template.graph(part), |name| {
+        let model = onnx::embed(template.graph(part), |name| {
             index.get(name).map(|index| self.get(*index))
-        })
-        .map_err(Error::Open)
+        });
+        self.forget();
+        model.map_err(Error::Open)
     }
 
     /// Another voice of the same template: every weight a few percent off. For

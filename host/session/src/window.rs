@@ -2,8 +2,9 @@
 //!
 //! A frame of the latent touches 12.8 frames of sound to each side, so that
 //! windows that overlap by 13 give the whole graph's samples. Every window of a
-//! longer utterance has the same length: the shapes that reach the decoder are
-//! always the same, and nothing new is ever allocated.
+//! longer utterance has the same length but for the last, which has one of a
+//! few: the shapes that reach the decoder are soon known, and nothing new is
+//! ever allocated.
 
 use std::ops::Range;
 
@@ -28,15 +29,27 @@ pub fn next(frames: usize, kept: usize, size: usize) -> Window {
             keep: kept..frames,
         };
     }
-    // The last one is moved back to end with the utterance.
-    let start = kept.saturating_sub(OVERLAP).min(frames - length);
-    let end = start + length;
-    let keep_end = if end == frames { frames } else { end - OVERLAP };
+    let start = kept.saturating_sub(OVERLAP);
+    if start + length < frames {
+        return Window {
+            frames: start..start + length,
+            keep: kept..start + length - OVERLAP,
+        };
+    }
+    // The last one ends with the utterance and is only as long as it must be,
+    // in steps, so that the decoder still meets a handful of shapes.
+    let fresh = (frames - start)
+        .saturating_sub(2 * OVERLAP)
+        .next_multiple_of(STEP);
+    let start = frames - (fresh + 2 * OVERLAP).min(length);
     Window {
-        frames: start..end,
-        keep: kept..keep_end,
+        frames: start..frames,
+        keep: kept..frames,
     }
 }
+
+/// Lengths of a last window differ by this.
+const STEP: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -67,8 +80,15 @@ mod tests {
                     assert!(after >= OVERLAP || window.frames.end == frames);
                 }
                 assert_eq!(next, frames, "nothing is left out");
-                if windows.len() > 1 {
-                    assert!(windows.iter().all(|w| w.frames.len() == size + 2 * OVERLAP));
+                let (last, others) = windows.split_last().expect("one at least");
+                let length = size + 2 * OVERLAP;
+                assert!(others.iter().all(|w| w.frames.len() == length));
+                assert!(last.frames.len() <= length);
+                if !others.is_empty() {
+                    let fresh = last.frames.len() - 2 * OVERLAP;
+                    assert!(fresh % STEP == 0 || fresh == size, "few shapes");
+                    let needed = last.keep.len() + OVERLAP;
+                    assert!(last.frames.len() < needed + OVERLAP + STEP, "no waste");
                 }
             }
         }

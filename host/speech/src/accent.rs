@@ -90,9 +90,12 @@ fn place(words: &[NJDNode]) -> (Vec<Phrase>, Vec<Placed>) {
         // A phrase begins with a word's first sound of its own: a long mark
         // only lengthens what is there, and without that it is no mora.
         let mut begins = !chained;
-        for mora in pronunciation.moras() {
+        for (index, mora) in pronunciation.moras().iter().enumerate() {
             let last = moras.last().and_then(|last| last.phonemes.last()).copied();
-            let Some(phonemes) = phonemes(mora, last.filter(|_| !after_pause)) else {
+            // A word that begins with a long mark lengthens the one before it,
+            // but not its double consonant.
+            let last = last.filter(|last| !after_pause && (index > 0 || *last != "q"));
+            let Some(phonemes) = phonemes(mora, last) else {
                 continue;
             };
             let lengthens = mora.mora_enum == MoraEnum::Long;

@@ -6,12 +6,13 @@
 use jpreprocess_njd::NJDNode;
 
 use crate::accent::{self, Toned};
-use crate::dictionary::Dictionary;
+use crate::dictionary::{Dictionary, Word};
 use crate::kana;
 use crate::phoneme::{self, MARKS};
 use crate::text::NormalizedText;
+use crate::user::UserWords;
 use crate::utterance::{Spoken, Utterance, Warning, WarningKind};
-use crate::words::words;
+use crate::words::{widen, words};
 
 /// Reads Japanese. Shared by all requests.
 pub struct Frontend {
@@ -24,7 +25,12 @@ impl Frontend {
     }
 
     pub fn pronounce(&self, text: &NormalizedText) -> Utterance {
-        let words = words(&self.dictionary, text.as_str());
+        self.pronounce_with(text, &UserWords::default())
+    }
+
+    /// The same, with the user's words.
+    pub fn pronounce_with(&self, text: &NormalizedText, user: &UserWords) -> Utterance {
+        let words = words(&self.dictionary, user, text.as_str());
         let mut warnings = Vec::new();
         if !words.analysed {
             warnings.push(warning(WarningKind::Analysis, text.as_str()));
@@ -41,6 +47,29 @@ impl Frontend {
         });
         Utterance::new(&spoken, tones, warnings)
     }
+
+    /// Stretches of kanji without a reading, in characters, end exclusive.
+    pub fn unread(&self, text: &str, user: &UserWords) -> Vec<(usize, usize)> {
+        let wide = widen(text);
+        let mut unread = Vec::new();
+        let mut at = 0;
+        for word in self.dictionary.divide_with(&wide, user) {
+            let end = at + word.surface.chars().count();
+            if !is_read(&word) {
+                unread.push((at, end));
+            }
+            at = end;
+        }
+        unread
+    }
+}
+
+/// Whether the dictionary knows how a word is said, or its kana do.
+fn is_read(word: &Word<'_>) -> bool {
+    const READING: usize = 8;
+    let reading = word.feature.split(',').nth(READING).unwrap_or("*");
+    let kanji = |c: char| matches!(c, '々' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}');
+    !matches!(reading, "*" | "、" | "") || !word.surface.contains(kanji)
 }
 
 /// One word: its marks, its reading, or a pause for each of its characters.

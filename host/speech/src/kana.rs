@@ -193,6 +193,29 @@ pub(crate) fn phonemes(reading: &str, before: Option<&'static str>) -> Option<Ve
     Some(phonemes)
 }
 
+/// Bytes of the mora at the beginning; a long mark is one.
+pub(crate) fn mora(text: &str) -> Option<usize> {
+    match text.starts_with('ー') {
+        true => Some('ー'.len_utf8()),
+        false => longest(text).map(|(kana, _)| kana.len()),
+    }
+}
+
+/// The kana of these phonemes, if they are one mora.
+pub(crate) fn of(phonemes: &[&str]) -> Option<&'static str> {
+    MORAS
+        .iter()
+        .filter(|(kana, _)| !ONLY_READ.contains(kana))
+        .find(|(_, mora)| *mora == phonemes)
+        .map(|(kana, _)| *kana)
+}
+
+/// Kana that are read, and never written for what they are read as.
+const ONLY_READ: [&str; 21] = [
+    "ヴャ", "ヴュ", "ヴョ", "ヮ", "ヲ", "ヱ", "ヰ", "ャ", "ュ", "ョ", "ヂ", "ヅ", "ヵ", "ヶ",
+    "クヮ", "グヮ", "ァ", "ィ", "ゥ", "ェ", "ォ",
+];
+
 fn can_go_on(phone: &str) -> bool {
     matches!(phone, "a" | "i" | "u" | "e" | "o" | "N")
 }

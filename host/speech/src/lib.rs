@@ -5,13 +5,18 @@
 
 pub mod align;
 pub mod dictionary;
+pub mod english;
 pub mod g2p;
+pub mod moras;
 pub mod phoneme;
 pub mod sentence;
 pub mod text;
+pub mod user;
 pub mod utterance;
 pub mod wave;
 
 mod accent;
+mod chain;
+mod filler;
 mod kana;
 mod words;

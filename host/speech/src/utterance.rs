@@ -79,6 +79,26 @@ impl Utterance {
         utterance
     }
 
+    /// The same text with other phonemes; there is a tone for each, and the
+    /// counts of the text's characters add up to them.
+    pub(crate) fn with(
+        &self,
+        phonemes: Vec<&'static str>,
+        tones: Vec<u8>,
+        counts: Vec<usize>,
+    ) -> Self {
+        debug_assert_eq!(phonemes.len(), tones.len());
+        debug_assert_eq!(phonemes.len(), counts.iter().sum::<usize>());
+        let ends = |inner: Vec<usize>| [vec![1], inner, vec![1]].concat();
+        Self {
+            text: self.text.clone(),
+            phonemes: [vec![PADDING], phonemes, vec![PADDING]].concat(),
+            tones: [vec![0], tones, vec![0]].concat(),
+            phonemes_per_character: ends(counts),
+            warnings: self.warnings.clone(),
+        }
+    }
+
     /// What BERT reads: the words' surfaces, one token a character.
     pub fn text(&self) -> &str {
         &self.text

@@ -2,12 +2,19 @@
 //! Open JTalk's NJD (pronunciation, digits, accent phrases, accents, unvoiced
 //! vowels) from jpreprocess.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jpreprocess_core::word_entry::WordEntry;
-use jpreprocess_njd::{NJD, NJDNode};
+use jpreprocess_njd::{
+    NJD, NJDNode, accent_phrase::njd_set_accent_phrase, digit::njd_set_digit,
+    digit_sequence::njd_digit_sequence,
+};
 
+use crate::chain;
 use crate::dictionary::{Dictionary, Word};
+use crate::filler;
+use crate::user::UserWords;
 
 /// Words of a text, and whether the rules could be applied to them.
 pub(crate) struct Words {
@@ -15,15 +22,19 @@ pub(crate) struct Words {
     pub(crate) analysed: bool,
 }
 
-pub(crate) fn words(dictionary: &Dictionary, text: &str) -> Words {
+pub(crate) fn words(dictionary: &Dictionary, user: &UserWords, text: &str) -> Words {
     let wide = widen(text);
-    let divided = dictionary.divide(&wide);
+    let divided = dictionary.divide_with(&wide, user);
     let entries: Vec<(String, WordEntry)> = divided.iter().map(entry).collect();
     // The rules are another's and state their expectations by panicking; no
     // text may end a request, so a panic there costs only the rules.
     let ruled = catch_unwind(AssertUnwindSafe(|| {
         let mut njd = NJD::from_tokens(entries.iter().cloned()).ok()?;
-        njd.preprocess();
+        filler::set_readings(&mut njd.nodes);
+        njd_digit_sequence(&mut njd);
+        njd_set_digit(&mut njd);
+        njd_set_accent_phrase(&mut njd);
+        chain::set_accents(&mut njd.nodes);
         Some(njd.nodes)
     }));
     match ruled {
@@ -52,17 +63,29 @@ fn entry(word: &Word<'_>) -> (String, WordEntry) {
     if fields[ACCENT_RULE] == "-1" {
         fields[ACCENT_RULE] = "*";
     }
-    // A part of speech that the rules do not know, and say so on every word.
-    let known: Vec<&str> = fields[ACCENT_RULE]
-        .split('/')
-        .filter(|rule| !rule.starts_with("特殊助動詞"))
-        .collect();
-    let known = known.join("/");
-    fields[ACCENT_RULE] = if known.is_empty() { "*" } else { &known };
+    let rules = readable_rules(fields[ACCENT_RULE]);
+    fields[ACCENT_RULE] = &rules;
     let loaded = WordEntry::load(&fields)
         .ok()
         .filter(|loaded| fits(loaded, word.surface));
     (word.surface.to_owned(), loaded.unwrap_or_default())
+}
+
+/// The rules as their reader knows them. It would complain on every word of a
+/// part of speech it does not know, of a slip of the dictionary's, and of a
+/// slash forgotten (Open JTalk reads such a list up to there).
+fn readable_rules(rules: &str) -> Cow<'_, str> {
+    match rules {
+        "1" | "動詞F4@0" => Cow::Borrowed("*"),
+        "名詞%F2@1/形容詞%F2@-1動詞%F2@0" => Cow::Borrowed("名詞%F2@1/形容詞%F2@-1"),
+        rules if rules.contains("特殊助動詞") => {
+            let known = rules
+                .split('/')
+                .filter(|rule| !rule.starts_with("特殊助動詞"));
+            Cow::Owned(known.collect::<Vec<_>>().join("/"))
+        }
+        rules => Cow::Borrowed(rules),
+    }
 }
 
 /// An entry of several words names where they divide; in a damaged dictionary
@@ -81,7 +104,7 @@ fn fits(entry: &WordEntry, surface: &str) -> bool {
 }
 
 /// The dictionary knows wide forms only; Open JTalk widens the same way.
-fn widen(text: &str) -> String {
+pub(crate) fn widen(text: &str) -> String {
     let wide = |c: char| match c {
         ' ' => '\u{3000}',
         '"' => '”',

@@ -45,7 +45,7 @@ fn phones(text: &str) -> String {
 }
 
 #[test]
-fn the_reference_is_met_on_nearly_all_rows() {
+fn the_reference_is_met_on_every_row() {
     let shared = std::env::var_os("KOEMASU_SHARED").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
         PathBuf::from,
@@ -55,7 +55,7 @@ fn the_reference_is_met_on_nearly_all_rows() {
         eprintln!("skipped: {} is not there", path.display());
         return;
     };
-    let (mut rows, mut equal) = (0, 0);
+    let (mut rows, mut equal) = (0_usize, 0);
     for line in corpus.lines() {
         let row: Value = serde_json::from_str(line).expect("a row");
         let Some(text) = row["norm"]
@@ -71,11 +71,15 @@ fn the_reference_is_met_on_nearly_all_rows() {
                 && json!(said.tones()) == row["tones"]
                 && json!(said.phonemes_per_character()) == row["word2ph"];
             equal += usize::from(same);
+            if !same {
+                println!("different: {}", text.as_str());
+            }
         }
     }
-    let rate = f64::from(equal as u32) / f64::from(rows);
-    println!("{equal} of {rows} rows equal: {:.2} %", rate * 100.0);
-    assert!(rows > 1_700 && rate >= 0.99, "{equal} of {rows}");
+    assert!(
+        rows > 1_700 && equal == rows,
+        "{equal} of {rows} rows equal"
+    );
 }
 
 #[test]
@@ -92,9 +96,12 @@ fn words_are_read_with_their_accents() {
 
 #[test]
 fn odd_texts_that_end_other_frontends_are_read() {
-    assert_eq!(phones("グヮ"), "_ g u w a _");
+    // Open JTalk cannot read this small kana; it is skipped or a pause.
+    assert_eq!(phones("グヮ"), "_ g u ' _");
+    assert_eq!(phones("ンヮイ"), "_ N i _");
+    assert_eq!(phones("クヮルテット"), "_ k u w a r u t e q t o _");
     assert_eq!(phones("ーーあ"), "_ - - a _");
-    assert_eq!(phones("うっうが"), "_ u q - g a _");
+    assert_eq!(phones("うっうが"), "_ u q u g a _");
     assert_eq!(phones("!?...-'"), "_ ! ? . . . - ' _");
 }
 
@@ -185,4 +192,87 @@ proptest! {
         prop_assert!(said.phonemes().all(|phone| speech::phoneme::id(phone).is_some()));
         prop_assert!(said.tones().iter().all(|tone| *tone <= 1));
     }
+}
+
+#[test]
+fn moras_are_those_of_the_reference() {
+    let shared = std::env::var_os("KOEMASU_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        PathBuf::from,
+    );
+    let path = shared.join("corpora/ja.jsonl");
+    let Ok(corpus) = std::fs::read_to_string(&path) else {
+        eprintln!("skipped: {} is not there", path.display());
+        return;
+    };
+    for line in corpus.lines() {
+        let row: Value = serde_json::from_str(line).expect("a row");
+        let text = row["norm"].as_str().unwrap_or_default().to_owned();
+        let (Ok(text), true) = (NormalizedText::new(text), row["kata_tone"].is_array()) else {
+            continue;
+        };
+        let moras = speech::moras::of(&FRONTEND.pronounce(&text));
+        let moras: Vec<_> = moras
+            .iter()
+            .map(|mora| json!([mora.kana, mora.tone]))
+            .collect();
+        assert_eq!(json!(moras), row["kata_tone"], "{}", text.as_str());
+    }
+}
+
+#[test]
+fn moras_given_back_say_the_same() {
+    use speech::moras::{self, Given};
+    for text in ["雨と飴.", "お疲れ様でした!", "コーヒーを、一杯."] {
+        let said = read(text);
+        let given = Given::Moras(moras::of(&said));
+        assert_eq!(moras::say(&said, &given).as_ref(), Ok(&said), "{text}");
+    }
+    let said = read("雨です");
+    let tones = moras::say(&said, &Given::Tones(vec![0; 3]));
+    assert!(
+        tones
+            .expect_err("too few")
+            .to_string()
+            .contains("3 tones are given")
+    );
+    let phonemes = Given::Phonemes {
+        phonemes: ["a", "m", "e", "d", "a", "kw"].map(str::to_owned).to_vec(),
+        tones: vec![0; 6],
+    };
+    let error = moras::say(&said, &phonemes).expect_err("no symbol");
+    assert!(error.to_string().contains("phoneme 6, `kw`"), "{error}");
+    let moras = Given::Moras(vec![moras::Mora {
+        kana: "アメ".to_owned(),
+        tone: 1,
+    }]);
+    let error = moras::say(&said, &moras).expect_err("two moras");
+    assert!(error.to_string().contains("mora 1, `アメ`"), "{error}");
+}
+
+#[test]
+fn the_users_words_are_read_as_the_user_says() {
+    use speech::user::{PartOfSpeech, UserWords, Word};
+    let words = [
+        Word {
+            accent: Some(0),
+            part_of_speech: PartOfSpeech::Surname,
+            ..Word::new("小鳥遊", "タカナシ")
+        },
+        Word::new("月ノ美兎", "ツキノミト"),
+        Word {
+            priority: 9,
+            ..Word::new("四月一日", "ワタヌキ")
+        },
+    ];
+    let words = UserWords::new(&words).expect("good words");
+    let read = |text: &str| {
+        let text = NormalizedText::new(text.to_owned()).expect("good text");
+        let said = FRONTEND.pronounce_with(&text, &words);
+        said.phonemes().collect::<Vec<_>>().join("")
+    };
+    assert_eq!(read("小鳥遊さん"), "_takanashisaN_");
+    assert_eq!(read("月ノ美兎です"), "_tsukinomitodesu_");
+    assert_eq!(read("四月一日さん"), "_watanukisaN_");
+    assert_eq!(read("四月二日"), "_shigatsufutsuka_");
 }

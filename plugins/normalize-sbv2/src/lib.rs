@@ -5,7 +5,23 @@
 
 extern crate alloc;
 
-#[cfg(target_arch = "wasm32")]
-mod component;
 pub mod normalize;
 pub mod numerals;
+
+use normalizer::draft::Draft;
+use normalizer::policy::{Host, Policy};
+use normalizer::settings::{Setting, Values};
+
+pub struct Sbv2;
+
+#[cfg(target_arch = "wasm32")]
+normalizer::component!(crate::Sbv2);
+
+impl Policy for Sbv2 {
+    const NAME: &'static str = "normalize-sbv2";
+    const SETTINGS: &'static [Setting] = &[];
+
+    fn normalize(draft: &mut Draft, _: &Values, _: &dyn Host) {
+        normalize::rewrite(draft);
+    }
+}

@@ -3,6 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use normalizer::draft::{Draft, Edit};
+use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::numerals;
@@ -10,35 +12,52 @@ use crate::numerals;
 /// Compatibility forms, numbers, long marks, punctuation, and last what is
 /// left that nobody could read is dropped.
 pub fn normalize(text: &str) -> String {
-    let text: Vec<char> = text.nfkc().collect();
-    let text = numbers(&currency(&group_commas(&text)));
-    let mut read = String::with_capacity(text.len() * 3);
-    punctuation(&text, &mut |c| {
-        if is_readable(c) {
-            read.push(c);
-        }
+    let mut draft = Draft::new(text);
+    rewrite(&mut draft);
+    draft.text()
+}
+
+/// The same on a draft, which keeps where everything comes from.
+pub fn rewrite(draft: &mut Draft) {
+    pass(draft, compatible);
+    pass(draft, group_commas);
+    pass(draft, currency);
+    pass(draft, number);
+    pass(draft, punctuation);
+    pass(draft, |text| {
+        (!is_readable(text[0])).then(|| (1, String::new()))
     });
-    read
+}
+
+/// Asks `rule` at every place of the text as it is, unfolded.
+fn pass(draft: &mut Draft, rule: impl Fn(&[char]) -> Option<(usize, String)>) {
+    let text = draft.characters().to_vec();
+    draft.rewrite(|place| {
+        let (length, text) = rule(&text[place.at..])?;
+        Some(Edit::new(length, text))
+    });
+}
+
+/// A character with the marks that join it, in its compatibility form.
+fn compatible(text: &[char]) -> Option<(usize, String)> {
+    let joins = |c: &char| {
+        matches!(c, '\u{ff9e}' | '\u{ff9f}' | '\u{1160}'..='\u{11ff}')
+            || canonical_combining_class(*c) != 0
+            || is_combining_mark(*c)
+    };
+    let length = 1 + text[1..].iter().take_while(|c| joins(c)).count();
+    let characters = &text[..length];
+    let form: String = characters.iter().copied().nfkc().collect();
+    let same = form.chars().eq(characters.iter().copied());
+    (!same).then_some((length, form))
 }
 
 /// `1,234,567` → `1234567`: commas between one to three digits and groups of
 /// exactly three.
-fn group_commas(text: &[char]) -> Vec<char> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while at < text.len() {
-        match grouped(&text[at..]) {
-            Some(end) => {
-                out.extend(text[at..at + end].iter().filter(|c| **c != ','));
-                at += end;
-            }
-            None => {
-                out.push(text[at]);
-                at += 1;
-            }
-        }
-    }
-    out
+fn group_commas(text: &[char]) -> Option<(usize, String)> {
+    let length = grouped(text)?;
+    let digits = text[..length].iter().filter(|c| **c != ',');
+    Some((length, digits.collect()))
 }
 
 /// Length of a grouped number at the beginning, if there is one.
@@ -60,88 +79,61 @@ fn digits(text: &[char]) -> usize {
 
 /// `$100` → `100ドル`: the sign and everything up to the last digit of digits
 /// and points.
-fn currency(text: &[char]) -> Vec<char> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while at < text.len() {
-        let unit = match text[at] {
-            '$' => "ドル",
-            '¥' => "円",
-            '£' => "ポンド",
-            '€' => "ユーロ",
-            _ => "",
-        };
-        let run = text[at + 1..]
-            .iter()
-            .take_while(|c| c.is_ascii_digit() || **c == '.');
-        let run: Vec<char> = run.copied().collect();
-        let end = run.iter().rposition(char::is_ascii_digit);
-        match end {
-            Some(last) if !unit.is_empty() => {
-                out.extend(&run[..=last]);
-                out.extend(unit.chars());
-                at += last + 2;
-            }
-            _ => {
-                out.push(text[at]);
-                at += 1;
-            }
-        }
-    }
-    out
+fn currency(text: &[char]) -> Option<(usize, String)> {
+    let unit = match text[0] {
+        '$' => "ドル",
+        '¥' => "円",
+        '£' => "ポンド",
+        '€' => "ユーロ",
+        _ => return None,
+    };
+    let run: Vec<char> = text[1..]
+        .iter()
+        .take_while(|c| c.is_ascii_digit() || **c == '.')
+        .copied()
+        .collect();
+    let last = run.iter().rposition(char::is_ascii_digit)?;
+    let mut amount: String = run[..=last].iter().collect();
+    amount.push_str(unit);
+    Some((last + 2, amount))
 }
 
-/// Every number, with its decimals, in kanji numerals.
-fn numbers(text: &[char]) -> Vec<char> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while at < text.len() {
-        let whole = digits(&text[at..]);
-        if whole == 0 {
-            out.push(text[at]);
-            at += 1;
-            continue;
-        }
-        let point = at + whole;
-        let decimals = match text.get(point) {
-            Some('.') => digits(&text[point + 1..]),
-            _ => 0,
-        };
-        numerals::write(
-            &text[at..point],
-            &text[point..][..decimals + usize::from(decimals > 0)],
-            &mut out,
-        );
-        at = point + decimals + usize::from(decimals > 0);
+/// A number, with its decimals, in kanji numerals.
+fn number(text: &[char]) -> Option<(usize, String)> {
+    let whole = digits(text);
+    if whole == 0 {
+        return None;
     }
-    out
+    let decimals = match text.get(whole) {
+        Some('.') => digits(&text[whole + 1..]),
+        _ => 0,
+    };
+    let length = whole + decimals + usize::from(decimals > 0);
+    let mut kanji = Vec::new();
+    numerals::write(&text[..whole], &text[whole..length], &mut kanji);
+    Some((length, kanji.into_iter().collect()))
 }
 
 /// Many marks become few: those that the phoneme table knows.
-fn punctuation(text: &[char], put: &mut impl FnMut(char)) {
-    let mut at = 0;
-    while at < text.len() {
-        if let ['・', '・', '・', ..] | ['·', '·', '·', ..] = text[at..] {
-            "...".chars().for_each(&mut *put);
-            at += 3;
-            continue;
-        }
-        match text[at] {
-            '~' | '～' | '〜' => put('ー'),
-            '：' | '；' | '，' | '·' | '・' | '、' => put(','),
-            '。' | '．' | '\n' | '$' => put('.'),
-            '！' => put('!'),
-            '？' => put('?'),
-            '…' => "...".chars().for_each(&mut *put),
-            '“' | '”' | '"' | '‘' | '’' | '（' | '）' | '(' | ')' | '《' | '》' | '【' | '】'
-            | '[' | ']' | '「' | '」' => put('\''),
-            '\u{2d7}' | '\u{2010}' | '\u{2012}' | '\u{2013}' | '\u{2014}' | '\u{2015}'
-            | '\u{2043}' | '\u{2212}' | '\u{23af}' | '\u{23e4}' | '\u{2500}' | '\u{2501}'
-            | '\u{2e3a}' | '\u{2e3b}' => put('-'),
-            other => put(other),
-        }
-        at += 1;
+fn punctuation(text: &[char]) -> Option<(usize, String)> {
+    if let ['・', '・', '・', ..] | ['·', '·', '·', ..] = text {
+        return Some((3, String::from("...")));
     }
+    let mark = match text[0] {
+        '~' | '～' | '〜' => "ー",
+        '：' | '；' | '，' | '·' | '・' | '、' => ",",
+        '。' | '．' | '\n' | '$' => ".",
+        '！' => "!",
+        '？' => "?",
+        '…' => "...",
+        '“' | '”' | '"' | '‘' | '’' | '（' | '）' | '(' | ')' | '《' | '》' | '【' | '】' | '['
+        | ']' | '「' | '」' => "'",
+        '\u{2d7}' | '\u{2010}' | '\u{2012}' | '\u{2013}' | '\u{2014}' | '\u{2015}' | '\u{2043}'
+        | '\u{2212}' | '\u{23af}' | '\u{23e4}' | '\u{2500}' | '\u{2501}' | '\u{2e3a}'
+        | '\u{2e3b}' => "-",
+        _ => return None,
+    };
+    Some((1, String::from(mark)))
 }
 
 /// Kana, kanji of the basic plane, Latin and Greek letters, seven marks.

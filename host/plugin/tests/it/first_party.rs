@@ -3,7 +3,7 @@
 use plugin::CallError;
 use serde_json::json;
 
-use crate::stand::{bucketer, built, choose, corpus, normalizer, patient};
+use crate::stand::{bucketer, built, choose, corpus, normalizer, normalizer_with, patient};
 
 /// Texts for which the reference itself has no answer, by their id.
 fn has_reference(row: &serde_json::Value) -> bool {
@@ -102,4 +102,59 @@ fn bucket_ladder_takes_settings_and_refuses_wrong_ones() {
         "its settings are wrong: `padding_ratio_max.bert`: a number from 1 on"
     );
     assert!(refused(json!({"tokns": [8]})).contains("`tokns`: unknown; known are"));
+}
+
+/// What each normalizer makes of what, alone and without words of its host's:
+/// `input<TAB>output`, and after another tab its settings.
+#[test]
+fn normalizers_meet_their_goldens() {
+    let folder =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/normalizers");
+    let mut different = Vec::new();
+    // Compiling takes most of the time: once for each settings.
+    let mut loaded = std::collections::BTreeMap::new();
+    for entry in std::fs::read_dir(folder).expect("the goldens") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let cases = std::fs::read_to_string(&path).expect("goldens");
+        for case in cases.lines() {
+            let fields: Vec<&str> = case.split('\t').collect();
+            let settings = fields.get(2).map_or(json!({}), |settings| {
+                serde_json::from_str(settings).expect("settings")
+            });
+            let plugin = loaded
+                .entry((name.to_string(), settings.to_string()))
+                .or_insert_with(|| normalizer_with(built(&name), &settings).expect("loads"));
+            let read = plugin.normalize(fields[0], "ja").expect("an answer");
+            let spans = read.spans.iter().map(|span| span.end - span.start);
+            assert_eq!(spans.sum::<u32>() as usize, read.text.chars().count());
+            if read.text != fields[1] {
+                different.push(format!(
+                    "{name}\t{}\t{}\t{}",
+                    fields[0], fields[1], read.text
+                ));
+            }
+        }
+    }
+    assert!(different.is_empty(), "\n{}", different.join("\n"));
+}
+
+#[test]
+fn settings_are_checked_when_a_normalizer_loads() {
+    let refused = |name, settings| {
+        let loaded = normalizer_with(built(name), &settings);
+        loaded.err().expect("refused").to_string()
+    };
+    let told = refused("ja-links", json!({"url": "whole"}));
+    assert!(
+        told.contains("`url`: one of \"short\", \"full\", \"skip\""),
+        "{told}"
+    );
+    let told = refused("ja-dates", json!({"time": true}));
+    assert!(
+        told.contains("`time`: unknown; known are") && told.contains("`times`"),
+        "{told}"
+    );
+    let told = refused("normalize-sbv2", json!({"x": 1}));
+    assert!(told.contains("it has no settings"), "{told}");
 }

@@ -34,6 +34,16 @@ pub(crate) fn normalizer(bytes: Vec<u8>, limits: &Limits) -> Result<Normalizer, 
     sandbox().load_normalizer(Source { name, bytes }, &json!({}), limits)
 }
 
+/// As [`normalizer`], with settings and patience.
+pub(crate) fn normalizer_with(bytes: Vec<u8>, settings: &Value) -> Result<Normalizer, LoadError> {
+    thread_local! {
+        /// Compiling takes most of a test's time; one engine keeps it.
+        static SANDBOX: Arc<Sandbox> = sandbox();
+    }
+    let name = "test".to_owned();
+    SANDBOX.with(|sandbox| sandbox.load_normalizer(Source { name, bytes }, settings, &patient()))
+}
+
 pub(crate) fn bucketer(bytes: Vec<u8>, settings: &Value) -> Result<Bucketer, LoadError> {
     let name = "test".to_owned();
     sandbox().load_bucketer(Source { name, bytes }, settings, &patient())

@@ -23,6 +23,22 @@ impl Mapped {
         let map = unsafe { memmap2::Mmap::map(&file)? };
         Ok(Self { map })
     }
+
+    /// Lets go of the pages that were read: the system's file cache keeps them
+    /// as long as it likes, and they no longer count as this process's. The
+    /// next read brings them back.
+    pub fn forget(&self) {
+        #[expect(
+            unsafe_code,
+            reason = "advice that may lose what was written to private pages"
+        )]
+        // SAFETY: the mapping is read-only, so nothing was written; a page that
+        // is read again comes from the file, with the same bytes.
+        let _ = unsafe {
+            self.map
+                .unchecked_advise(memmap2::UncheckedAdvice::DontNeed)
+        };
+    }
 }
 
 impl AsRef<[u8]> for Mapped {

@@ -19,7 +19,7 @@ const GROUP_MAX: usize = 24;
 
 struct Node<'a> {
     token: Token,
-    lexicon: &'a Lexicon,
+    feature: Feature<'a>,
     start: usize,
     end: usize,
     known: bool,
@@ -28,10 +28,22 @@ struct Node<'a> {
     before: Option<usize>,
 }
 
+/// Where a word's features are read, once it is on the cheapest path.
+#[derive(Clone, Copy)]
+enum Feature<'a> {
+    Of(&'a Lexicon),
+    Is(&'a str),
+}
+
 /// Start and end of a text connect like a word of context 0.
 const EDGE: u16 = 0;
 
-pub(super) fn divide<'a>(dictionary: &'a Dictionary, text: &'a str) -> Vec<Word<'a>> {
+/// `more` puts further words that the rest of the text begins with.
+pub(super) fn divide<'a>(
+    dictionary: &'a Dictionary,
+    text: &'a str,
+    more: impl Fn(&str, &mut dyn FnMut(usize, Token, &'a str)),
+) -> Vec<Word<'a>> {
     let mut nodes: Vec<Node<'a>> = Vec::new();
     // Words by the byte at which they end, the latest found last.
     let mut ending: Vec<Vec<usize>> = vec![Vec::new(); text.len() + 1];
@@ -42,6 +54,15 @@ pub(super) fn divide<'a>(dictionary: &'a Dictionary, text: &'a str) -> Vec<Word<
         }
         starts.clear();
         words_at(dictionary, text, start, &mut starts);
+        let rest = &text[start..];
+        more(rest, &mut |length, token, feature| {
+            if length > 0 && rest.is_char_boundary(length) {
+                starts.push(Node {
+                    feature: Feature::Is(feature),
+                    ..node_of(token, start, length)
+                });
+            }
+        });
         // MeCab keeps both lists newest first; on a tie the first one wins.
         for mut node in starts.drain(..).rev() {
             let (before, cost) = if start == 0 {
@@ -61,7 +82,10 @@ pub(super) fn divide<'a>(dictionary: &'a Dictionary, text: &'a str) -> Vec<Word<
         let node = &nodes[index];
         words.push(Word {
             surface: &text[node.start..node.end],
-            feature: node.lexicon.feature(node.token),
+            feature: match node.feature {
+                Feature::Of(lexicon) => lexicon.feature(node.token),
+                Feature::Is(feature) => feature,
+            },
             known: node.known,
         });
         last = node.before;
@@ -166,11 +190,20 @@ fn run(dictionary: &Dictionary, rest: &str, mut class: Class) -> (usize, usize) 
 
 fn node(lexicon: &Lexicon, token: Token, start: usize, length: usize, known: bool) -> Node<'_> {
     Node {
+        feature: Feature::Of(lexicon),
+        known,
+        ..node_of(token, start, length)
+    }
+}
+
+/// Of a word whose features are still to be told.
+fn node_of<'a>(token: Token, start: usize, length: usize) -> Node<'a> {
+    Node {
         token,
-        lexicon,
+        feature: Feature::Is(""),
         start,
         end: start + length,
-        known,
+        known: true,
         cost: 0,
         before: None,
     }

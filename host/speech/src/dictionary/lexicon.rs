@@ -25,7 +25,7 @@ struct Part {
 }
 
 /// One entry: contexts, cost, and where its features stand.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Token {
     pub(super) left: u16,
     pub(super) right: u16,

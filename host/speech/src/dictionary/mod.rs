@@ -16,8 +16,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use characters::Characters;
-use lexicon::Lexicon;
+use lexicon::{Lexicon, Token};
 use matrix::Matrix;
+
+use crate::user::{PartOfSpeech, UserWords};
 
 pub use lattice::Word;
 
@@ -66,7 +68,33 @@ impl Dictionary {
 
     /// The cheapest division of `text` into words, as MeCab finds it.
     pub fn divide<'a>(&'a self, text: &'a str) -> Vec<Word<'a>> {
-        lattice::divide(self, text)
+        lattice::divide(self, text, |_, _| {})
+    }
+
+    /// The same, with the user's words beside its own.
+    pub(crate) fn divide_with<'a>(&'a self, text: &'a str, user: &'a UserWords) -> Vec<Word<'a>> {
+        lattice::divide(self, text, |rest, put| {
+            for found in user.prefixes(rest) {
+                let mut token = self.neighbours(found.part_of_speech);
+                token.cost = found.cost;
+                put(found.length, token, found.feature);
+            }
+        })
+    }
+
+    /// A token that stands between other words as this kind of word does.
+    fn neighbours(&self, part_of_speech: PartOfSpeech) -> Token {
+        let examples = part_of_speech.examples().iter();
+        let found = examples.flat_map(|(surface, fields)| {
+            let entries = self.system.exact(surface.as_bytes());
+            let tokens = entries
+                .into_iter()
+                .flat_map(|entries| self.system.tokens(entries));
+            tokens.filter(move |token| self.system.feature(*token).starts_with(fields))
+        });
+        // Another dictionary may lack them; then it is a word like any other.
+        let first = found.into_iter().next();
+        first.unwrap_or_default()
     }
 }
 
