@@ -86,7 +86,7 @@ mod tests {
                 assert!(last.frames.len() <= length);
                 if !others.is_empty() {
                     let fresh = last.frames.len() - 2 * OVERLAP;
-                    assert!(fresh % STEP == 0 || fresh == size, "few shapes");
+                    assert!(fresh.is_multiple_of(STEP) || fresh == size, "few shapes");
                     let needed = last.keep.len() + OVERLAP;
                     assert!(last.frames.len() < needed + OVERLAP + STEP, "no waste");
                 }

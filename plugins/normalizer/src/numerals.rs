@@ -188,7 +188,7 @@ pub fn katakana(digits: &str) -> String {
     if tens > 0 {
         kana.push_str("ジュウ");
     }
-    if value % 10 > 0 {
+    if !value.is_multiple_of(10) {
         kana.push_str(SPOKEN[value % 10]);
     }
     kana
