@@ -54,7 +54,7 @@ fn numbered(place: &Place<'_>) -> Option<Edit> {
     if text[0] != '#'
         && figures == 1
         && text[all - 1] == '1'
-        && !text.get(all).is_some_and(|c| *c == '.')
+        && text.get(all).is_none_or(|c| *c != '.')
     {
         return Some(Edit::new(all, "ナンバーワン"));
     }
