@@ -77,7 +77,7 @@ mod tests {
         }
 
         fn unread(&self, _: &str) -> Vec<Range<usize>> {
-            vec![1..2]
+            std::iter::once(1..2).collect::<Vec<_>>()
         }
 
         fn guessed(&self, at: Range<usize>, _: &str) {
