@@ -185,7 +185,7 @@ pub(crate) fn address(place: &Place<'_>) -> Option<Edit> {
         .parts
         .iter()
         .all(|part| part.len() <= 4 && !part.starts_with('0'));
-    if !(several && named && short) || !ends(place, parts.length) {
+    if !(several && named && short && ends(place, parts.length)) {
         return None;
     }
     let said: Vec<String> = parts.parts.iter().map(|part| integer(part)).collect();

@@ -54,10 +54,10 @@ impl Chain {
 /// Whether figures that begin here are not the middle of others, or of a word.
 pub(crate) fn begins(place: &Place<'_>) -> bool {
     place.before().is_none_or(|before| {
-        !before.is_ascii_alphanumeric()
-            && !(matches!(before, '.' | ',' | '/' | ':' | '-')
-                && place.at >= 2
-                && place.text[place.at - 2].is_ascii_digit())
+        let in_a_figure = matches!(before, '.' | ',' | '/' | ':' | '-')
+            && place.at >= 2
+            && place.text[place.at - 2].is_ascii_digit();
+        !(before.is_ascii_alphanumeric() || in_a_figure)
     })
 }
 
