@@ -53,6 +53,9 @@ struct State {
     usage: Usage,
     /// What the last load from the file took.
     reload: Option<Duration>,
+    /// What sessions of its own were measured to hold; more than the weights
+    /// where weights are stored small or packed.
+    own_bytes: Option<usize>,
 }
 
 /// What a voice holds on the device.
@@ -103,8 +106,17 @@ impl Record {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Of its weights.
     fn bytes(&self) -> usize {
         round_up(self.template.blob_bytes)
+    }
+
+    /// What it holds where it is on the device.
+    fn held_bytes(&self, state: &State) -> usize {
+        match (&state.held, state.own_bytes) {
+            (Held::Sessions(_), Some(measured)) => measured,
+            _ => self.bytes(),
+        }
     }
 }
 
@@ -284,6 +296,7 @@ impl Library {
                 host: None,
                 usage: Usage::new(self.now()),
                 reload: None,
+                own_bytes: None,
             }),
             in_flight: AtomicU32::new(0),
             graph,
@@ -462,9 +475,14 @@ impl Library {
         if matches!(record.lock().held, Held::Sessions(_)) {
             return Ok(());
         }
-        let needed = record.bytes();
+        let needed = record.lock().own_bytes.unwrap_or(record.bytes());
+        let library = || {
+            let tensors = self.placement.tensors();
+            tensors.map_or(0, |tensors| tensors.slab().zone(Zone::Library).in_use)
+        };
         let start = Instant::now();
         self.make_room_for_sessions(needed, record.id);
+        let mut before = library();
         let mut opened = pool.fill();
         for level in [Level::Soft, Level::Hard] {
             let Err(Error::NoRoom(no_room)) = &opened else {
@@ -476,12 +494,15 @@ impl Library {
             if !self.relieve_to(level, needed + free, free, Some(record.id)) {
                 continue;
             }
+            before = library();
             opened = pool.fill();
         }
         opened?;
         let took = start.elapsed();
+        let grown = library().saturating_sub(before);
         let mut state = record.lock();
         state.held = Held::Sessions(Arc::downgrade(pool));
+        state.own_bytes = (grown > 0).then_some(grown);
         state.usage.arrive(self.now());
         state.reload = Some(took);
         drop(state);
@@ -693,7 +714,7 @@ impl Library {
                 tier,
                 bytes: match tier {
                     Tier::File => 0,
-                    Tier::Host | Tier::Device => record.bytes() as u64,
+                    Tier::Host | Tier::Device => record.held_bytes(&state) as u64,
                 },
                 reload_us: micros(reload_of(record, &state)),
                 idle: state.usage.idle(now),
@@ -724,7 +745,7 @@ impl Library {
                     Tier::Host => "host",
                     Tier::Device => "device",
                 },
-                bytes: record.bytes(),
+                bytes: record.held_bytes(&state),
                 idle_seconds: state.usage.idle(now).as_secs_f64(),
                 hits: state.usage.hits(now),
                 in_flight: record.in_flight.load(Ordering::Relaxed),

@@ -76,18 +76,21 @@ pub(crate) fn read(placement: &Placement, policy: &MemoryPolicy) -> Reading {
     let outside = outside(placement);
     let used = outside.gpu.unwrap_or(outside.rss);
     let share = used as f64 / outside.limit.max(1) as f64;
+    Reading {
+        outside,
+        share,
+        level: level(share, policy),
+    }
+}
+
+fn level(share: f64, policy: &MemoryPolicy) -> Watermark {
     let marks = &policy.watermarks;
-    let level = if share >= marks.relieve {
+    if share >= marks.relieve {
         Watermark::Relieve
     } else if share >= marks.warn {
         Watermark::Warn
     } else {
         Watermark::Calm
-    };
-    Reading {
-        outside,
-        share,
-        level,
     }
 }
 
@@ -205,4 +208,27 @@ fn gpu_of_process(number: i32) -> Option<u64> {
 fn gpu_total(number: i32) -> Option<u64> {
     let device = nvml()?.device_by_index(u32::try_from(number).ok()?).ok()?;
     device.memory_info().ok().map(|memory| memory.total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_marks_divide_calm_from_warning_from_relief() {
+        let policy = MemoryPolicy::default();
+        let at = |share| level(share, &policy);
+        assert_eq!(at(0.0), Watermark::Calm);
+        assert_eq!(at(0.89), Watermark::Calm);
+        assert_eq!(at(0.90), Watermark::Warn);
+        assert_eq!(at(0.95), Watermark::Relieve);
+        assert_eq!(at(1.2), Watermark::Relieve, "a limit may be passed");
+    }
+
+    #[test]
+    fn the_system_tells_what_this_process_holds() {
+        assert!(rss() > 1 << 20);
+        assert!(anonymous() > 0 && anonymous() <= rss());
+        assert!(limit() > rss());
+    }
 }

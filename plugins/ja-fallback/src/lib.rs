@@ -60,7 +60,6 @@ impl Policy for Fallback {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec;
     use core::ops::Range;
     use normalizer::policy::{read_with, Entry, Kana};
 

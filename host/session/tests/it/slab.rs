@@ -376,6 +376,38 @@ async fn renewed_slots_speak_as_before() {
 }
 
 #[tokio::test]
+async fn a_template_that_may_not_swap_gets_a_session_for_each_voice_in_the_slab() {
+    let residency = residency_with(policy("budget = \"256MiB\"\nworkspace = \"96MiB\""));
+    // Its weights are stored in half precision, and opening it computes others
+    // from them: the trial must find that.
+    let voice = open(&residency, &demo("demo.aivmx"), &Settings::default());
+    let first = speak(&voice, quiet(1.0)).await;
+    let report = residency.report().expect("a report");
+    let template = &report.templates[0];
+    assert!(
+        matches!(&template.verdict, Verdict::NotSwappable { why } if why.contains("samples")),
+        "{:?}",
+        template.verdict
+    );
+    assert!(
+        template.whole.is_some(),
+        "and it cannot be cut: {template:?}"
+    );
+    assert_eq!(template.slots, 0);
+    let known = &report.library.voices[0];
+    let slab = slab(&residency);
+    let held = slab.slab().zone(Zone::Library).in_use;
+    assert_eq!(
+        (known.tier, known.bytes),
+        ("device", held),
+        "counted as measured"
+    );
+    assert!(speak(&voice, quiet(1.0)).await == first);
+    drop(voice);
+    assert_eq!(slab.slab().in_use(), 0, "and all of it comes back");
+}
+
+#[tokio::test]
 async fn a_model_that_does_not_fit_is_refused_with_a_cure() {
     let Some(tiny) = shared("tiny") else {
         return;
