@@ -112,3 +112,9 @@ pub(crate) fn policy_fallback(plugin: &str, mode: &'static str, cause: &dyn std:
         .increment(1);
     tracing::warn!(plugin, mode, %cause, "plugin call failed");
 }
+
+/// A voice that the memory policy pins or ranks is not there: misspelt, most
+/// likely, and harmless.
+pub(crate) fn unknown_voice_in_policy(name: &str) {
+    tracing::warn!(name, "[memory.eviction] names a voice that is not served");
+}

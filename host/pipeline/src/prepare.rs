@@ -154,6 +154,9 @@ impl Workshop {
             voices.insert(voice.name.clone(), opened);
         }
 
+        for name in service.memory.unknown_voices(&service.voices) {
+            events::unknown_voice_in_policy(name);
+        }
         carried.keep(tools);
         events::generation_born(number.get());
         Ok(Generation {
