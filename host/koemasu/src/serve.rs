@@ -6,17 +6,22 @@ use anyhow::Context;
 
 use crate::args;
 use crate::config::Files;
+use crate::platform;
 use crate::server::Server;
-use crate::{platform, signal};
+use crate::signal::Signals;
 
 pub fn run(args: &args::Serve) -> anyhow::Result<()> {
     let files = Files::named(args.files.config.as_deref(), args.listen);
     platform::tokio()?.block_on(async {
-        let server = Server::start(files).await?;
+        // Before anything else: a signal that nobody listens for ends the
+        // process, and a SIGHUP right after the start is a reload.
+        let mut signals = Signals::listen().context("cannot listen for signals")?;
+        let server = tokio::select! {
+            server = Server::start(files) => server?,
+            () = signals.stop() => return Ok(()),
+        };
         eprintln!("koemasu serves on http://{}", server.address());
-        signal::until_stopped(Arc::clone(server.app()))
-            .await
-            .context("cannot listen for signals")?;
+        signals.until_stopped(Arc::clone(server.app())).await;
         server.stop().await;
         Ok(())
     })

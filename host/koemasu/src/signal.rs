@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{EventKind, RecursiveMode, Watcher};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::app::App;
@@ -16,16 +16,38 @@ use crate::reload::Cause;
 /// for this long.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// Ends at SIGTERM or SIGINT; SIGHUP asks for a reload.
-pub async fn until_stopped(app: Arc<App>) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    loop {
+/// Signals to this process, heard from [`listen`](Self::listen) on.
+pub struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Ends at SIGTERM or SIGINT.
+    pub async fn stop(&mut self) {
         tokio::select! {
-            _ = hangup.recv() => app.reloads.ask(Cause::Signal),
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Ends at SIGTERM or SIGINT; SIGHUP asks for a reload.
+    pub async fn until_stopped(mut self, app: Arc<App>) {
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => app.reloads.ask(Cause::Signal),
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+            }
         }
     }
 }
