@@ -185,10 +185,7 @@ impl Lease {
             Err(Error::OutOfMemory(no_room)) => {
                 events::run_retried(&no_room);
                 self.permit = None;
-                let all = self.library.admit_alone(self.wait);
-                let runtime = tokio::runtime::Handle::try_current();
-                let runtime = runtime.map_err(|e| Error::Run(e.to_string()))?;
-                self.permit = Some(runtime.block_on(all)?);
+                self.permit = Some(self.library.admit_alone(self.wait)?);
                 self.attempt(input)
             }
             ran => ran,

@@ -17,6 +17,7 @@ use crate::onnx::{Part, Template};
 use crate::placement::Placement;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
+use crate::source::{hex, write_whole};
 use crate::voice::{FEATURE_WIDTH, STYLE_WIDTH, VoiceInput, VoiceSession};
 use crate::weights::Weights;
 
@@ -191,11 +192,7 @@ fn place(cache: &Path, runtime: &Runtime, template: &Template, settings: &Settin
         settings.window,
         (settings.device, settings.optimization),
     );
-    let digest = Sha256::digest(key.as_bytes());
-    let name: String = digest[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let name = hex(&Sha256::digest(key.as_bytes())[..16]);
     cache.join(format!("{name}.json"))
 }
 
@@ -205,17 +202,8 @@ fn read(place: &Path) -> Option<Verdict> {
 
 /// Best effort: without it the trial is made again at the next start.
 fn write(place: &Path, verdict: &Verdict) {
-    let Ok(json) = serde_json::to_vec(verdict) else {
-        return;
-    };
-    let part = place.with_extension(format!("{}.part", std::process::id()));
-    let written = place
-        .parent()
-        .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| std::fs::write(&part, json))
-        .and_then(|()| std::fs::rename(&part, place));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&part);
+    if let Ok(json) = serde_json::to_vec(verdict) {
+        let _ = write_whole(place, &json);
     }
 }
 

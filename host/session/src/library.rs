@@ -2,7 +2,7 @@
 //! and how a voice moves between them. No tier makes an object of ONNX
 //! Runtime's; what a tier may hold is bounded by bytes.
 //!
-//! The one pressure event is [`Library::relieve`].
+//! The one pressure event is `Library::relieve_to`.
 
 #![expect(
     clippy::disallowed_types,
@@ -196,10 +196,6 @@ impl Library {
         library
     }
 
-    pub fn rules(&self) -> Arc<Rules> {
-        self.rules.load_full()
-    }
-
     pub fn workspace(&self) -> &Workspace {
         &self.workspace
     }
@@ -335,11 +331,15 @@ impl Library {
         }
         let wait = wait.min(permits.wait.0);
         drop(rules);
-        self.workspace.acquire(graph, length, known, wait).await
+        self.workspace.acquire(needed, wait).await
     }
 
-    pub(crate) async fn admit_alone(&self, wait: Duration) -> Result<Permit, Error> {
-        self.workspace.acquire_all(wait).await
+    /// The whole workspace, for a run that must be alone. The caller has given
+    /// its own permit back, and is on a thread that may block.
+    pub(crate) fn admit_alone(&self, wait: Duration) -> Result<Permit, Error> {
+        let runtime = tokio::runtime::Handle::try_current();
+        let runtime = runtime.map_err(|e| Error::Run(e.to_string()))?;
+        runtime.block_on(self.workspace.acquire_all(wait))
     }
 
     pub(crate) fn learn(&self, graph: &Arc<str>, length: usize, peak: usize) {
@@ -364,7 +364,7 @@ impl Library {
     }
 
     /// A run of the voice has ended.
-    pub(crate) fn spoken(&self, record: &Record, _took: Duration) {
+    pub(crate) fn spoken(&self, record: &Record) {
         record.lock().usage.touch(self.now());
     }
 

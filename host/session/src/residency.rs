@@ -3,7 +3,7 @@
 //! generation to the next.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
@@ -26,7 +26,7 @@ use crate::runtime::{Model, Runtime};
 use crate::settings::Settings;
 use crate::slab::{NoRoom, OwnerCensus, Zone, ZoneCensus, round_up};
 use crate::slot::{SlotCensus, Slots, short};
-use crate::source::{Graph, Source};
+use crate::source::{Graph, Source, hex, write_whole};
 use crate::voice::{Family, Voice, VoiceSession, Way};
 use crate::watch::{self, Outside};
 use crate::weights::Weights;
@@ -135,12 +135,10 @@ impl Residency {
     pub fn set_policy(&self, rules: Rules) -> Vec<&'static str> {
         let Rules { policy, proposer } = rules;
         let mut held = lock(&self.policy);
-        let late = match &*lock(&self.estate) {
-            Some(_) => held.0.needs_restart(&policy),
-            None => Vec::new(),
-        };
         let estate = lock(&self.estate).clone();
+        let mut late = Vec::new();
         if let Some(estate) = estate {
+            late = held.0.needs_restart(&policy);
             estate.library.set_rules(Rules {
                 policy: policy.clone(),
                 proposer: proposer.clone(),
@@ -280,11 +278,10 @@ impl Residency {
         let Some(cache) = &self.cache else {
             return Ok(());
         };
-        let digest = Sha256::digest(bytes);
-        let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = hex(&Sha256::digest(bytes));
         let place = cache.join("unpacked").join(format!("{name}.onnx"));
         if std::fs::metadata(&place).map_or(0, |meta| meta.len()) != bytes.len() as u64 {
-            write(&place, bytes).map_err(|e| crate::source::unreadable(&place, &e))?;
+            write_whole(&place, bytes).map_err(|e| crate::source::unreadable(&place, &e))?;
         }
         package.set_graph(Graph::File(place));
         Ok(())
@@ -608,19 +605,6 @@ impl<M> Resident<M> {
         open_models.insert(key, Arc::downgrade(&model));
         Ok(model)
     }
-}
-
-/// The whole file or none.
-fn write(place: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = place.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let part = place.with_extension(format!("{}.part", std::process::id()));
-    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, place));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&part);
-    }
-    written
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

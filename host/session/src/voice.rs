@@ -220,7 +220,6 @@ impl Lease {
     /// Blocks for the length of the run and hands on the samples window by
     /// window, as they come.
     pub fn speak(&mut self, input: VoiceInput, sink: &mut Sink<'_>) -> Result<(), Error> {
-        let start = std::time::Instant::now();
         let begun = std::cell::Cell::new(false);
         let mut sink = |samples: &[f32]| {
             begun.set(true);
@@ -234,12 +233,13 @@ impl Lease {
             Err(Error::OutOfMemory(no_room)) if !begun.get() => {
                 events::run_retried(&no_room);
                 self.library.relieve_for(&self.record, no_room.needed);
-                self.alone()?;
+                self.permit = None;
+                self.permit = Some(self.library.admit_alone(self.wait)?);
                 self.attempt(input, &mut sink)
             }
             ran => ran,
         };
-        self.library.spoken(&self.record, start.elapsed());
+        self.library.spoken(&self.record);
         ran
     }
 
@@ -254,16 +254,6 @@ impl Lease {
         let (ran, peak) = session.speak(input, sink);
         self.library.learn(&self.record.graph(), self.tokens, peak);
         ran
-    }
-
-    /// Trades the permit for the whole workspace. On a thread that may block.
-    fn alone(&mut self) -> Result<(), Error> {
-        self.permit = None;
-        let all = self.library.admit_alone(self.wait);
-        let runtime = tokio::runtime::Handle::try_current();
-        let runtime = runtime.map_err(|e| Error::Run(e.to_string()))?;
-        self.permit = Some(runtime.block_on(all)?);
-        Ok(())
     }
 
     /// The run ended well: the next one may have the session.
@@ -304,11 +294,14 @@ impl VoiceSession {
             placement,
             zone: Zone::Library,
         })?;
+        Self::over_whole(opened)
+    }
+
+    fn over_whole(opened: Opened) -> Result<Self, Error> {
         let family = check_inputs(&opened.session)?;
         signature::check_output(KIND, &opened.session, &OUTPUT)?;
-        let graph = OpenGraph::new(KIND, opened, &[OUTPUT.name])?;
         Ok(Self {
-            body: Body::Whole(graph),
+            body: Body::Whole(OpenGraph::new(KIND, opened, &[OUTPUT.name])?),
             family,
             window: 0,
         })
@@ -368,14 +361,7 @@ impl VoiceSession {
         open: impl Fn(Part, &'static str, &str) -> Result<Opened, Error>,
     ) -> Result<Self, Error> {
         if settings.window == 0 || template.is_cut().is_err() {
-            let opened = open(Part::Whole, KIND, name)?;
-            let family = check_inputs(&opened.session)?;
-            signature::check_output(KIND, &opened.session, &OUTPUT)?;
-            return Ok(Self {
-                body: Body::Whole(OpenGraph::new(KIND, opened, &[OUTPUT.name])?),
-                family,
-                window: 0,
-            });
+            return Self::over_whole(open(Part::Whole, KIND, name)?);
         }
         let front = open(Part::Front, FRONT, &format!("{name}, front"))?;
         let family = check_inputs(&front.session)?;

@@ -61,25 +61,14 @@ impl Workspace {
         self.permits.available_permits() * PIECE
     }
 
-    /// Waits for the bytes a run of `graph` at `length` needs, `known` or as
-    /// measured, `wait` at most. First come, first served.
-    pub async fn acquire(
-        &self,
-        graph: &Arc<str>,
-        length: usize,
-        known: Option<usize>,
-        wait: Duration,
-    ) -> Result<Permit, Error> {
-        let bytes = known.unwrap_or_else(|| self.need(graph, length));
-        self.take(bytes, wait).await
-    }
-
     /// All of it: for a run that must be alone.
     pub async fn acquire_all(&self, wait: Duration) -> Result<Permit, Error> {
-        self.take(self.bytes(), wait).await
+        self.acquire(self.bytes(), wait).await
     }
 
-    async fn take(&self, bytes: usize, wait: Duration) -> Result<Permit, Error> {
+    /// Waits for the bytes a run needs, `wait` at most. First come, first
+    /// served; nobody gets more than there is.
+    pub async fn acquire(&self, bytes: usize, wait: Duration) -> Result<Permit, Error> {
         let pieces = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX);
         let pieces = pieces.clamp(1, self.pieces);
         let permit = Arc::clone(&self.permits).acquire_many_owned(pieces);
@@ -192,11 +181,8 @@ mod tests {
     #[tokio::test]
     async fn runs_wait_for_bytes_and_waiting_has_an_end() {
         let workspace = Workspace::new(4 * MIB);
-        let first = workspace
-            .acquire(&graph(), 10, Some(3 * MIB), SHORT)
-            .await
-            .expect("room");
-        let refused = workspace.acquire(&graph(), 10, Some(2 * MIB), SHORT).await;
+        let first = workspace.acquire(3 * MIB, SHORT).await.expect("room");
+        let refused = workspace.acquire(2 * MIB, SHORT).await;
         assert!(
             matches!(refused, Err(Error::NoWorkspace { needed, free, .. })
                 if needed == 2 * MIB && free == MIB),

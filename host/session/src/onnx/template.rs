@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::graph::{Data, Graph, Model, Names, Node, Tensor, float_port};
 use super::wire::Message;
 use crate::slab::round_up;
+use crate::source::hex;
 
 /// A graph without weights, shared by all voices of its architecture.
 pub struct Template {
@@ -192,10 +193,7 @@ pub(crate) fn split(
     } else {
         Err("it has graphs inside its nodes".to_owned())
     };
-    let digest = Sha256::digest(&whole)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = hex(&Sha256::digest(&whole));
     let template = Template {
         digest,
         whole,
