@@ -14,7 +14,7 @@ use koemasu::policy::{lexicon, remarks};
 
 use crate::draft::Draft;
 use crate::policy::{Entry, Host, Kana, Policy};
-use crate::settings::{keys, Given, Values, Wrong};
+use crate::settings::{Given, Values, Wrong};
 
 wit_bindgen::generate!({
     world: "text-normalizer",
@@ -55,7 +55,7 @@ impl<P: Policy + 'static> Plugin for Component<P> {
     fn configure() -> Result<(), Vec<Diagnostic>> {
         let (_, mut wrong) = settings::<P>();
         let known: Vec<_> = P::SETTINGS.iter().map(|setting| setting.key).collect();
-        for key in keys(&config::json()) {
+        for key in guest::keys(&config::json()) {
             if !known.contains(&key) {
                 let message = match known.is_empty() {
                     true => "it has no settings".to_string(),
