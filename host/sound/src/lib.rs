@@ -1,0 +1,21 @@
+//! Samples become an answer's bytes: formats, rates, levels and melody.
+//!
+//! In go mono `f32` samples within ±1, out come bytes or samples, chunk by
+//! chunk: what comes out never depends on how the input was cut. No HTTP, no
+//! async, no files, no models. A sample that is not a number counts as 0.
+
+pub mod wav;
+
+mod encode;
+mod error;
+mod format;
+mod level;
+mod resample;
+mod samples;
+
+pub use encode::Encoder;
+pub use error::SoundError;
+pub use format::{Channels, Format, Shape};
+pub use level::Leveller;
+pub use resample::Resampler;
+pub use samples::{normalize_peak, silence, trim};
