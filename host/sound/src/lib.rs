@@ -4,6 +4,7 @@
 //! chunk: what comes out never depends on how the input was cut. No HTTP, no
 //! async, no files, no models. A sample that is not a number counts as 0.
 
+pub mod prosody;
 pub mod wav;
 
 mod encode;
