@@ -23,3 +23,14 @@ pub use format::{Channels, Format, Shape};
 pub use level::Leveller;
 pub use resample::Resampler;
 pub use samples::{normalize_peak, silence, trim};
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn everything_may_move_between_threads() {
+        fn moves<T: Send>() {}
+        moves::<super::Encoder>();
+        moves::<super::Resampler>();
+        moves::<super::Leveller>();
+    }
+}

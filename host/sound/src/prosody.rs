@@ -10,9 +10,7 @@
 
 use std::ops::Range;
 
-use world_rs::cheaptrick::{
-    CheapTrickOption, cheaptrick, get_f0_floor_for_cheaptrick, initialize_cheaptrick_option,
-};
+use world_rs::cheaptrick::{cheaptrick, get_f0_floor_for_cheaptrick, initialize_cheaptrick_option};
 use world_rs::d4c::{d4c, initialize_d4c_option};
 use world_rs::dio::{dio, initialize_dio_option};
 use world_rs::stonemask::stone_mask;
@@ -199,7 +197,7 @@ fn resynthesise(
     target: &[f64],
 ) -> Result<Vec<f64>, SoundError> {
     let at: Vec<f64> = (0..contour.len()).map(|step| step as f64 * STEP).collect();
-    let option: CheapTrickOption = initialize_cheaptrick_option(fs);
+    let option = initialize_cheaptrick_option(fs);
     let size = option.fft_size;
     let lowest = get_f0_floor_for_cheaptrick(fs, size);
     debug_assert!(lowest <= HERTZ.start, "every voice has an envelope");
@@ -231,4 +229,33 @@ fn as_loud(said: &[f64], heard: &[f64]) -> Vec<f32> {
 
 fn failure(error: impl std::fmt::Display) -> SoundError {
     SoundError::Vocoder(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speech_is_cut_where_nobody_speaks() {
+        let mut contour = vec![200.0; 3_000];
+        contour[500] = 0.0;
+        contour[700] = 0.0;
+        assert_eq!(
+            pieces(&contour),
+            [0..700, 700..1_500, 1_500..2_300, 2_300..3_000]
+        );
+        assert_eq!(pieces(&contour[..PIECE]).len(), 1);
+    }
+
+    #[test]
+    fn the_melody_turns_about_its_mean() {
+        let change = Change {
+            pitch: 1.5,
+            intonation: 0.5,
+        };
+        let contour = [0.0, 100.0, 0.0, 300.0];
+        let wanted = [0.0, 250.0, 0.0, 350.0];
+        assert_eq!(change.of(&contour, 44_100.0).as_deref(), Some(&wanted[..]));
+        assert_eq!(change.of(&[0.0; 9], 44_100.0), None);
+    }
 }

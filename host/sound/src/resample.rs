@@ -10,6 +10,8 @@ use crate::error::SoundError;
 use crate::format;
 use crate::samples::finite;
 
+/// What comes out follows what went in by a block and a half at most: 40 ms at
+/// the usual rates.
 pub struct Resampler {
     /// None where the rates are the same.
     filter: Option<Filter>,

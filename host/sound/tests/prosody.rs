@@ -29,7 +29,7 @@ fn vowel(seconds: f64, hertz: impl Fn(f64) -> f64) -> Vec<f32> {
         .collect()
 }
 
-/// Hertz every 40 ms, by the highest autocorrelation.
+/// Hertz every 80 ms, by the highest autocorrelation.
 fn track(samples: &[f32]) -> Vec<f64> {
     const WINDOW: usize = 1_200;
     let correlation = |window: &[f32], lag: usize| -> f64 {
@@ -40,7 +40,7 @@ fn track(samples: &[f32]) -> Vec<f64> {
     };
     samples
         .windows(WINDOW + 300)
-        .step_by(960)
+        .step_by(1_920)
         .map(|window| {
             let values: Vec<_> = (0..300).map(|lag| correlation(window, lag)).collect();
             let best = values[50..].iter().copied().fold(0.0, f64::max);
@@ -61,7 +61,7 @@ fn track(samples: &[f32]) -> Vec<f64> {
 
 fn mean_and_deviation(contour: &[f64]) -> (f64, f64) {
     // The ends ring.
-    let inner = &contour[3..contour.len() - 3];
+    let inner = &contour[2..contour.len() - 2];
     let mean = inner.iter().sum::<f64>() / inner.len() as f64;
     let square: f64 = inner.iter().map(|hertz| (hertz - mean).powi(2)).sum();
     (mean, (square / inner.len() as f64).sqrt())
