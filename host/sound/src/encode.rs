@@ -2,6 +2,8 @@
 //! is pushed is what is written.
 
 mod flac;
+#[cfg(feature = "mp3")]
+mod mp3;
 mod opus;
 mod raw;
 mod riff;
@@ -30,9 +32,6 @@ impl Encoder {
     /// unknown length.
     pub fn new(format: Format, shape: Shape, length: Option<u64>) -> Result<Self, SoundError> {
         format::check_rate(shape.rate)?;
-        if !format.offered() {
-            return Err(SoundError::NotOffered(format));
-        }
         let wanted = format.rate_for(shape.rate);
         if wanted != shape.rate {
             return Err(SoundError::FormatRate {
@@ -50,6 +49,9 @@ impl Encoder {
             Format::PcmFloat => Box::new(pcm(Depth::F32)),
             Format::Flac => Box::new(flac::Writer::new(shape, length)?),
             Format::Opus => Box::new(opus::Writer::new(shape)?),
+            #[cfg(feature = "mp3")]
+            Format::Mp3 => Box::new(mp3::Writer::new(shape)?),
+            #[cfg(not(feature = "mp3"))]
             Format::Mp3 => return Err(SoundError::NotOffered(format)),
         };
         Ok(Self {

@@ -1,6 +1,7 @@
 //! What can go wrong with sound, and who can act.
 
 use crate::format::Format;
+use crate::prosody::Change;
 
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum SoundError {
@@ -22,6 +23,12 @@ pub enum SoundError {
     Length { promised: u64, given: u64 },
     #[error("the {} encoder failed: {reason}", .format.name())]
     Encoder { format: Format, reason: String },
+    #[error(
+        "a pitch of {} and an intonation of {} are out of reach: pitch is 0.25 to 4, intonation 0 to 4", .0.pitch, .0.intonation
+    )]
+    Change(Change),
+    #[error("the vocoder failed: {0}")]
+    Vocoder(String),
     #[error("not a WAV file: {0}")]
     NotWav(&'static str),
     #[error(

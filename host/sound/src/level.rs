@@ -32,8 +32,8 @@ impl Leveller {
         let ahead = (u64::from(rate) * AHEAD_MS / 1_000) as usize;
         Self {
             peak: EXPECTED_PEAK,
-            waiting: VecDeque::with_capacity(ahead + 1),
-            allowed: VecDeque::with_capacity(ahead + 1),
+            waiting: VecDeque::new(),
+            allowed: VecDeque::new(),
             sum: 0.0,
             ahead,
         }
@@ -48,12 +48,9 @@ impl Leveller {
 
     pub fn finish(mut self, out: &mut Vec<f32>) {
         // Silence after the end lets out what is held and changes no gain.
-        let held = self.waiting.len();
-        let wanted = out.len() + held;
         for _ in 0..self.ahead {
             self.hear(0.0, out);
         }
-        out.truncate(wanted);
     }
 
     /// The gain of a sample is the mean of what it and all samples of the look

@@ -193,6 +193,39 @@ fn a_page_of_opus_is_at_most_200_ms() {
     assert_eq!(before, 48_000 * 5 + 312);
 }
 
+#[cfg(feature = "mp3")]
+#[test]
+fn mp3_is_a_chain_of_whole_frames() {
+    for rate in [
+        8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000,
+    ] {
+        for channels in [Channels::Mono, Channels::Stereo] {
+            let bytes =
+                encode(Format::Mp3, Shape { rate, channels }, None, &[&tone()]).expect("bytes");
+            let (mut at, mut samples) = (0, 0);
+            while at < bytes.len() {
+                assert_eq!((bytes[at], bytes[at + 1] >> 5), (0xFF, 7), "a frame begins");
+                let first = bytes[at + 1] & 0b1000 != 0;
+                let bits = match bytes[at + 2] >> 4 {
+                    4 if !first => 32_000,
+                    8 if !first => 64_000,
+                    7 if first => 96_000,
+                    other => panic!("bit rate {other} at {rate} Hz"),
+                };
+                let of_a_frame = if rate >= 32_000 { 1_152 } else { 576 };
+                let padding = usize::from(bytes[at + 2] & 2 != 0);
+                at += of_a_frame / 8 * bits / rate as usize + padding;
+                samples += of_a_frame;
+            }
+            assert_eq!(at, bytes.len());
+            assert!(
+                (tone().len()..tone().len() + 4_000).contains(&samples),
+                "{samples}"
+            );
+        }
+    }
+}
+
 fn decode_opus(bytes: &[u8], channels: usize) -> Vec<f32> {
     let mut reader = opus_pure::OggOpusReader::new(bytes).expect("a stream");
     assert_eq!(usize::from(reader.head().channel_count), channels);
@@ -208,6 +241,17 @@ fn decode_opus(bytes: &[u8], channels: usize) -> Vec<f32> {
         heard.extend(trim.keep(&packet, &block[..samples * channels]));
     }
     heard
+}
+
+#[test]
+fn what_is_not_built_in_says_how_to_get_it() {
+    for format in Format::ALL.into_iter().filter(|format| !format.offered()) {
+        let error = Encoder::new(format, shape(format, Channels::Mono), None).err();
+        assert_eq!(
+            error.map(|error| error.to_string()).as_deref(),
+            Some("mp3 is not built in: build with the feature `mp3`")
+        );
+    }
 }
 
 fn sample() -> impl Strategy<Value = f32> {

@@ -3,7 +3,10 @@
 use super::raw::Depth;
 use crate::format::Shape;
 
-/// The size of a stream that has no size yet.
+/// The size of a stream that has no size yet. SoX, libsndfile, SciPy and
+/// Python's `wave` then read until the end, as ffmpeg writes it into a pipe;
+/// 0 would be an empty file to some of them and no WAV file to others. SoX and
+/// SciPy warn that the file ends early, which no size avoids for both.
 const UNKNOWN: u32 = u32::MAX;
 
 pub(super) fn header(shape: Shape, depth: Depth, length: Option<u64>) -> Vec<u8> {
