@@ -7,12 +7,19 @@
 mod aivmx;
 mod config;
 mod folder;
+mod manifest;
+mod portrait;
 mod sbv2;
+mod style_id;
 mod styles;
 mod vary;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+pub use manifest::{Manifest, Speaker, Style};
+pub use portrait::{Media, Portrait, Sample, StylePortrait};
+pub use style_id::style_id;
 pub use styles::Styles;
 pub use vary::vary;
 
@@ -32,6 +39,9 @@ pub struct Package {
     styles: Styles,
     family: Option<Family>,
     graph: Graph,
+    manifest: Arc<Manifest>,
+    /// Where a manifest is written, with its pictures and samples.
+    told: Option<Source>,
 }
 
 /// Whether this entry of a voice folder looks like a voice at all.
@@ -48,30 +58,22 @@ fn extension(path: &Path) -> Option<&str> {
 
 impl Package {
     pub fn open(source: &Source) -> Result<Self, Error> {
-        match source {
-            Source::Embedded(bytes) => {
-                aivmx::read(bytes, Graph::Embedded(bytes)).map_err(|cause| Error::Package {
-                    path: PathBuf::from("the voice inside the program"),
-                    cause,
-                })
-            }
-            Source::Path(path) => {
-                let read = match extension(path) {
-                    Some("aivmx") => aivmx::open(path),
-                    Some("sbv2") => sbv2::open(path),
-                    _ if path.is_dir() => folder::open(path),
-                    _ => Err("not an .aivmx, an .sbv2 or a folder".to_owned()),
-                };
-                read.map_err(|cause| Error::Package {
-                    path: path.clone(),
-                    cause,
-                })
-            }
-        }
+        let read = match source {
+            Source::Embedded(bytes) => aivmx::read(bytes, source),
+            Source::Path(path) => match extension(path) {
+                Some("aivmx") => aivmx::open(path),
+                Some("sbv2") => sbv2::open(path),
+                _ if path.is_dir() => folder::open(path),
+                _ => Err("not an .aivmx, an .sbv2 or a folder".to_owned()),
+            },
+        };
+        read.map_err(|cause| wrong(source, cause))
     }
 
-    /// Puts a package together from its config and its style vectors.
+    /// Puts a package together from its config and its style vectors. Its uuids
+    /// are made of the name by which it is known, which no other voice has.
     fn from_config(
+        known_as: &str,
         config: &HyperParameters,
         vectors: styles::Vectors,
         graph: Graph,
@@ -81,14 +83,18 @@ impl Package {
         if speakers.is_empty() {
             return Err("its config names no speaker".to_owned());
         }
+        let styles = Styles::named(&config.data.style2id, vectors)?;
+        let family = Some(config.family());
         Ok(Self {
+            manifest: Arc::new(Manifest::of_names(known_as, &speakers, &styles, family)),
             name: config.model_name.clone(),
             licence: None,
             sampling_rate: config.data.sampling_rate,
             speakers,
-            styles: Styles::named(&config.data.style2id, vectors)?,
-            family: Some(config.family()),
+            styles,
+            family,
             graph,
+            told: None,
         })
     }
 
@@ -98,6 +104,20 @@ impl Package {
 
     pub fn licence(&self) -> Option<&str> {
         self.licence.as_deref()
+    }
+
+    /// What it tells of itself besides, or what stands in for that.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What the speaker with this uuid looks and sounds like, from the voice's
+    /// file: this reads it.
+    pub fn portrait(&self, speaker_uuid: &str) -> Result<Portrait, Error> {
+        match &self.told {
+            Some(source) => portrait::read(source, speaker_uuid),
+            None => Ok(Portrait::default()),
+        }
     }
 
     /// Samples per second.
@@ -142,4 +162,12 @@ impl Package {
     pub(crate) fn set_graph(&mut self, graph: Graph) {
         self.graph = graph;
     }
+}
+
+fn wrong(source: &Source, cause: String) -> Error {
+    let path = match source {
+        Source::Embedded(_) => PathBuf::from("the voice inside the program"),
+        Source::Path(path) => path.clone(),
+    };
+    Error::Package { path, cause }
 }
