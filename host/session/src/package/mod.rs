@@ -129,6 +129,11 @@ impl Package {
         self.speakers.iter().map(|(name, _)| name.as_str())
     }
 
+    /// With the graph's own ids.
+    pub fn speaker_ids(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.speakers.iter().map(|(name, id)| (name.as_str(), *id))
+    }
+
     /// The graph's id of a speaker by name or by number; none is the first.
     pub fn speaker(&self, name: Option<&str>) -> Option<i64> {
         let Some(name) = name else {
@@ -142,6 +147,11 @@ impl Package {
 
     pub fn styles(&self) -> impl Iterator<Item = &str> {
         self.styles.names()
+    }
+
+    /// With the rows of the style vectors.
+    pub fn style_ids(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.styles.rows()
     }
 
     /// The style vector: mean + (style - mean) × weight. None is the first
