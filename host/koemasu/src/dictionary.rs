@@ -219,7 +219,7 @@ async fn save(app: &App, file: &Path, words: &[WrittenWord]) -> Result<u64, Faul
 }
 
 /// The whole file or none: written beside its place, then moved there.
-async fn write(file: &Path, bytes: &[u8]) -> Result<(), Fault> {
+pub(crate) async fn write(file: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let failed = |e: std::io::Error| {
         Fault::caller(
             StatusCode::CONFLICT,

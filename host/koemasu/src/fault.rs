@@ -31,6 +31,8 @@ pub struct Fault {
     pub field: Option<String>,
     /// Methods that would do.
     pub allow: Option<String>,
+    /// What a dialect tells in place of the detail.
+    pub told: Option<Box<serde_json::Value>>,
 }
 
 impl Fault {
@@ -42,6 +44,7 @@ impl Fault {
             retry_after: None,
             field: None,
             allow: None,
+            told: None,
         }
     }
 
@@ -53,6 +56,7 @@ impl Fault {
             retry_after: Some(seconds),
             field: None,
             allow: None,
+            told: None,
         }
     }
 
@@ -80,6 +84,7 @@ impl Fault {
             retry_after: None,
             field: None,
             allow: None,
+            told: None,
         }
     }
 

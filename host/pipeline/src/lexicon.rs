@@ -12,6 +12,10 @@ use speech::user::{Case, PartOfSpeech, UserWords, Word};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct WrittenWord {
+    /// By which clients of VOICEVOX know it; without one it has one by its
+    /// surface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     pub surface: String,
     /// In katakana, as it is said.
     pub reading: String,
@@ -163,13 +167,14 @@ impl From<&WrittenWord> for Word {
     }
 }
 
-const COLUMNS: [&str; 6] = [
+const COLUMNS: [&str; 7] = [
     "surface",
     "reading",
     "accent",
     "part_of_speech",
     "priority",
     "case",
+    "id",
 ];
 
 /// A head line names the columns; `surface` and `reading` must be there.
@@ -220,6 +225,7 @@ fn read_csv(text: &str) -> Result<Vec<WrittenWord>, DictionaryError> {
         };
         let priority = number_in("priority")?.unwrap_or(5);
         words.push(WrittenWord {
+            id: optional("id").map(str::to_owned),
             surface: at(surface).to_owned(),
             reading: at(reading).to_owned(),
             accent: number_in("accent")?,
@@ -279,6 +285,7 @@ fn write_csv(words: &[WrittenWord]) -> String {
             name(serde_json::json!(word.part_of_speech)),
             word.priority.to_string(),
             name(serde_json::json!(word.case)),
+            quote(word.id.as_deref().unwrap_or_default()),
         ];
         text.push_str(&line.join(","));
         text.push('\n');

@@ -5,6 +5,7 @@
 pub mod openai;
 pub mod sbv2;
 pub mod sbv2_api;
+pub mod voicevox;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -135,6 +136,8 @@ dialect!(
     Voicevox {
         /// File of the presets; without one they are kept until the end.
         presets: Option<PathBuf>,
+        /// Presets and words of the dictionary stay as they are.
+        read_only: bool,
     }
 );
 

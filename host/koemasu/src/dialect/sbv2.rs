@@ -313,6 +313,7 @@ pub(crate) async fn get_audio(call: Call) -> Result<Answer, Fault> {
 /// FastAPI's shape: a list of what is wrong where, or a sentence.
 pub(crate) fn tell(fault: &Fault) -> Answer {
     let detail = match &fault.field {
+        _ if fault.told.is_some() => json!(fault.told),
         Some(field) => json!([{
             "type": "invalid_params",
             "msg": fault.detail,
