@@ -16,8 +16,8 @@ use crate::client::{Reply, get, metric, post, send};
 use crate::stand::{Folder, PIPELINE, cases, wav};
 
 /// The style `Neutral` of the speaker `demo`.
-const STYLE: u32 = 888_753_760;
-const SPEAKER: &str = "e756b8e4-b606-4e15-99b1-3f9c6a1b2317";
+const STYLE: u32 = 1_541_062_048;
+const SPEAKER: &str = "f44c8bd7-c770-4d2e-851e-47a6623be534";
 
 /// A pipeline with a dictionary, and a file of presets.
 fn folder() -> Folder {

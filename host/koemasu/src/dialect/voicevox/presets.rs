@@ -180,13 +180,34 @@ pub(crate) async fn delete(call: Call) -> Result<Answer, Fault> {
 impl Preset {
     fn parse(body: &[u8]) -> Result<Self, Fault> {
         let preset: Self = body::parse(body)?;
-        let name = preset.name.chars().count();
-        let uuid = preset.speaker_uuid.chars().count();
-        match name.max(uuid) <= NAME_MAX {
-            true => Ok(preset),
-            false => Err(Loc::body()
-                .at("name")
-                .wrong(format!("names have {NAME_MAX} characters at most"))),
+        let loc = Loc::body();
+        for (field, text) in [
+            ("name", &preset.name),
+            ("speaker_uuid", &preset.speaker_uuid),
+        ] {
+            if text.chars().count() > NAME_MAX {
+                return Err(loc
+                    .at(field)
+                    .wrong(format!("it has {NAME_MAX} characters at most")));
+            }
         }
+        match preset.scales().iter().all(|scale| scale.is_finite()) {
+            true => Ok(preset),
+            false => Err(loc.wrong("a number is too large")),
+        }
+    }
+
+    fn scales(&self) -> [f32; 9] {
+        [
+            self.speed,
+            self.intonation,
+            self.tempo_dynamics,
+            self.pitch,
+            self.volume,
+            self.leading,
+            self.trailing,
+            self.pause.unwrap_or_default(),
+            self.pause_scale,
+        ]
     }
 }
