@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::client::{Reply, get, metric, post, send};
+use crate::sound::Sound;
 use crate::stand::{Folder, PIPELINE, cases, wav};
 
 /// The style `Neutral` of the speaker `demo`.
@@ -208,13 +209,23 @@ async fn an_edited_accent_is_heard() {
     let plain = synthesis(to, &query).await;
     assert_eq!(plain.status, StatusCode::OK, "{}", plain.text());
     assert_eq!(plain.header("content-type"), "audio/wav");
-    // The noise is AivisSpeech's and never the same: other tones are heard in
-    // what is left without it, the length.
-    let mut other = query.clone();
-    other["accent_phrases"][0]["accent"] = json!(2);
-    let reply = synthesis(to, &other).await;
-    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
-    assert!(wav(&reply.body) != wav(&plain.body));
+    // There is noise in it, as in AivisSpeech, so no two are the same: the
+    // melody tells one accent from another.
+    let even = edited(&query, json!({"tempoDynamicsScale": 0.0}));
+    let mut other = even.clone();
+    other["accent_phrases"][0]["accent"] = json!(4);
+    let melody = |query: Value| async move {
+        let reply = synthesis(to, &query).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        Sound::of(&wav(&reply.body).1)
+    };
+    let (first, again) = (melody(even.clone()).await, melody(even).await);
+    let same = again.differences(&first);
+    let another = melody(other).await.differences(&first);
+    assert!(
+        another.cents > 50.0 && another.cents > 3.0 * same.cents,
+        "{another:?} and {same:?}"
+    );
 
     // Moras that no longer fit the text are said all the same.
     let mora = query["accent_phrases"][0]["moras"][0].clone();
@@ -287,29 +298,28 @@ async fn a_stream_is_a_whole_file_and_begins_where_it_should() {
     let to = server.address();
     let query = edited(
         &query(to, "こんにちは。今日はいい天気ですね。").await,
-        json!({"prePhonemeLength": 1.0, "outputSamplingRate": 24_000}),
-    )
-    .to_string();
+        json!({"prePhonemeLength": 1.0}),
+    );
+    let path = |start: &str| {
+        format!("/streaming_synthesis?speaker={STYLE}&segment_length=0.5&start_offset={start}")
+    };
     let stream = |start: &'static str| {
-        let path =
-            format!("/streaming_synthesis?speaker={STYLE}&segment_length=0.5&start_offset={start}");
-        let query = query.clone();
+        let (path, query) = (path(start), query.to_string());
         async move { post(to, &path, query).await }
     };
-    let whole = stream("0").await;
-    assert_eq!(whole.status, StatusCode::OK, "{}", whole.text());
-    assert_eq!(whole.header("content-type"), "audio/wav");
-    let (rate, samples) = wav(&whole.body);
-    assert_eq!(rate, 24_000);
-    let silent = |samples: &[i16]| {
-        samples
-            .iter()
-            .position(|it| it.unsigned_abs() > 40)
-            .expect("sound")
-    };
-    let (_, later) = wav(&stream("0.75").await.body);
-    let (all, rest) = (silent(&samples), silent(&later));
-    assert!(all.abs_diff(rest + 18_000) < 100, "{all} and {rest}");
+    for (start, silent) in [("0", 44_100), ("0.75", 11_025), ("1.0", 0)] {
+        let reply = stream(start).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        assert_eq!(reply.header("content-type"), "audio/wav");
+        let (rate, samples) = wav(&reply.body);
+        assert_eq!(rate, 44_100);
+        let heard = samples.iter().position(|sample| *sample != 0);
+        assert_eq!(heard, Some(silent), "from {start} on");
+        assert!(samples.len() > silent + 22_050, "{}", samples.len());
+    }
+    let other = json!({"outputSamplingRate": 24_000, "prePhonemeLength": 0.0});
+    let reply = post(to, &path("0.2"), edited(&query, other).to_string()).await;
+    assert_eq!(wav(&reply.body).0, 24_000);
 
     let beyond = stream("900").await;
     assert_eq!(beyond.status, StatusCode::BAD_REQUEST, "{}", beyond.text());
@@ -330,7 +340,12 @@ async fn whoever_hangs_up_cancels() {
     let text = "今日はいい天気ですね、明日もいい天気でしょう。".repeat(6);
     let query = query(to, &text).await;
     let path = format!("/cancellable_synthesis?speaker={STYLE}");
-    let before = metric(to, "koemasu_requests_in_flight").await;
+    let gone = metric(to, "koemasu_readers_gone_total").await;
+    let runs = || {
+        let report = server.app().live.residency().report().expect("a report");
+        let voices = report.library.voices.iter();
+        voices.map(|voice| voice.in_flight).sum::<u32>()
+    };
     let stream = tokio::net::TcpStream::connect(to)
         .await
         .expect("the server listens");
@@ -344,23 +359,21 @@ async fn whoever_hangs_up_cancels() {
         .expect("a request");
     let asking = tokio::spawn(async move { sender.send_request(request).await.map(drop) });
     let begun = async {
-        while metric(to, "koemasu_requests_in_flight").await <= before {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        while runs() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), begun)
-        .await
-        .expect("it begins");
+    let begun = tokio::time::timeout(Duration::from_secs(20), begun).await;
+    begun.expect("a run begins");
     driver.abort();
     asking.abort();
     let ended = async {
-        while metric(to, "koemasu_requests_in_flight").await > before {
+        while runs() > 0 || metric(to, "koemasu_readers_gone_total").await <= gone {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), ended)
-        .await
-        .expect("it ends with its caller");
+    let ended = tokio::time::timeout(Duration::from_secs(20), ended).await;
+    ended.expect("it ends with its caller");
     server.stop().await;
 }
 
@@ -563,6 +576,30 @@ async fn speakers_have_the_numbers_that_clients_know() {
     assert_eq!(model["manifest"]["uuid"], json!(uuid));
     let load = call(to, Method::POST, &format!("/aivm_models/{uuid}/load")).await;
     assert_eq!(load.status, StatusCode::NO_CONTENT);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn voices_that_share_numbers_do_not_share_them_here() {
+    let folder = folder();
+    let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../voices/demo/demo.aivmx");
+    std::fs::create_dir(folder.path().join("voices")).expect("a folder");
+    for name in ["a", "b"] {
+        let copy = folder.path().join(format!("voices/{name}.aivmx"));
+        std::fs::copy(&demo, copy).expect("the voice of this repository");
+    }
+    folder.write(
+        "koemasu.toml",
+        "[pipelines]\nfolder = \"pipelines\"\n[voices]\nfolder = \"voices\"\n[server]\nwatch = false\n",
+    );
+    let server = folder.serve().await;
+    let to = server.address();
+    let speakers = get(to, "/speakers").await.json();
+    assert_eq!(speakers.as_array().map(Vec::len), Some(2), "{speakers}");
+    let models = get(to, "/aivm_models").await.json();
+    assert_eq!(models.as_object().map(serde_json::Map::len), Some(1));
+    let reply = synthesis(to, &query(to, "雨").await).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     server.stop().await;
 }
 
