@@ -85,7 +85,7 @@ async fn what_cannot_be_said_is_told_with_its_place() {
     ] {
         let reply = speak(to, json!({"input": "雨です。", "koemasu": own})).await;
         assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{}", reply.text());
-        assert!(reply.problem().contains(told), "{}", reply.text());
+        assert!(reply.openai_error().contains(told), "{}", reply.text());
     }
     server.stop().await;
 }

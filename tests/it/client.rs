@@ -36,6 +36,14 @@ impl Reply {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// The message of an OpenAI error; fails if this is none.
+    pub(crate) fn openai_error(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/json");
+        let error = &self.json()["error"];
+        assert!(error["type"].is_string(), "{error}");
+        error["message"].as_str().expect("a message").to_owned()
+    }
+
     /// The problem's detail; fails if this is not problem+json.
     pub(crate) fn problem(&self) -> String {
         assert_eq!(self.header("content-type"), "application/problem+json");

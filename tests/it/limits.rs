@@ -32,7 +32,7 @@ async fn beyond_the_admission_a_caller_is_told_at_once_when_to_come_back() {
             StatusCode::OK => spoken += 1,
             StatusCode::SERVICE_UNAVAILABLE => {
                 assert_eq!(reply.header("retry-after"), "1");
-                assert_eq!(reply.json()["who_can_act"], "time");
+                assert_eq!(reply.json()["error"]["code"], "overloaded");
                 refused += 1;
             }
             other => panic!("{other}: {}", reply.text()),

@@ -147,9 +147,9 @@ async fn a_request_that_could_never_run_is_told_so() {
         refused.text()
     );
     assert!(
-        refused.problem().contains("shorter"),
+        refused.openai_error().contains("shorter"),
         "{}",
-        refused.problem()
+        refused.openai_error()
     );
     server.stop().await;
 }

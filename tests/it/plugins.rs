@@ -71,11 +71,11 @@ async fn a_trap_costs_one_request_if_closed_and_one_stage_if_open() {
     let closed = speak(to, json!({"input": "わな"})).await;
     assert_eq!(closed.status, StatusCode::BAD_GATEWAY);
     assert!(
-        closed.problem().contains("plugin `trap` failed"),
+        closed.openai_error().contains("plugin `trap` failed"),
         "{}",
         closed.text()
     );
-    assert_eq!(closed.json()["who_can_act"], "operator");
+    assert_eq!(closed.json()["error"]["type"], "server_error");
     let next = speak(to, json!({"input": "はい"})).await;
     assert_eq!(
         next.status,

@@ -64,10 +64,20 @@ async fn pcm_is_the_wav_without_its_header() {
     let server = folder.serve().await;
     let to = server.address();
     let wav = speak(to, json!({"input": "おはよう"})).await;
-    let pcm = speak(to, json!({"input": "おはよう", "response_format": "pcm"})).await;
+    let pcm = json!({"input": "おはよう", "response_format": "pcm", "koemasu": {"sampling_rate": 44_100}});
+    let pcm = speak(to, pcm).await;
     assert_eq!(pcm.header("content-type"), "audio/pcm");
     assert_eq!(pcm.header("x-koemasu-sampling-rate"), "44100");
     assert!(wav.body[44..] == pcm.body[..], "same samples");
+    // What OpenAI's players expect of raw samples.
+    let usual = speak(to, json!({"input": "おはよう", "response_format": "pcm"})).await;
+    assert_eq!(usual.header("x-koemasu-sampling-rate"), "24000");
+    let expected = (pcm.body.len() as f64 * 24_000.0 / 44_100.0) as usize;
+    assert!(
+        usual.body.len().abs_diff(expected) <= 4,
+        "{} {expected}",
+        usual.body.len()
+    );
     server.stop().await;
 }
 
@@ -137,9 +147,9 @@ async fn what_cannot_be_spoken_is_told_and_harms_nothing() {
     let refused = async |body: serde_json::Value, status: u16| {
         let reply = speak(to, body).await;
         assert_eq!(reply.status.as_u16(), status, "{}", reply.text());
-        let detail = reply.problem();
-        assert_eq!(reply.json()["who_can_act"], "caller", "{detail}");
-        detail
+        let kind = &reply.json()["error"]["type"];
+        assert_eq!(kind, "invalid_request_error", "{}", reply.text());
+        reply.openai_error()
     };
     assert_eq!(
         refused(json!({"input": ""}), 400).await,

@@ -1,28 +1,25 @@
 //! Health, readiness, metrics and the routes of the operator.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hyper::header::{AUTHORIZATION, ORIGIN};
-use hyper::{Request, StatusCode};
+use hyper::StatusCode;
 use pipeline::Published;
 use serde_json::{Value, json};
 
-use crate::app::App;
+use crate::answer::{self, Answer};
 use crate::fault::Fault;
 use crate::reload::Cause;
-use crate::route::{self, Answer};
+use crate::route::Call;
 
 /// `GET /healthz`: the process answers. Touches nothing that could block.
-pub fn healthz() -> Answer {
-    route::text("ok\n")
+pub async fn healthz(_: Call) -> Result<Answer, Fault> {
+    Ok(answer::text("ok\n"))
 }
 
 /// `GET /readyz`: a generation serves and the server is not stopping.
-pub fn readyz(app: &App) -> Result<Answer, Fault> {
-    if app.ready() {
-        Ok(route::text("ready\n"))
+pub async fn readyz(call: Call) -> Result<Answer, Fault> {
+    if call.app.ready() {
+        Ok(answer::text("ready\n"))
     } else {
         Err(Fault::later(
             "no generation serves, or the server is stopping",
@@ -32,31 +29,28 @@ pub fn readyz(app: &App) -> Result<Answer, Fault> {
 }
 
 /// `GET /metrics` in Prometheus' text format.
-pub fn metrics(app: &App) -> Answer {
+pub async fn metrics(call: Call) -> Result<Answer, Fault> {
+    let app = &call.app;
     if let Some(report) = app.live.residency().report() {
         session::export(&report);
     }
     app.metrics.run_upkeep();
-    route::with_type("text/plain; version=0.0.4", app.metrics.render())
+    let metrics = app.metrics.render();
+    Ok(answer::with_type("text/plain; version=0.0.4", metrics))
 }
 
 /// `POST /admin/reload`: reloads and tells how it went.
-pub async fn reload<B>(
-    app: &Arc<App>,
-    peer: SocketAddr,
-    request: &Request<B>,
-) -> Result<Answer, Fault> {
-    authorize(app, peer, request)?;
-    match app.reloads.ask_and_wait(Cause::Admin).await {
-        Ok(reloaded) => Ok(route::json(&published(&reloaded))),
+pub async fn reload(call: Call) -> Result<Answer, Fault> {
+    match call.app.reloads.ask_and_wait(Cause::Admin).await {
+        Ok(reloaded) => Ok(answer::json(&published(&reloaded))),
         // The files are wrong, not the request; but whoever asked can act.
         Err(reason) => Err(Fault::caller(StatusCode::UNPROCESSABLE_ENTITY, reason)),
     }
 }
 
 /// `GET /admin/generations`: who serves, who drains, how the last reload went.
-pub fn generations<B>(app: &App, peer: SocketAddr, request: &Request<B>) -> Result<Answer, Fault> {
-    authorize(app, peer, request)?;
+pub async fn generations(call: Call) -> Result<Answer, Fault> {
+    let app = &call.app;
     let living: Vec<_> = app
         .live
         .report()
@@ -84,7 +78,7 @@ pub fn generations<B>(app: &App, peer: SocketAddr, request: &Request<B>) -> Resu
             "detail": detail,
         })
     });
-    Ok(route::json(
+    Ok(answer::json(
         &json!({ "living": living, "last_reload": last }),
     ))
 }
@@ -101,61 +95,4 @@ fn published(reloaded: &Published) -> Value {
 fn unix_seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH)
         .map_or(0.0, |since| since.as_secs_f64())
-}
-
-/// With a token: whoever has it. Without one: this machine, and no web page
-/// that a browser on it has open.
-pub(crate) fn authorize<B>(app: &App, peer: SocketAddr, request: &Request<B>) -> Result<(), Fault> {
-    let Some(token) = &app.admin_token else {
-        if !peer.ip().to_canonical().is_loopback() {
-            return Err(Fault::caller(
-                StatusCode::FORBIDDEN,
-                "admin routes answer this machine only; set `admin.token` to open them",
-            ));
-        }
-        if request.headers().contains_key(ORIGIN) {
-            return Err(Fault::caller(
-                StatusCode::FORBIDDEN,
-                "admin routes do not answer web pages; set `admin.token` and send it",
-            ));
-        }
-        return Ok(());
-    };
-    let given = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    if given.is_some_and(|given| equal_in_constant_time(given.as_bytes(), token.as_bytes())) {
-        Ok(())
-    } else {
-        Err(Fault::caller(
-            StatusCode::UNAUTHORIZED,
-            "admin routes need `Authorization: Bearer TOKEN`",
-        ))
-    }
-}
-
-/// The time tells the length of what was given, and nothing of the token.
-fn equal_in_constant_time(given: &[u8], token: &[u8]) -> bool {
-    let mut difference = given.len() ^ token.len();
-    for (index, byte) in given.iter().enumerate() {
-        let other = token[index % token.len().max(1)];
-        difference |= usize::from(byte ^ other);
-    }
-    difference == 0 && !token.is_empty()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_whole_token_is_equal() {
-        assert!(equal_in_constant_time(b"secret", b"secret"));
-        assert!(!equal_in_constant_time(b"secret", b"secrets"));
-        assert!(!equal_in_constant_time(b"secretsecret", b"secret"));
-        assert!(!equal_in_constant_time(b"Secret", b"secret"));
-        assert!(!equal_in_constant_time(b"", b""));
-    }
 }

@@ -1,12 +1,17 @@
 //! What every handler may touch.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::{Live, Pin};
+use tokio_util::task::TaskTracker;
 
+use crate::access::{Digest256, Keys};
 use crate::admission::Admission;
 use crate::config::{Config, Server};
+use crate::cors::Cors;
+use crate::dialect::Dialects;
 use crate::events;
 use crate::fault::Fault;
 use crate::reload::Reloads;
@@ -14,7 +19,11 @@ use crate::reload::Reloads;
 pub struct App {
     pub live: Live,
     pub settings: Server,
-    pub admin_token: Option<String>,
+    pub dialects: Dialects,
+    /// Who may ask. A reload brings another one.
+    access: RwLock<Arc<Access>>,
+    /// Everything this server has spawned; drained before it ends.
+    pub tasks: TaskTracker,
     /// Folder of plugins named without a path.
     pub plugins: std::path::PathBuf,
     /// The library this process has loaded.
@@ -25,7 +34,61 @@ pub struct App {
     pub(crate) stopping: AtomicBool,
 }
 
+/// Who may ask: people, operators, web pages.
+#[derive(Default)]
+pub struct Access {
+    pub keys: Keys,
+    pub admin: Option<Digest256>,
+    pub cors: Cors,
+}
+
+impl Access {
+    fn new(config: &Config, before: &Self) -> Self {
+        let token = config.admin.token.as_deref();
+        Self {
+            keys: Keys::new(&config.keys, &before.keys),
+            admin: token.map(|token| Digest256::of(token.as_bytes())),
+            cors: config.cors.clone(),
+        }
+    }
+}
+
 impl App {
+    pub(crate) fn new(
+        config: &Config,
+        live: Live,
+        reloads: Reloads,
+        metrics: PrometheusHandle,
+    ) -> Self {
+        Self {
+            live,
+            admission: Admission::new(config.server.requests_max),
+            settings: config.server.clone(),
+            dialects: config.dialects.clone(),
+            access: RwLock::new(Arc::new(Access::new(config, &Access::default()))),
+            plugins: config.service.plugins.clone(),
+            onnxruntime: config.onnxruntime.clone(),
+            reloads,
+            metrics,
+            tasks: TaskTracker::new(),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Who may ask now.
+    pub fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.access.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What a reload changes of it. Keys that stay keep their counts.
+    pub(crate) fn next_access(&self, config: &Config) -> Access {
+        Access::new(config, &self.access())
+    }
+
+    pub(crate) fn set_access(&self, access: Access) {
+        *self.access.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
+    }
+
     /// The generation of one request, or the reason why there is none yet.
     pub fn pin(&self) -> Result<Pin, Fault> {
         self.live
@@ -39,8 +102,8 @@ impl App {
         if config.server != self.settings {
             events::restart_needed("[server]");
         }
-        if config.admin.token != self.admin_token {
-            events::restart_needed("[admin]");
+        if config.dialects != self.dialects {
+            events::restart_needed("[dialects]");
         }
         let policy = self.live.residency().policy();
         for field in policy.needs_restart(&config.service.memory.policy) {

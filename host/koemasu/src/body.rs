@@ -10,11 +10,11 @@ use hyper::body::Incoming;
 use crate::fault::Fault;
 
 pub(crate) async fn body(
-    request: hyper::Request<Incoming>,
+    incoming: &mut Incoming,
     most: usize,
     limit: Duration,
 ) -> Result<Bytes, Fault> {
-    let whole = Limited::new(request.into_body(), most).collect();
+    let whole = Limited::new(incoming, most).collect();
     match tokio::time::timeout(limit, whole).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::caller(

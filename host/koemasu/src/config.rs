@@ -11,6 +11,10 @@ use pipeline::spec;
 use pipeline::units::{Bytes, Span};
 use serde::Deserialize;
 
+use crate::access::KeySpec;
+use crate::cors::Cors;
+use crate::dialect::Dialects;
+
 /// Where configuration comes from, as the command line and environment say.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
@@ -67,8 +71,12 @@ impl Environment {
 pub struct Config {
     /// Bites at start.
     pub server: Server,
-    /// Bites at start.
+    /// Bites at the next reload, like keys and origins.
     pub admin: Admin,
+    pub keys: Vec<KeySpec>,
+    pub cors: Cors,
+    /// Bites at start.
+    pub dialects: Dialects,
     /// Bites at start: one ONNX Runtime and one sandbox for the process.
     pub onnxruntime: PathBuf,
     /// Bites at start.
@@ -99,6 +107,8 @@ pub struct Server {
     pub drain: Span,
     /// Reload when a configured file changes.
     pub watch: bool,
+    /// Serve people on other machines who show no key.
+    pub open: bool,
 }
 
 impl Default for Server {
@@ -112,6 +122,7 @@ impl Default for Server {
             body_timeout: Span::seconds(10),
             drain: Span::seconds(30),
             watch: true,
+            open: false,
         }
     }
 }
@@ -130,6 +141,9 @@ pub struct Admin {
 struct File {
     server: Server,
     admin: Admin,
+    keys: Vec<KeySpec>,
+    cors: Cors,
+    dialects: Dialects,
     onnxruntime: OnnxRuntime,
     speech: Speech,
     plugins: Plugins,
@@ -242,6 +256,12 @@ pub enum ConfigError {
     Parse { path: PathBuf, message: String },
     #[error("{what} is missing ({} does not exist); run `cargo xtask setup`", path.display())]
     NotSetUp { what: &'static str, path: PathBuf },
+    #[error(
+        "{0} can be reached from other machines, and no key is asked for; add `[[keys]]` (`koemasu key` makes one), listen on 127.0.0.1, or say `server.open = true`"
+    )]
+    OpenToAll(SocketAddr),
+    #[error("two keys are called `{0}`; each has a name of its own")]
+    KeyName(String),
 }
 
 /// The name of the voice and of the BERT inside the program.
@@ -322,10 +342,21 @@ impl Config {
         server.listen = files.listen.unwrap_or(server.listen);
         let mut admin = file.admin;
         admin.token = files.environment.admin_token.clone().or(admin.token);
+        let mut dialects = file.dialects;
+        for path in [
+            &mut dialects.sbv2.audio_folder,
+            &mut dialects.voicevox.presets,
+        ] {
+            *path = path.take().map(&resolve);
+        }
+        check_open(&server, &dialects, &file.keys)?;
 
         Ok(Self {
             server,
             admin,
+            keys: file.keys,
+            cors: file.cors,
+            dialects,
             onnxruntime,
             compiled_cache: files.environment.home.join("compiled"),
             model_cache: files.environment.home.join("models"),
@@ -342,6 +373,22 @@ impl Config {
                 memory,
             },
         })
+    }
+}
+
+/// Nothing is open to the world unless somebody says so.
+fn check_open(server: &Server, dialects: &Dialects, keys: &[KeySpec]) -> Result<(), ConfigError> {
+    for (place, key) in keys.iter().enumerate() {
+        if keys[..place].iter().any(|other| other.name == key.name) {
+            return Err(ConfigError::KeyName(key.name.clone()));
+        }
+    }
+    let apart = dialects.apart();
+    let listens = apart.iter().map(|(address, _)| *address);
+    let far = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+    match std::iter::once(server.listen).chain(listens).find(far) {
+        Some(address) if keys.is_empty() && !server.open => Err(ConfigError::OpenToAll(address)),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -2,78 +2,107 @@
 //! import. The file is the truth; a change writes it and reloads, and is
 //! taken back if the reload is refused.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
-use hyper::{Method, Request, StatusCode};
+use hyper::StatusCode;
+use hyper::header::{CONTENT_TYPE, HeaderMap};
 use pipeline::{DictionaryFormat, WrittenWord};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::admin::authorize;
+use crate::answer::{self, Answer};
 use crate::app::App;
-use crate::body::body;
 use crate::fault::Fault;
 use crate::reload::Cause;
-use crate::route::{self, Answer};
-
-pub const PATH: &str = "/admin/dictionary/";
+use crate::route::Call;
 
 /// One change at a time: each reads the file it writes.
 static CHANGES: Semaphore = Semaphore::const_new(1);
 
-/// `/admin/dictionary/PIPELINE` and `/admin/dictionary/PIPELINE/import`.
-pub async fn answer(
-    app: &Arc<App>,
-    peer: SocketAddr,
-    request: Request<Incoming>,
-) -> Result<Answer, Fault> {
-    authorize(app, peer, &request)?;
-    let path = request.uri().path().to_owned();
-    let name = path.strip_prefix(PATH).unwrap_or_default();
-    let (name, import) = match name.strip_suffix("/import") {
-        Some(name) => (name, true),
-        None => (name, false),
+/// `GET /admin/dictionary/PIPELINE`.
+pub async fn list(call: Call) -> Result<Answer, Fault> {
+    let file = file(&call.app, call.segment(0))?;
+    let words = open(&file)?;
+    Ok(answer::json(&json!({ "file": file, "words": words })))
+}
+
+/// `POST`: one more word.
+pub async fn add(mut call: Call) -> Result<Answer, Fault> {
+    let new = word(&call.body().await?)?;
+    edit(&call, |words| add_word(words, new)).await
+}
+
+/// `PUT`: another word of the same surface.
+pub async fn change(mut call: Call) -> Result<Answer, Fault> {
+    let new = word(&call.body().await?)?;
+    edit(&call, |words| change_word(words, new)).await
+}
+
+/// `DELETE`: a word less.
+pub async fn remove(mut call: Call) -> Result<Answer, Fault> {
+    let body = call.body().await?;
+    edit(&call, |words| remove_word(words, &body)).await
+}
+
+/// `POST …/import`: many words at once.
+pub async fn import(mut call: Call) -> Result<Answer, Fault> {
+    let csv = is_csv(call.headers());
+    let others = imported(&call.body().await?, csv)?;
+    let merge = |words: &mut Vec<WrittenWord>| {
+        merge(words, others);
+        Ok(())
     };
-    let file = file(app, name)?;
-    let open = || pipeline::open_words(&file).map_err(|e| wrong(e.to_string()));
-    if request.method() == Method::GET {
-        return Ok(route::json(&json!({ "file": file, "words": open()? })));
-    }
-    let (method, csv) = (request.method().clone(), is_csv(&request));
-    let limits = &app.settings;
-    let bytes = body(request, limits.body_max.0 as usize, limits.body_timeout.0).await?;
-    let stopping = |_| Fault::later("the server is stopping", 1);
-    let _turn = CHANGES.acquire().await.map_err(stopping)?;
-    let mut words = open()?;
-    let before = words.len();
-    match (method, import) {
-        (Method::POST, true) => merge(&mut words, imported(&bytes, csv)?),
-        (Method::POST, false) => add(&mut words, word(&bytes)?)?,
-        (Method::PUT, false) => change(&mut words, word(&bytes)?)?,
-        (Method::DELETE, false) => remove(&mut words, &bytes)?,
-        (method, _) => {
-            return Err(Fault::caller(
-                StatusCode::METHOD_NOT_ALLOWED,
-                format!("{path} takes GET, POST, PUT and DELETE, its import POST, not {method}"),
-            ));
-        }
-    }
-    pipeline::check_words(&words).map_err(|e| wrong(e.to_string()))?;
-    let published = save(app, &file, &words).await?;
-    Ok(route::json(&json!({
-        "words": words.len(),
-        "before": before,
-        "generation": published,
+    edit(&call, merge).await
+}
+
+async fn edit(
+    call: &Call,
+    change: impl FnOnce(&mut Vec<WrittenWord>) -> Result<(), Fault>,
+) -> Result<Answer, Fault> {
+    let edited = edit_words(&call.app, call.segment(0), change).await?;
+    Ok(answer::json(&json!({
+        "words": edited.words,
+        "before": edited.before,
+        "generation": edited.generation,
     })))
 }
 
+/// What an edit has done.
+pub(crate) struct Edited {
+    pub(crate) words: usize,
+    pub(crate) before: usize,
+    /// That knows the words.
+    pub(crate) generation: u64,
+}
+
+/// Changes the words of a pipeline: all of it, or nothing.
+pub(crate) async fn edit_words(
+    app: &App,
+    pipeline: &str,
+    change: impl FnOnce(&mut Vec<WrittenWord>) -> Result<(), Fault>,
+) -> Result<Edited, Fault> {
+    let file = file(app, pipeline)?;
+    let stopping = |_| Fault::later("the server is stopping", 1);
+    let _turn = CHANGES.acquire().await.map_err(stopping)?;
+    let mut words = open(&file)?;
+    let before = words.len();
+    change(&mut words)?;
+    pipeline::check_words(&words).map_err(|e| wrong(e.to_string()))?;
+    Ok(Edited {
+        words: words.len(),
+        before,
+        generation: save(app, &file, &words).await?,
+    })
+}
+
+/// The words of a pipeline's dictionary, as its file has them now.
+pub(crate) fn open(file: &Path) -> Result<Vec<WrittenWord>, Fault> {
+    pipeline::open_words(file).map_err(|e| wrong(e.to_string()))
+}
+
 /// The file of the pipeline that serves.
-fn file(app: &App, name: &str) -> Result<PathBuf, Fault> {
+pub(crate) fn file(app: &App, name: &str) -> Result<PathBuf, Fault> {
     let generation = app.pin()?;
     let plan = generation.plan(Some(name))?;
     plan.dictionary().map(Path::to_owned).ok_or_else(|| {
@@ -86,8 +115,8 @@ fn file(app: &App, name: &str) -> Result<PathBuf, Fault> {
     })
 }
 
-fn is_csv(request: &Request<Incoming>) -> bool {
-    let value = request.headers().get(CONTENT_TYPE);
+fn is_csv(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE);
     value.is_some_and(|value| value.as_bytes().starts_with(b"text/csv"))
 }
 
@@ -117,7 +146,7 @@ fn merge(words: &mut Vec<WrittenWord>, others: Vec<WrittenWord>) {
     }
 }
 
-fn add(words: &mut Vec<WrittenWord>, new: WrittenWord) -> Result<(), Fault> {
+fn add_word(words: &mut Vec<WrittenWord>, new: WrittenWord) -> Result<(), Fault> {
     if words.iter().any(|word| word.surface == new.surface) {
         return Err(Fault::caller(
             StatusCode::CONFLICT,
@@ -128,7 +157,7 @@ fn add(words: &mut Vec<WrittenWord>, new: WrittenWord) -> Result<(), Fault> {
     Ok(())
 }
 
-fn change(words: &mut [WrittenWord], new: WrittenWord) -> Result<(), Fault> {
+fn change_word(words: &mut [WrittenWord], new: WrittenWord) -> Result<(), Fault> {
     let known = words.iter_mut().find(|word| word.surface == new.surface);
     match known {
         Some(word) => {
@@ -139,7 +168,7 @@ fn change(words: &mut [WrittenWord], new: WrittenWord) -> Result<(), Fault> {
     }
 }
 
-fn remove(words: &mut Vec<WrittenWord>, bytes: &[u8]) -> Result<(), Fault> {
+fn remove_word(words: &mut Vec<WrittenWord>, bytes: &[u8]) -> Result<(), Fault> {
     #[derive(Deserialize)]
     struct Which {
         surface: String,

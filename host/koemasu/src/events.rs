@@ -6,12 +6,13 @@
     reason = "the one file of this crate that names metrics"
 )]
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
-use pipeline::{Audio, Published};
+use pipeline::{Published, Spoken};
 
 use crate::reload::{Cause, ReloadError};
 
@@ -69,19 +70,30 @@ pub(crate) fn refused(in_flight: usize) {
     );
 }
 
-pub(crate) fn spoken(audio: &Audio, voice: &str, request_id: &str, took: Duration) {
-    let seconds = audio.samples as f64 / f64::from(audio.sampling_rate);
-    histogram!("koemasu_audio_seconds").record(seconds);
-    counter!("koemasu_warnings_total").increment(audio.warnings.len() as u64);
+pub(crate) fn spoken(
+    spoken: &Spoken,
+    voice: &str,
+    generation: NonZeroU64,
+    warnings: usize,
+    request_id: &str,
+) {
+    histogram!("koemasu_audio_seconds").record(spoken.seconds);
+    counter!("koemasu_warnings_total").increment(warnings as u64);
     tracing::info!(
         voice,
         request_id,
-        generation = audio.generation.get(),
-        audio_seconds = seconds,
-        ?took,
-        warnings = audio.warnings.len(),
+        generation = generation.get(),
+        audio_seconds = spoken.seconds,
+        first_sound = ?spoken.first_sound,
+        took = ?spoken.took,
+        warnings,
         "spoken"
     );
+}
+
+/// The sound did not reach its end. What its reader is told, is told there.
+pub(crate) fn unspoken(error: &pipeline::Error, voice: &str, after: Duration, request_id: &str) {
+    tracing::info!(voice, request_id, ?after, %error, "not spoken to the end");
 }
 
 pub(crate) fn failed(problem: &str, status: u16, request_id: &str) {

@@ -1,10 +1,11 @@
 //! What went wrong → what the caller is told: status, Retry-After and
-//! problem+json (RFC 9457), in one match.
+//! problem+json (RFC 9457), in one match. A dialect may tell it in its own
+//! shape.
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use hyper::{Response, StatusCode};
+use hyper::StatusCode;
+use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+
+use crate::answer::{self, Answer};
 
 /// Who can mend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -26,6 +27,10 @@ pub struct Fault {
     pub detail: String,
     /// Seconds after which another try makes sense.
     pub retry_after: Option<u32>,
+    /// The field or parameter that is wrong.
+    pub field: Option<String>,
+    /// Methods that would do.
+    pub allow: Option<String>,
 }
 
 impl Fault {
@@ -35,6 +40,8 @@ impl Fault {
             who: Who::Caller,
             detail: detail.into(),
             retry_after: None,
+            field: None,
+            allow: None,
         }
     }
 
@@ -44,6 +51,24 @@ impl Fault {
             who: Who::Time,
             detail: detail.into(),
             retry_after: Some(seconds),
+            field: None,
+            allow: None,
+        }
+    }
+
+    /// More than this caller may ask.
+    pub fn too_many(detail: impl Into<String>, seconds: u32) -> Self {
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            ..Self::later(detail, seconds)
+        }
+    }
+
+    /// A field of the request is wrong.
+    pub fn field(status: StatusCode, field: &str, detail: impl Into<String>) -> Self {
+        Self {
+            field: Some(field.to_owned()),
+            ..Self::caller(status, detail)
         }
     }
 
@@ -53,10 +78,13 @@ impl Fault {
             who: Who::Operator,
             detail: detail.into(),
             retry_after: None,
+            field: None,
+            allow: None,
         }
     }
 
-    pub fn response(&self, request_id: &str) -> Response<Full<Bytes>> {
+    /// As our own routes tell it.
+    pub fn problem(&self, request_id: &str) -> Answer {
         let problem = serde_json::json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("error"),
@@ -65,17 +93,28 @@ impl Fault {
             "who_can_act": self.who,
             "request_id": request_id,
         });
-        let mut response = Response::new(Full::new(Bytes::from(problem.to_string())));
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        self.dress(answer::with_type(
+            "application/problem+json",
+            problem.to_string(),
+        ))
+    }
+
+    /// Gives an answer the status and the headers of this failure.
+    pub fn dress(&self, mut answer: Answer) -> Answer {
+        *answer.status_mut() = self.status;
+        let headers = answer.headers_mut();
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        response
+        if let Some(allow) = &self.allow
+            && let Ok(allow) = HeaderValue::from_str(allow)
+        {
+            headers.insert(ALLOW, allow);
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        answer
     }
 }
 
@@ -90,6 +129,10 @@ impl From<pipeline::Error> for Fault {
                 detail,
                 u32::try_from(waited.as_secs()).unwrap_or(60).clamp(1, 60),
             ),
+            Error::Full { after } => {
+                let seconds = after.as_secs_f64().ceil() as u32;
+                Self::later(detail, seconds.clamp(1, 600))
+            }
             // Runs end in seconds, and with them what they hold.
             Error::NoRoom { .. } => Self::later(detail, 2),
             Error::Deadline { .. } => Self {
@@ -97,7 +140,7 @@ impl From<pipeline::Error> for Fault {
                 ..Self::later(detail, 10)
             },
             Error::Plugin { .. } => Self::operator(StatusCode::BAD_GATEWAY, detail),
-            Error::Model { .. } | Error::Lost(_) => {
+            Error::Model { .. } | Error::Gone | Error::Lost(_) => {
                 Self::operator(StatusCode::INTERNAL_SERVER_ERROR, detail)
             }
         }

@@ -3,20 +3,27 @@
 //! A library too, so that the tests run the real server in their own process.
 //! - [`speak`]: one speech request. - [`reload`]: one reload.
 
+pub mod access;
 pub mod admin;
 pub mod admission;
+pub mod answer;
 pub mod app;
 pub mod args;
 mod body;
 pub mod check;
 pub mod config;
+pub mod cors;
+pub mod dialect;
 pub mod dictionary;
 pub mod events;
 pub mod fault;
 pub mod g2p;
+mod machine;
 pub mod memory;
+pub mod openapi;
 pub mod platform;
 pub mod policy;
+pub mod query;
 pub mod read;
 pub mod reload;
 mod request_id;

@@ -1,33 +1,29 @@
 //! The operator's view of memory: what holds what, another policy, renewal,
 //! and the task that watches the marks.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
-use hyper::{Request, StatusCode};
+use hyper::StatusCode;
 use pipeline::spec;
 use serde_json::json;
 
-use crate::admin::authorize;
+use crate::answer::{self, Answer};
 use crate::app::App;
-use crate::body::body;
 use crate::events;
 use crate::fault::Fault;
-use crate::route::{self, Answer};
+use crate::route::Call;
 
 /// How often the system's own count is looked at.
 pub(crate) const EVERY: Duration = Duration::from_secs(5);
 
 /// `GET /admin/memory`.
-pub fn report<B>(app: &App, peer: SocketAddr, request: &Request<B>) -> Result<Answer, Fault> {
-    authorize(app, peer, request)?;
-    let residency = app.live.residency();
+pub async fn report(call: Call) -> Result<Answer, Fault> {
+    let residency = call.app.live.residency();
     let report = residency
         .report()
         .ok_or_else(|| Fault::later("no model is open yet", 2))?;
-    Ok(route::json(&json!({
+    Ok(answer::json(&json!({
         "policy": residency.policy(),
         "memory": report,
     })))
@@ -35,14 +31,9 @@ pub fn report<B>(app: &App, peer: SocketAddr, request: &Request<B>) -> Result<An
 
 /// `PUT /admin/memory/policy`: the table `[memory]` as TOML, obeyed from the
 /// next decision on and until the next reload, which brings the file's again.
-pub async fn policy(
-    app: &Arc<App>,
-    peer: SocketAddr,
-    request: Request<Incoming>,
-) -> Result<Answer, Fault> {
-    authorize(app, peer, &request)?;
-    let limits = &app.settings;
-    let text = body(request, limits.body_max.0 as usize, limits.body_timeout.0).await?;
+pub async fn policy(mut call: Call) -> Result<Answer, Fault> {
+    let text = call.body().await?;
+    let app = &call.app;
     let wrong = |cause: String| Fault::caller(StatusCode::UNPROCESSABLE_ENTITY, cause);
     let text = std::str::from_utf8(&text)
         .map_err(|_| wrong("the policy is no UTF-8; it is TOML".to_owned()))?;
@@ -55,7 +46,7 @@ pub async fn policy(
         .await
         .map_err(|e| wrong(e.to_string()))?;
     events::memory_policy_set();
-    Ok(route::json(&json!({
+    Ok(answer::json(&json!({
         "obeyed": true,
         "needs_reload": needs_reload,
         "needs_restart": needs_restart,
@@ -65,14 +56,9 @@ pub async fn policy(
 
 /// `POST /admin/memory/renew`: every slot's sessions are opened anew, one after
 /// the other, while the others speak.
-pub async fn renew<B>(
-    app: &Arc<App>,
-    peer: SocketAddr,
-    request: &Request<B>,
-) -> Result<Answer, Fault> {
-    authorize(app, peer, request)?;
-    let renewed = renew_all(Arc::clone(app)).await?;
-    Ok(route::json(&json!({ "slots_renewed": renewed })))
+pub async fn renew(call: Call) -> Result<Answer, Fault> {
+    let renewed = renew_all(call.app).await?;
+    Ok(answer::json(&json!({ "slots_renewed": renewed })))
 }
 
 async fn renew_all(app: Arc<App>) -> Result<usize, Fault> {

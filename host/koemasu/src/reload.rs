@@ -15,7 +15,9 @@ use crate::events;
 pub async fn reload(app: &App, files: &Files) -> Result<Published, ReloadError> {
     let config = Config::load(files)?; // read, check; touches nothing
     app.tell_what_waits_for_a_start(&config);
+    let access = app.next_access(&config);
     let next = app.live.prepare(config.service).await?; // compile, open, rehearse
+    app.set_access(access); // cannot fail
     Ok(app.live.publish(next)) // cannot fail
 }
 

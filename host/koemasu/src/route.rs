@@ -1,57 +1,189 @@
-//! (method, path) → handler: the whole API on one screen.
+//! (method, path) → handler: the whole API on one screen, and what every
+//! request goes through before and after its handler.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::header::{HeaderMap, HeaderValue, ORIGIN};
+use hyper::{Method, Request, StatusCode};
 
+use crate::access::{self, Caller, Place};
+use crate::answer::Answer;
 use crate::app::App;
+use crate::body;
+use crate::dialect::{self, Part, Parts};
 use crate::fault::Fault;
-use crate::{admin, dictionary, events, memory, read, request_id, speak};
+use crate::{admin, dictionary, events, memory, openapi, read, request_id};
 
-pub type Answer = Response<Full<Bytes>>;
+/// One way to ask something.
+pub struct Route {
+    pub method: Method,
+    /// `{name}` stands for one segment.
+    pub path: &'static str,
+    /// In metrics and logs.
+    pub name: &'static str,
+    pub part: Part,
+    pub who: Who,
+    pub(crate) serve: Serve,
+}
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    Anyone,
+    /// Whoever has an API key, where keys are configured.
+    Key,
+    Admin,
+}
+
+pub(crate) type Served = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send>>;
+pub(crate) type Serve = fn(Call) -> Served;
+
+/// One request, as its handler gets it.
+pub struct Call {
+    pub app: Arc<App>,
+    pub id: String,
+    pub caller: Caller,
+    pub request: Request<Incoming>,
+    /// What stands for the `{…}` of the path, decoded.
+    pub segments: Vec<String>,
+}
+
+impl Call {
+    /// The whole body, within the server's bounds.
+    pub async fn body(&mut self) -> Result<Bytes, Fault> {
+        self.body_of(self.app.settings.body_max.0 as usize).await
+    }
+
+    pub async fn body_of(&mut self, most: usize) -> Result<Bytes, Fault> {
+        let limit = self.app.settings.body_timeout.0;
+        body::body(self.request.body_mut(), most, limit).await
+    }
+
+    /// A place among those who are spoken for.
+    pub fn enter(&self) -> Result<Place, Fault> {
+        self.caller.enter(&self.app)
+    }
+
+    pub fn headers(&self) -> &HeaderMap {
+        self.request.headers()
+    }
+
+    pub fn query(&self) -> &str {
+        self.request.uri().query().unwrap_or_default()
+    }
+
+    pub fn segment(&self, place: usize) -> &str {
+        self.segments.get(place).map_or("", String::as_str)
+    }
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $name:literal $who:ident $part:expr => $serve:path;)*) => {
+        vec![$(Route {
+            method: Method::$method,
+            path: $path,
+            name: $name,
+            part: $part,
+            who: Who::$who,
+            serve: |call| Box::pin($serve(call)),
+        }),*]
+    };
+}
+pub(crate) use routes;
+
+/// Every route there is.
+pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
+    let mut routes = routes![
+        GET "/healthz" "healthz" Anyone Part::Core => admin::healthz;
+        GET "/readyz" "readyz" Anyone Part::Core => admin::readyz;
+        GET "/metrics" "metrics" Anyone Part::Core => admin::metrics;
+        GET "/openapi.json" "openapi" Anyone Part::Core => openapi::document;
+        POST "/v1/g2p" "g2p" Key Part::Core => read::g2p;
+        POST "/admin/reload" "reload" Admin Part::Core => admin::reload;
+        GET "/admin/generations" "generations" Admin Part::Core => admin::generations;
+        GET "/admin/memory" "memory" Admin Part::Core => memory::report;
+        PUT "/admin/memory/policy" "memory-policy" Admin Part::Core => memory::policy;
+        POST "/admin/memory/renew" "memory-renew" Admin Part::Core => memory::renew;
+        GET "/admin/dictionary/{pipeline}" "dictionary" Admin Part::Core => dictionary::list;
+        POST "/admin/dictionary/{pipeline}" "dictionary" Admin Part::Core => dictionary::add;
+        PUT "/admin/dictionary/{pipeline}" "dictionary" Admin Part::Core => dictionary::change;
+        DELETE "/admin/dictionary/{pipeline}" "dictionary" Admin Part::Core => dictionary::remove;
+        POST "/admin/dictionary/{pipeline}/import" "dictionary" Admin Part::Core => dictionary::import;
+    ];
+    routes.extend(dialect::openai::routes());
+    routes.extend(dialect::sbv2::routes());
+    routes.extend(dialect::sbv2_api::routes());
+    routes
+});
 
 /// Answers one request. Never fails: a failure is an answer too.
-pub async fn route(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>) -> Answer {
+pub async fn route(
+    app: &Arc<App>,
+    parts: Parts,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Answer {
     let start = Instant::now();
     let id = request_id::of(&request);
+    let origin = request.headers().get(ORIGIN).cloned();
+    let access = app.access();
     let path = request.uri().path().to_owned();
-    let (name, outcome) = match (request.method(), path.as_str()) {
-        (&Method::POST, "/v1/audio/speech") => ("speech", speak::speech(app, request, &id).await),
-        (&Method::POST, "/v1/g2p") => ("g2p", read::g2p(app, request).await),
-        (&Method::GET, "/v1/audio/voices") => ("voices", speak::voices(app)),
-        (&Method::GET, "/healthz") => ("healthz", Ok(admin::healthz())),
-        (&Method::GET, "/readyz") => ("readyz", admin::readyz(app)),
-        (&Method::GET, "/metrics") => ("metrics", Ok(admin::metrics(app))),
-        (&Method::POST, "/admin/reload") => ("reload", admin::reload(app, peer, &request).await),
-        (&Method::GET, "/admin/memory") => ("memory", memory::report(app, peer, &request)),
-        (&Method::PUT, "/admin/memory/policy") => {
-            ("memory-policy", memory::policy(app, peer, request).await)
+    let found = find(parts, request.method(), &path);
+    let (name, part) = match &found {
+        Found::Route(route, _) => (route.name, route.part),
+        Found::Methods(_, part) => ("none", *part),
+        Found::Nothing => ("none", Part::Core),
+    };
+    let outcome = match found {
+        Found::Nothing => Err(Fault::caller(
+            StatusCode::NOT_FOUND,
+            format!("there is nothing at {path}"),
+        )),
+        Found::Methods(methods, _) if request.method() == Method::OPTIONS => {
+            access.cors.preflight(request.headers(), &methods)
         }
-        (&Method::POST, "/admin/memory/renew") => {
-            ("memory-renew", memory::renew(app, peer, &request).await)
+        Found::Methods(methods, _) => Err(Fault {
+            allow: Some(methods.clone()),
+            ..Fault::caller(
+                StatusCode::METHOD_NOT_ALLOWED,
+                format!("{path} takes {methods}, not {}", request.method()),
+            )
+        }),
+        Found::Route(route, segments) => {
+            let caller = access.cors.check(request.headers()).and_then(|()| {
+                let headers = request.headers();
+                match route.who {
+                    Who::Anyone => Ok(Caller::nobody()),
+                    Who::Key => access.keys.caller(headers),
+                    Who::Admin => access::admin(access.admin.as_ref(), peer, headers)
+                        .map(|()| Caller::nobody()),
+                }
+            });
+            match caller {
+                Ok(caller) => {
+                    let call = Call {
+                        app: Arc::clone(app),
+                        id: id.clone(),
+                        caller,
+                        request,
+                        segments,
+                    };
+                    (route.serve)(call).await
+                }
+                Err(fault) => Err(fault),
+            }
         }
-        (&Method::GET, "/admin/generations") => {
-            ("generations", admin::generations(app, peer, &request))
-        }
-        (_, path) if path.starts_with(dictionary::PATH) => {
-            ("dictionary", dictionary::answer(app, peer, request).await)
-        }
-        (method, path) => ("none", Err(unrouted(method, path))),
     };
     let mut answer = outcome.unwrap_or_else(|fault| {
         events::failed(&fault.detail, fault.status.as_u16(), &id);
-        fault.response(&id)
+        part.tell(&fault, &id)
     });
-    if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
-        let allowed = HeaderValue::from_static(method_of(&path).unwrap_or("GET"));
-        answer.headers_mut().insert(ALLOW, allowed);
-    }
+    access.cors.mark(origin.as_ref(), &mut answer);
     if let Ok(id) = HeaderValue::from_str(&id) {
         answer.headers_mut().insert("x-request-id", id);
     }
@@ -59,39 +191,74 @@ pub async fn route(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>)
     answer
 }
 
-fn method_of(path: &str) -> Option<&'static str> {
-    match path {
-        "/v1/audio/speech" | "/v1/g2p" | "/admin/reload" | "/admin/memory/renew" => Some("POST"),
-        "/admin/memory/policy" => Some("PUT"),
-        "/v1/audio/voices" | "/healthz" | "/readyz" | "/metrics" | "/admin/generations"
-        | "/admin/memory" => Some("GET"),
-        path if path.starts_with(dictionary::PATH) => Some("GET, POST, PUT, DELETE"),
-        _ => None,
+enum Found {
+    Route(&'static Route, Vec<String>),
+    /// The path is there, and takes these.
+    Methods(String, Part),
+    Nothing,
+}
+
+fn find(parts: Parts, method: &Method, path: &str) -> Found {
+    let mut methods: Vec<&str> = Vec::new();
+    let mut part = Part::Core;
+    for route in ROUTES.iter().filter(|route| parts.has(route.part)) {
+        let Some(segments) = segments(route.path, path) else {
+            continue;
+        };
+        if route.method == *method {
+            return Found::Route(route, segments);
+        }
+        part = route.part;
+        methods.push(route.method.as_str());
+    }
+    match methods.is_empty() {
+        true => Found::Nothing,
+        false => Found::Methods(methods.join(", "), part),
     }
 }
 
-fn unrouted(method: &Method, path: &str) -> Fault {
-    match method_of(path) {
-        Some(allowed) => Fault::caller(
-            StatusCode::METHOD_NOT_ALLOWED,
-            format!("{path} takes {allowed}, not {method}"),
-        ),
-        None => Fault::caller(StatusCode::NOT_FOUND, format!("there is nothing at {path}")),
+/// What stands where the pattern has `{…}`; none if the path is another.
+fn segments(pattern: &str, path: &str) -> Option<Vec<String>> {
+    if pattern == path {
+        return Some(Vec::new());
     }
+    let mut found = Vec::new();
+    let mut path = path.split('/');
+    for wanted in pattern.split('/') {
+        let given = path.next()?;
+        if wanted.starts_with('{') {
+            let decoded = percent_encoding::percent_decode_str(given);
+            found.push(decoded.decode_utf8().ok()?.into_owned());
+        } else if wanted != given {
+            return None;
+        }
+    }
+    (path.next().is_none() && !found.is_empty()).then_some(found)
 }
 
-pub fn json(value: &serde_json::Value) -> Answer {
-    with_type("application/json", value.to_string())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-pub fn text(body: impl Into<Bytes>) -> Answer {
-    with_type("text/plain; charset=utf-8", body)
-}
+    #[test]
+    fn a_pattern_takes_one_segment_each() {
+        assert_eq!(segments("/a", "/a"), Some(vec![]));
+        assert_eq!(
+            segments("/a/{x}/b", "/a/%E9%9B%A8/b"),
+            Some(vec!["雨".to_owned()])
+        );
+        assert_eq!(segments("/a/{x}", "/a/b/c"), None);
+        assert_eq!(segments("/a/{x}", "/a"), None);
+        assert_eq!(segments("/a/{x}", "/a/%ff"), None);
+    }
 
-pub fn with_type(content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
+    #[test]
+    fn no_two_routes_are_the_same() {
+        for (place, route) in ROUTES.iter().enumerate() {
+            let other = ROUTES[..place]
+                .iter()
+                .find(|it| it.method == route.method && it.path == route.path);
+            assert!(other.is_none(), "{} {}", route.method, route.path);
+        }
+    }
 }

@@ -20,7 +20,7 @@ pub fn run(args: &args::Say) -> anyhow::Result<()> {
             .await
             .map_err(anyhow::Error::from)
     })?;
-    for warning in &audio.warnings {
+    for warning in &audio.head.warnings {
         eprintln!("warning: {warning}");
     }
     write(&args.output, &audio.bytes)
@@ -28,7 +28,7 @@ pub fn run(args: &args::Say) -> anyhow::Result<()> {
     eprintln!(
         "{}: {:.2} s of sound",
         args.output.display(),
-        audio.samples as f64 / f64::from(audio.sampling_rate)
+        audio.samples as f64 / f64::from(audio.head.sampling_rate)
     );
     Ok(())
 }

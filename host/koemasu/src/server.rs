@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use anyhow::Context;
 use hyper::server::conn::http1;
@@ -12,11 +12,10 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::admission::Admission;
 use crate::app::App;
 use crate::config::{Config, Files};
+use crate::dialect::Parts;
 use crate::reload::{self, Asks, Cause, Reloads};
 use crate::route::route;
 use crate::{events, memory, platform, signal, telemetry};
@@ -24,11 +23,30 @@ use crate::{events, memory, platform, signal, telemetry};
 /// A server that accepts. It is ready once its first generation is published.
 pub struct Server {
     app: Arc<App>,
-    address: SocketAddr,
+    /// The shared port first.
+    addresses: Vec<(SocketAddr, Parts)>,
     stop: CancellationToken,
-    /// Everything this server has spawned; drained before it ends.
-    tasks: TaskTracker,
-    accepting: tokio::task::JoinHandle<GracefulShutdown>,
+    accepting: Vec<tokio::task::JoinHandle<GracefulShutdown>>,
+}
+
+/// A port that is listened to, and what it answers for.
+struct Port {
+    listener: TcpListener,
+    address: SocketAddr,
+    parts: Parts,
+}
+
+impl Port {
+    async fn open(address: SocketAddr, parts: Parts) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address}"))?;
+        Ok(Self {
+            address: listener.local_addr()?,
+            listener,
+            parts,
+        })
+    }
 }
 
 impl Server {
@@ -36,26 +54,16 @@ impl Server {
     /// `/healthz` answers and `/readyz` does not.
     pub async fn start(files: Files) -> anyhow::Result<Self> {
         let config = Config::load(&files)?;
-        let listener = TcpListener::bind(config.server.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", config.server.listen))?;
-        let address = listener.local_addr()?;
+        let mut ports = vec![Port::open(config.server.listen, config.dialects.shared()).await?];
+        for (address, parts) in config.dialects.apart() {
+            ports.push(Port::open(address, parts).await?);
+        }
         // Before anything counts: events before the recorder are lost.
         let metrics = telemetry::metrics();
         let live = platform::live(&config)?;
         let (reloads, asks) = Reloads::new();
-        let app = Arc::new(App {
-            live,
-            admission: Admission::new(config.server.requests_max),
-            settings: config.server,
-            admin_token: config.admin.token,
-            plugins: config.service.plugins.clone(),
-            onnxruntime: config.onnxruntime,
-            reloads,
-            metrics,
-            stopping: AtomicBool::new(false),
-        });
-        let server = Self::accept(app, listener, address);
+        let app = Arc::new(App::new(&config, live, reloads, metrics));
+        let server = Self::accept(app, ports);
         match server.first_generation(files, config.watched, asks).await {
             Ok(()) => Ok(server),
             Err(error) => {
@@ -65,17 +73,23 @@ impl Server {
         }
     }
 
-    fn accept(app: Arc<App>, listener: TcpListener, address: SocketAddr) -> Self {
+    fn accept(app: Arc<App>, ports: Vec<Port>) -> Self {
         let stop = CancellationToken::new();
-        let tasks = TaskTracker::new();
-        let loop_ = accept_loop(Arc::clone(&app), listener, stop.clone(), tasks.clone());
-        let accepting = tasks.spawn(loop_);
+        let addresses = ports
+            .iter()
+            .map(|port| (port.address, port.parts))
+            .collect();
+        let places = Arc::new(Semaphore::new(app.settings.connections_max));
+        let accept = |port| {
+            let places = Arc::clone(&places);
+            app.tasks
+                .spawn(accept_loop(Arc::clone(&app), port, places, stop.clone()))
+        };
         Self {
+            accepting: ports.into_iter().map(accept).collect(),
             app,
-            address,
+            addresses,
             stop,
-            tasks,
-            accepting,
         }
     }
 
@@ -102,12 +116,19 @@ impl Server {
     /// Runs beside the server until it stops.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
-        self.tasks
+        self.app
+            .tasks
             .spawn(async move { stop.run_until_cancelled(task).await });
     }
 
+    /// Of the shared port.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0].0
+    }
+
+    /// Of every port, and what it answers for.
+    pub fn addresses(&self) -> &[(SocketAddr, Parts)] {
+        &self.addresses
     }
 
     pub fn app(&self) -> &Arc<App> {
@@ -121,12 +142,14 @@ impl Server {
         self.app.stopping.store(true, Ordering::Relaxed);
         events::draining(limit);
         self.stop.cancel();
-        self.tasks.close();
+        self.app.tasks.close();
         let drained = async {
-            if let Ok(connections) = self.accepting.await {
-                connections.shutdown().await;
+            for accepting in self.accepting {
+                if let Ok(connections) = accepting.await {
+                    connections.shutdown().await;
+                }
             }
-            self.tasks.wait().await;
+            self.app.tasks.wait().await;
         };
         let complete = tokio::time::timeout(limit, drained).await.is_ok();
         events::drained(complete);
@@ -135,26 +158,32 @@ impl Server {
 
 async fn accept_loop(
     app: Arc<App>,
-    listener: TcpListener,
+    port: Port,
+    places: Arc<Semaphore>,
     stop: CancellationToken,
-    tasks: TaskTracker,
 ) -> GracefulShutdown {
     let connections = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(app.settings.connections_max));
     loop {
         // The place first: beyond the limit a connection waits in the system's
         // queue and costs nothing here.
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await.ok()?;
-            Some((listener.accept().await, place))
+            Some((port.listener.accept().await, place))
         };
         let Some(Some((accepted, place))) = stop.run_until_cancelled(accepted).await else {
             return connections;
         };
         match accepted {
             Ok((stream, peer)) => {
-                let served = serve(Arc::clone(&app), stream, peer, place, &connections);
-                tasks.spawn(served);
+                let served = serve(
+                    Arc::clone(&app),
+                    port.parts,
+                    stream,
+                    peer,
+                    place,
+                    &connections,
+                );
+                app.tasks.spawn(served);
             }
             Err(error) => {
                 // Out of file descriptors, most likely: let some go first.
@@ -168,6 +197,7 @@ async fn accept_loop(
 /// One connection, watched so that a drain ends it after its last answer.
 fn serve(
     app: Arc<App>,
+    parts: Parts,
     stream: TcpStream,
     peer: SocketAddr,
     place: OwnedSemaphorePermit,
@@ -178,7 +208,7 @@ fn serve(
     let header_timeout = app.settings.header_timeout.0;
     let service = service_fn(move |request| {
         let app = Arc::clone(&app);
-        async move { Ok::<_, std::convert::Infallible>(route(&app, peer, request).await) }
+        async move { Ok::<_, std::convert::Infallible>(route(&app, parts, peer, request).await) }
     });
     let connection = http1::Builder::new()
         // Without a timer hyper's header timeout silently does nothing.

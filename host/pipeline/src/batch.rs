@@ -6,7 +6,7 @@ use session::voice::VoiceInput;
 use speech::align;
 use speech::utterance::Utterance;
 
-use crate::synthesize::Manner;
+use crate::cast::Manner;
 
 /// Pads with zeros; the graph masks by the true length, so that padding never
 /// reaches the sound.

@@ -22,6 +22,12 @@ pub enum Error {
     #[error("all lanes are busy, none came free in {waited:?}")]
     Busy { waited: Duration },
 
+    /// More work is taken in than can be begun in time; later will do.
+    #[error(
+        "the server has more to say than it can begin in time; there will be room in {after:.0?}"
+    )]
+    Full { after: Duration },
+
     /// There is no memory for it now; later will do.
     #[error("there is no room for this now: {cause}")]
     NoRoom { cause: String, waited: Duration },
@@ -37,6 +43,10 @@ pub enum Error {
     /// A model failed while it ran: the operator can act.
     #[error("model `{model}` failed: {cause}")]
     Model { model: String, cause: String },
+
+    /// Whoever wanted it has gone, or reads no more; nobody is told.
+    #[error("nobody listens any more")]
+    Gone,
 
     /// A worker ended before its answer: ours to mend.
     #[error("the work was lost: {0}")]

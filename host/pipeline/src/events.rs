@@ -44,6 +44,24 @@ pub fn describe() {
         Unit::Bytes,
         "Size of the BERT feature cache."
     );
+    describe_histogram!(
+        "koemasu_queue_seconds",
+        Unit::Seconds,
+        "Time a model run waited for a lane."
+    );
+    describe_histogram!(
+        "koemasu_first_sound_seconds",
+        Unit::Seconds,
+        "Time from the request to the first sound that left."
+    );
+    describe_counter!(
+        "koemasu_turned_away_total",
+        "Requests refused because they would have waited too long."
+    );
+    describe_counter!(
+        "koemasu_readers_gone_total",
+        "Answers whose reader went away or read no more."
+    );
     describe_counter!(
         "koemasu_policy_fallbacks_total",
         "Plugin calls that failed and were replaced or skipped."
@@ -117,4 +135,22 @@ pub(crate) fn policy_fallback(plugin: &str, mode: &'static str, cause: &dyn std:
 /// likely, and harmless.
 pub(crate) fn unknown_voice_in_policy(name: &str) {
     tracing::warn!(name, "[memory.eviction] names a voice that is not served");
+}
+
+pub(crate) fn waited(time: Duration) {
+    histogram!("koemasu_queue_seconds").record(time);
+}
+
+pub(crate) fn first_sound(after: Duration) {
+    histogram!("koemasu_first_sound_seconds").record(after);
+}
+
+pub(crate) fn turned_away(after: Duration) {
+    counter!("koemasu_turned_away_total").increment(1);
+    tracing::debug!(?after, "request turned away: too much is waiting");
+}
+
+pub(crate) fn reader_gone() {
+    counter!("koemasu_readers_gone_total").increment(1);
+    tracing::debug!("the reader has gone; the work ends");
 }

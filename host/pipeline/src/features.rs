@@ -8,7 +8,7 @@ use session::bert::{Bert, BertInput, Features};
 
 use crate::error::Error;
 use crate::events;
-use crate::gate::Gate;
+use crate::gate::{Gate, Turn};
 use crate::plan::{Plan, blocking};
 use crate::policy::Axis;
 
@@ -49,6 +49,7 @@ impl FeatureCache {
         &self,
         plan: &Arc<Plan>,
         gate: &Arc<Gate>,
+        turn: Turn,
         text: &str,
     ) -> Result<Arc<Features>, Error> {
         let key = Key {
@@ -61,14 +62,24 @@ impl FeatureCache {
         }
         // Whoever comes first computes; the others wait for it. If the first
         // one goes away, the next takes over.
-        let compute = compute(Arc::clone(plan), Arc::clone(gate), Arc::clone(&key.text));
+        let compute = compute(
+            Arc::clone(plan),
+            Arc::clone(gate),
+            turn,
+            Arc::clone(&key.text),
+        );
         let features = self.entries.try_get_with(key, compute).await;
         events::feature_cache_size(self.entries.weighted_size());
         features.map_err(|error| Error::clone(&error))
     }
 }
 
-async fn compute(plan: Arc<Plan>, gate: Arc<Gate>, text: Arc<str>) -> Result<Arc<Features>, Error> {
+async fn compute(
+    plan: Arc<Plan>,
+    gate: Arc<Gate>,
+    turn: Turn,
+    text: Arc<str>,
+) -> Result<Arc<Features>, Error> {
     events::feature_miss();
     let encoder = Arc::clone(&plan);
     let (ids, padded) = blocking(move || {
@@ -80,7 +91,7 @@ async fn compute(plan: Arc<Plan>, gate: Arc<Gate>, text: Arc<str>) -> Result<Arc
     })
     .await?;
 
-    let lane = gate.enter().await?;
+    let lane = gate.enter(turn).await?;
     let mut lease = plan
         .bert
         .model

@@ -1,50 +1,266 @@
-//! How many model runs happen at once, over all voices and BERT.
+//! How many model runs happen at once, over all voices and BERT, and whose
+//! turn is next.
 //!
 //! Sessions bring their own threads; more runs than lanes would only make them
-//! fight for cores. First come, first served; waiting has an end.
+//! fight for cores. The more urgent goes first, then whoever is due first:
+//! a request is due when it comes, and a stream again when its reader will
+//! have heard what was made for it. Waiting has an end.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::BinaryHeap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 
+use crate::backlog::{Backlog, Ticket};
 use crate::error::Error;
+use crate::events;
+use crate::request::Priority;
 
 pub(crate) struct Gate {
-    lanes: usize,
-    wait: Duration,
-    permits: Arc<Semaphore>,
+    rules: Rules,
+    queue: Mutex<Queue>,
+    backlog: Arc<Backlog>,
+}
+
+/// From `[models]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub(crate) lanes: usize,
+    /// How long a run waits for its lane.
+    pub(crate) wait: Duration,
+    /// How long a request may expect to wait before its first run.
+    pub(crate) queue: Duration,
+}
+
+struct Queue {
+    free: usize,
+    waiting: BinaryHeap<Waiting>,
+    /// Whoever came first among equals.
+    next: u64,
+}
+
+/// When somebody's turn is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) priority: Priority,
+    pub(crate) due: Instant,
+}
+
+struct Waiting {
+    turn: Turn,
+    number: u64,
+    wake: oneshot::Sender<Lane>,
 }
 
 /// The right to run one model once. Moves into the blocking closure, so that
 /// a lane is free only when its run has really ended.
 pub(crate) struct Lane {
-    _permit: OwnedSemaphorePermit,
+    gate: Arc<Gate>,
 }
 
 impl Gate {
-    pub(crate) fn new(lanes: usize, wait: Duration) -> Self {
+    pub(crate) fn new(rules: Rules) -> Self {
         Self {
-            lanes,
-            wait,
-            permits: Arc::new(Semaphore::new(lanes)),
+            rules,
+            queue: Mutex::new(Queue {
+                free: rules.lanes,
+                waiting: BinaryHeap::new(),
+                next: 0,
+            }),
+            backlog: Arc::default(),
         }
+    }
+
+    /// Takes in the work of a request, unless it would wait too long before
+    /// it begins.
+    pub(crate) fn admit(&self, characters: usize) -> Result<Ticket, Error> {
+        let Rules { lanes, queue, .. } = self.rules;
+        let admitted = self.backlog.enter(characters, lanes, queue);
+        admitted.map_err(|after| {
+            events::turned_away(after);
+            Error::Full { after }
+        })
+    }
+
+    /// Until the work that was taken in is done.
+    pub(crate) fn backlog(&self) -> Duration {
+        self.backlog.wait(self.rules.lanes)
     }
 
     /// The same gate serves the next generation if nothing about it changed.
-    pub(crate) fn is(&self, lanes: usize, wait: Duration) -> bool {
-        self.lanes == lanes && self.wait == wait
+    pub(crate) fn is(&self, rules: Rules) -> bool {
+        self.rules == rules
+    }
+
+    pub(crate) fn lanes(&self) -> usize {
+        self.rules.lanes
     }
 
     pub(crate) fn wait(&self) -> Duration {
-        self.wait
+        self.rules.wait
     }
 
-    pub(crate) async fn enter(&self) -> Result<Lane, Error> {
-        let permit = Arc::clone(&self.permits).acquire_owned();
-        match tokio::time::timeout(self.wait, permit).await {
-            Ok(Ok(permit)) => Ok(Lane { _permit: permit }),
-            Ok(Err(_)) | Err(_) => Err(Error::Busy { waited: self.wait }),
+    pub(crate) async fn enter(self: &Arc<Self>, turn: Turn) -> Result<Lane, Error> {
+        let came = match self.come(turn) {
+            Ok(lane) => return Ok(lane),
+            Err(came) => came,
+        };
+        let start = Instant::now();
+        let entered = tokio::time::timeout(self.wait(), came).await;
+        events::waited(start.elapsed());
+        match entered {
+            Ok(Ok(lane)) => Ok(lane),
+            Ok(Err(_)) | Err(_) => Err(Error::Busy {
+                waited: self.wait(),
+            }),
         }
+    }
+
+    fn come(self: &Arc<Self>, turn: Turn) -> Result<Lane, oneshot::Receiver<Lane>> {
+        let mut queue = self.queue();
+        if queue.free > 0 {
+            queue.free -= 1;
+            return Ok(self.lane());
+        }
+        let (wake, came) = oneshot::channel();
+        // Those who have gone stay until a lane passes them; never for long
+        // while lanes are busy, but a burst of callers who leave has a bound.
+        queue.waiting.retain(|waiting| !waiting.wake.is_closed());
+        let number = queue.next;
+        queue.next += 1;
+        queue.waiting.push(Waiting { turn, number, wake });
+        Err(came)
+    }
+
+    fn lane(self: &Arc<Self>) -> Lane {
+        Lane {
+            gate: Arc::clone(self),
+        }
+    }
+
+    /// Whose turn it is now; none makes the lane free.
+    fn next(&self) -> Option<oneshot::Sender<Lane>> {
+        let mut queue = self.queue();
+        while let Some(waiting) = queue.waiting.pop() {
+            if !waiting.wake.is_closed() {
+                return Some(waiting.wake);
+            }
+        }
+        queue.free += 1;
+        None
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if let Some(wake) = self.gate.next() {
+            // Whoever has gone in this moment drops the lane, and so passes
+            // it on.
+            drop(wake.send(self.gate.lane()));
+        }
+    }
+}
+
+impl Ord for Waiting {
+    /// The greatest is the next.
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let key = |it: &Self| (std::cmp::Reverse(it.turn.due), std::cmp::Reverse(it.number));
+        let by_priority = self.turn.priority.cmp(&other.turn.priority);
+        by_priority.then_with(|| key(self).cmp(&key(other)))
+    }
+}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Waiting {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn gate(wait: Duration) -> Arc<Gate> {
+        Arc::new(Gate::new(Rules {
+            lanes: 1,
+            wait,
+            queue: LONG,
+        }))
+    }
+
+    fn turn(priority: Priority, due: Instant) -> Turn {
+        Turn { priority, due }
+    }
+
+    #[tokio::test]
+    async fn the_urgent_go_first_and_then_whoever_is_due() {
+        let gate = gate(LONG);
+        let now = Instant::now();
+        let later = now + LONG;
+        let first = gate.enter(turn(Priority::Normal, now)).await;
+        let first = first.expect("a free lane");
+        let waiting = [
+            ("late", turn(Priority::Normal, later)),
+            ("low", turn(Priority::Low, now)),
+            ("soon", turn(Priority::Normal, now)),
+            ("high", turn(Priority::High, later)),
+            ("soon too", turn(Priority::Normal, now)),
+        ];
+        let (told, mut order) = tokio::sync::mpsc::unbounded_channel();
+        let mut tasks = tokio::task::JoinSet::new();
+        for (name, turn) in waiting {
+            let came = gate.come(turn).map(drop).expect_err("no lane is free");
+            let told = told.clone();
+            tasks.spawn(async move {
+                let lane = came.await.expect("a lane in the end");
+                told.send(name).expect("a listener");
+                drop(lane);
+            });
+        }
+        drop((first, told));
+        let mut heard = Vec::new();
+        while let Some(name) = order.recv().await {
+            heard.push(name);
+        }
+        assert_eq!(heard, ["high", "soon", "soon too", "late", "low"]);
+        assert_eq!(gate.queue().free, 1, "no lane is lost");
+    }
+
+    #[tokio::test]
+    async fn who_leaves_the_queue_takes_no_lane_along() {
+        let gate = gate(LONG);
+        let now = Instant::now();
+        let lane = gate.enter(turn(Priority::Normal, now)).await;
+        let lane = lane.expect("a free lane");
+        let gone = gate.come(turn(Priority::High, now)).map(drop);
+        drop(gone);
+        drop(lane);
+        let entered = gate.enter(turn(Priority::Normal, now)).await;
+        drop(entered.expect("the lane that nobody took"));
+        assert_eq!(gate.queue().free, 1);
+    }
+
+    #[tokio::test]
+    async fn waiting_has_an_end() {
+        let gate = gate(Duration::from_millis(10));
+        let now = Instant::now();
+        let _lane = gate.enter(turn(Priority::Normal, now)).await;
+        let second = gate.enter(turn(Priority::High, now)).await;
+        assert!(matches!(second, Err(Error::Busy { .. })));
     }
 }

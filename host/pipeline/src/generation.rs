@@ -8,8 +8,9 @@ use std::num::NonZeroU64;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use session::device::Device;
 use session::voice::Voice;
 
 use crate::error::Error;
@@ -26,6 +27,7 @@ pub struct Generation {
     pub(crate) voices: BTreeMap<String, Arc<Voice>>,
     pub(crate) features: FeatureCache,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) device: Device,
     /// Requests that hold a [`Pin`] now.
     pub(crate) requests: AtomicUsize,
 }
@@ -67,6 +69,16 @@ impl Generation {
             .chain(others)
             .map(String::as_str)
             .collect()
+    }
+
+    /// Where its models run.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Until the work that was taken in is done, as far as is known.
+    pub fn backlog(&self) -> Duration {
+        self.gate.backlog()
     }
 
     pub fn voices(&self) -> &BTreeMap<String, Arc<Voice>> {

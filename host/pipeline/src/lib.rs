@@ -7,7 +7,10 @@
 //! - [`synthesize`](synthesize::synthesize): one request, top to bottom.
 //! - [`live`]: which generation serves, and how the next one takes over.
 
+mod backlog;
 mod batch;
+mod cast;
+mod colour;
 mod error;
 mod events;
 pub mod evict;
@@ -16,11 +19,15 @@ mod gate;
 mod generation;
 mod lexicon;
 mod live;
+mod master;
+mod perform;
 mod plan;
 mod policy;
 mod prepare;
+mod read;
 mod request;
 pub mod spec;
+mod stream;
 mod synthesize;
 mod trace;
 
@@ -31,8 +38,14 @@ pub use lexicon::{
     DictionaryError, DictionaryFormat, WrittenWord, check as check_words, open as open_words,
 };
 pub use live::{GenerationReport, Live, Prepared, Published};
+pub use perform::{Performance, Spoken};
 pub use plan::Plan;
 pub use prepare::PrepareError;
-pub use request::{Assist, Audio, Delivery, Format, Request, Split};
+pub use read::{Pronounced, pronounce, recite};
+pub use request::{
+    Answer, Assist, Audio, Delivery, Head, Loudness, Pauses, Priority, Request, Sound, Split,
+};
 pub use session::units;
-pub use synthesize::{Pronounced, pronounce, recite, synthesize};
+pub use sound::{Channels, Format};
+pub use stream::Stream;
+pub use synthesize::{begin, synthesize};

@@ -19,7 +19,7 @@ use session::library::Rules;
 use crate::events;
 use crate::generation::{Generation, Pin};
 use crate::prepare::{PrepareError, Workshop};
-use crate::request::{Format, Request};
+use crate::request::Request;
 use crate::spec::{Memory, Service};
 use crate::synthesize::synthesize;
 
@@ -199,7 +199,6 @@ async fn rehearse(
             text: "こんにちは。".to_owned(),
             voice: voice.clone(),
             pipeline: Some(pipeline.clone()),
-            format: Format::Pcm,
             ..Request::default()
         };
         synthesize(next, request)

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::features::BertModel;
 use crate::lexicon::Words;
 use crate::policy::{self, Axis, BucketStep, NormalizeStep};
-use crate::request::Split;
+use crate::request::{Pauses, Split};
 use crate::spec;
 
 /// What a request of one pipeline goes through. Immutable; a reload makes
@@ -81,9 +81,15 @@ impl Plan {
     }
 
     /// Cuts the text; refuses what is empty or too long before any work.
-    pub(crate) fn split(&self, text: &str, by: Option<Split>) -> Result<Vec<Piece>, Error> {
+    pub(crate) fn split(
+        &self,
+        text: &str,
+        by: Option<Split>,
+        pauses: Pauses,
+    ) -> Result<Vec<Piece>, Error> {
         self.check_length(text)?;
-        let pieces = self.cut(text, by.unwrap_or(self.spec.split.by));
+        let by = by.unwrap_or(self.spec.split.by);
+        let pieces = self.cut(text, by, pauses);
         if pieces.is_empty() {
             return Err(Error::Request("the text is empty".to_owned()));
         }
@@ -112,15 +118,17 @@ impl Plan {
         Ok(())
     }
 
-    fn cut(&self, text: &str, by: Split) -> Vec<Piece> {
+    fn cut(&self, text: &str, by: Split, pauses: Pauses) -> Vec<Piece> {
         let mut places = Places::new(text);
         let mut piece = |text: &str, pause| Piece {
             text: text.to_owned(),
             start: places.of(text),
             pause,
         };
-        let between_lines = self.spec.encode.silence_between_lines.0;
-        let between_sentences = self.spec.encode.silence_between_sentences.0;
+        let encode = &self.spec.encode;
+        let between_lines = pauses.lines.unwrap_or(encode.silence_between_lines.0);
+        let between_sentences = pauses.sentences;
+        let between_sentences = between_sentences.unwrap_or(encode.silence_between_sentences.0);
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         match by {
             Split::None if text.trim().is_empty() => Vec::new(),

@@ -16,7 +16,7 @@ use speech::user::UserWords;
 
 use crate::events;
 use crate::features::{BertModel, FeatureCache};
-use crate::gate::Gate;
+use crate::gate::{self, Gate};
 use crate::generation::Generation;
 use crate::lexicon::{self, Words};
 use crate::plan::Plan;
@@ -167,6 +167,7 @@ impl Workshop {
             voices,
             features: carried.features(service.feature_cache.0),
             gate: carried.gate(service),
+            device: settings.device,
             requests: AtomicUsize::new(0),
         })
     }
@@ -355,11 +356,15 @@ impl Carried {
     }
 
     fn gate(&mut self, service: &Service) -> Arc<Gate> {
-        let (lanes, wait) = (service.models.lanes.max(1), service.models.wait.0);
-        match self.gate.upgrade().filter(|gate| gate.is(lanes, wait)) {
+        let rules = gate::Rules {
+            lanes: service.models.lanes.max(1),
+            wait: service.models.wait.0,
+            queue: service.models.queue.0,
+        };
+        match self.gate.upgrade().filter(|gate| gate.is(rules)) {
             Some(gate) => gate,
             None => {
-                let gate = Arc::new(Gate::new(lanes, wait));
+                let gate = Arc::new(Gate::new(rules));
                 self.gate = Arc::downgrade(&gate);
                 gate
             }

@@ -1,8 +1,10 @@
 //! What a caller wants, and what it gets: the one shape behind every dialect.
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use sound::{Channels, Format};
 use speech::moras::Given;
 
 /// One text to be spoken. What is `None` the pipeline decides.
@@ -22,7 +24,99 @@ pub struct Request {
     /// win.
     pub bert_strength: Option<f32>,
     pub delivery: Delivery,
+    pub pauses: Pauses,
+    pub sound: Sound,
+    pub answer: Answer,
+    pub priority: Priority,
+    /// The time the caller gives it; never more than the pipeline's own.
+    pub deadline: Option<Duration>,
+}
+
+/// Whether the sound leaves as it is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// In one piece, with its length in the header.
+    #[default]
+    Whole,
+    /// Window by window.
+    Stream,
+}
+
+/// Who goes first where requests wait for the models.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    Low,
+    #[default]
+    Normal,
+    High,
+}
+
+/// Silence between the pieces a text is cut into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pauses {
+    pub lines: Option<Duration>,
+    pub sentences: Option<Duration>,
+}
+
+/// What is made of the samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sound {
     pub format: Format,
+    /// Samples per second; none keeps the voice's own.
+    pub sampling_rate: Option<u32>,
+    pub channels: Channels,
+    pub loudness: Option<Loudness>,
+    /// A factor, after the loudness is set; 1 keeps it.
+    pub volume: f32,
+    /// Drops the voice's own silence before and after.
+    pub trim: bool,
+    /// Silence before and after.
+    pub leading: Duration,
+    pub trailing: Duration,
+}
+
+impl Default for Sound {
+    fn default() -> Self {
+        Self {
+            format: Format::default(),
+            sampling_rate: None,
+            channels: Channels::Mono,
+            loudness: None,
+            volume: 1.0,
+            trim: false,
+            leading: Duration::ZERO,
+            trailing: Duration::ZERO,
+        }
+    }
+}
+
+/// How the level of an answer is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Loudness {
+    /// The loudest sample of the whole answer becomes full scale, as in SBV2;
+    /// nothing leaves before the last sample is made.
+    #[serde(alias = "peak")]
+    Whole,
+    /// The loudest sample heard so far becomes full scale, by a limiter that
+    /// looks ahead.
+    Running,
+    /// The model's own level.
+    None,
+}
+
+impl Loudness {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Running => "running",
+            Self::None => "none",
+        }
+    }
 }
 
 /// A text whose mood colours the one that is spoken.
@@ -48,6 +142,10 @@ pub struct Delivery {
     pub noise: Option<f32>,
     /// `noise_scale_w`: variation of the durations.
     pub noise_w: Option<f32>,
+    /// Factor of the mean pitch.
+    pub pitch: Option<f32>,
+    /// Factor of the pitch's distance from its mean; 0 is a monotone.
+    pub intonation: Option<f32>,
 }
 
 /// Where a text is cut before it is spoken. The flow's attention is quadratic
@@ -63,23 +161,26 @@ pub enum Split {
     None,
 }
 
-/// Containers we write. Samples are 16-bit, mono, at the voice's own rate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    #[default]
-    Wav,
-    /// Raw little-endian samples.
-    Pcm,
-}
-
 /// A finished answer.
 #[derive(Clone, Debug)]
 pub struct Audio {
+    pub head: Head,
     pub bytes: Vec<u8>,
+    /// Samples of one channel.
+    pub samples: u64,
+}
+
+/// What is known of an answer when its first sound is there.
+#[derive(Clone, Debug)]
+pub struct Head {
     pub format: Format,
     /// Samples per second.
     pub sampling_rate: u32,
-    pub samples: usize,
+    pub channels: Channels,
+    /// How the level was set.
+    pub loudness: Loudness,
+    /// Whether it comes in one piece.
+    pub answer: Answer,
     /// The generation that made all of it.
     pub generation: NonZeroU64,
     /// What was dropped, guessed or skipped on the way.

@@ -10,7 +10,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserial
 use serde::{Deserialize, Serialize, Serializer};
 use session::memory::MemoryPolicy;
 
-use crate::request::Split;
+use crate::request::{Loudness, Split};
 use crate::units::{Bytes, Span};
 
 /// Everything one generation is made from, with every path already resolved.
@@ -78,6 +78,9 @@ pub struct Models {
     pub threads: usize,
     /// How long a request waits for a free lane before it is told to come back.
     pub wait: Span,
+    /// A request that would wait longer than this before it begins is told so
+    /// at once.
+    pub queue: Span,
 }
 
 impl Default for Models {
@@ -89,6 +92,9 @@ impl Default for Models {
             lanes: 1,
             threads: 0,
             wait: Span::seconds(60),
+            // Well below a deadline of two minutes, so that what is begun is
+            // also ended.
+            queue: Span::seconds(30),
         }
     }
 }
@@ -279,16 +285,13 @@ impl Default for Synthesize {
 pub struct Encode {
     pub silence_between_lines: Span,
     pub silence_between_sentences: Span,
-    pub loudness: Loudness,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Loudness {
-    /// The loudest sample of the whole answer becomes full scale, as in SBV2.
-    Peak,
-    /// The model's own level.
-    None,
+    /// Left out: `whole` for an answer in one piece, `running` for a stream.
+    pub loudness: Option<Loudness>,
+    /// Sound that is made before the reader of a stream has taken it; then
+    /// the next sentence waits.
+    pub read_ahead: Span,
+    /// How long a reader may take nothing before the answer is given up.
+    pub reader_patience: Span,
 }
 
 impl Default for Encode {
@@ -297,7 +300,11 @@ impl Default for Encode {
             silence_between_lines: Span::millis(500),
             // A full stop already ends in the model's own pause.
             silence_between_sentences: Span::millis(150),
-            loudness: Loudness::Peak,
+            loudness: None,
+            // A sentence or two: nobody who listens runs dry, and a reader
+            // who stops holds a few megabytes and nothing of the device.
+            read_ahead: Span::seconds(20),
+            reader_patience: Span::seconds(60),
         }
     }
 }

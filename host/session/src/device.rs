@@ -26,6 +26,15 @@ pub enum Device {
     Cuda(i32),
 }
 
+impl std::fmt::Display for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
 /// Decides. That ONNX Runtime's build has a CUDA provider says nothing of a
 /// GPU, so the driver itself is asked.
 pub fn choose(wanted: Wanted, runtime: &Runtime) -> Result<Device, Error> {

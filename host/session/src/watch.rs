@@ -160,6 +160,37 @@ pub fn gpu(device: Device) -> Option<u64> {
     }
 }
 
+/// A GPU of this machine, whoever uses it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gpu {
+    pub id: u32,
+    /// 0 to 1.
+    pub load: f64,
+    pub total: u64,
+    pub used: u64,
+}
+
+/// The GPUs that a driver tells of; none without one.
+pub fn gpus() -> Vec<Gpu> {
+    let Some(nvml) = nvml() else {
+        return Vec::new();
+    };
+    let read = |id| {
+        let device = nvml.device_by_index(id).ok()?;
+        let memory = device.memory_info().ok()?;
+        let load = device.utilization_rates().map_or(0, |rates| rates.gpu);
+        Some(Gpu {
+            id,
+            load: f64::from(load) / 100.0,
+            total: memory.total,
+            used: memory.used,
+        })
+    };
+    (0..nvml.device_count().unwrap_or(0))
+        .filter_map(read)
+        .collect()
+}
+
 const PAGE: u64 = 4096;
 /// A second, as the system's tables count it.
 const TICKS: f64 = 100.0;

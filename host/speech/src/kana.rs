@@ -216,7 +216,7 @@ const ONLY_READ: [&str; 21] = [
     "クヮ", "グヮ", "ァ", "ィ", "ゥ", "ェ", "ォ",
 ];
 
-fn can_go_on(phone: &str) -> bool {
+pub(crate) fn can_go_on(phone: &str) -> bool {
     matches!(phone, "a" | "i" | "u" | "e" | "o" | "N")
 }
 

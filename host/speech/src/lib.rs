@@ -9,6 +9,7 @@ pub mod english;
 pub mod g2p;
 pub mod moras;
 pub mod phoneme;
+pub mod phrases;
 pub mod sentence;
 pub mod text;
 pub mod user;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use pipeline::units::{Bytes, Span};
-use pipeline::{Format, Generation, Live, Request, synthesize};
+use pipeline::{Format, Generation, Live, Request, Sound, synthesize};
 use session::device::Device;
 use session::memory::policy::{Amount, Mode};
 use session::native::tensors::Tensors;
@@ -101,7 +101,10 @@ impl<O: Write> Soak<O> {
             let request = Request {
                 text,
                 voice: self.voices[voice % self.voices.len()].clone(),
-                format: Format::Pcm,
+                sound: Sound {
+                    format: Format::Pcm,
+                    ..Sound::default()
+                },
                 ..Request::default()
             };
             let generation = Arc::clone(generation);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,45 +11,54 @@ use serde::Deserialize;
 
 use super::Package;
 use super::config::HyperParameters;
+use super::manifest::Written;
 use super::styles::Vectors;
 use crate::native::Mapped;
 use crate::onnx::wire::{self, Value};
-use crate::source::Graph;
+use crate::source::Source;
 
 /// ModelProto.metadata_props, and key and value of its entries.
 const METADATA: u64 = 14;
 const KEY: u64 = 1;
 const VALUE: u64 = 2;
 
-/// What we show of the manifest; it also holds icons and samples of speech.
-#[derive(Debug, Deserialize)]
-struct Manifest {
-    name: String,
-    license: Option<String>,
-}
+const MANIFEST: &str = "aivm_manifest";
 
 pub(super) fn open(path: &Path) -> Result<Package, String> {
     let mapped = Mapped::open(path).map_err(|e| e.to_string())?;
-    read(mapped.as_ref(), Graph::File(path.to_owned()))
+    read(mapped.as_ref(), &Source::Path(path.to_owned()))
 }
 
-pub(super) fn read(model: &[u8], graph: Graph) -> Result<Package, String> {
+/// Reads the bytes that lie at `source`.
+pub(super) fn read(model: &[u8], source: &Source) -> Result<Package, String> {
     let metadata = metadata(model)?;
-    let get = |key: &str| {
-        metadata.get(key).copied().ok_or_else(|| {
-            format!("its metadata has no `{key}`: an .aivmx is made by AIVM Generator or aivmlib")
-        })
-    };
-    let manifest: Manifest =
-        serde_json::from_slice(get("aivm_manifest")?).map_err(|e| format!("its manifest: {e}"))?;
-    let config = HyperParameters::parse(get("aivm_hyper_parameters")?)?;
+    let written: Written = parse(entry(&metadata, MANIFEST)?)?;
+    let config = HyperParameters::parse(entry(&metadata, "aivm_hyper_parameters")?)?;
     let npy = STANDARD
-        .decode(get("aivm_style_vectors")?)
+        .decode(entry(&metadata, "aivm_style_vectors")?)
         .map_err(|e| format!("its style vectors: {e}"))?;
-    let mut package = Package::from_config(&config, Vectors::from_npy(&npy)?, graph)?;
-    package.name = manifest.name;
-    package.licence = manifest.license;
+    let vectors = Vectors::from_npy(&npy)?;
+    let mut package = Package::from_config(&written.name, &config, vectors, source.graph())?;
+    package.name = written.name.clone();
+    package.licence = written.license.clone();
+    package.manifest = Arc::new(written.over(&package.manifest));
+    package.told = Some(source.clone());
     Ok(package)
+}
+
+/// As much of a model's manifest as the type asks for.
+pub(super) fn manifest<'a, T: Deserialize<'a>>(model: &'a [u8]) -> Result<T, String> {
+    parse(entry(&metadata(model)?, MANIFEST)?)
+}
+
+fn parse<'a, T: Deserialize<'a>>(manifest: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(manifest).map_err(|e| format!("its manifest: {e}"))
+}
+
+fn entry<'a>(metadata: &BTreeMap<String, &'a [u8]>, key: &str) -> Result<&'a [u8], String> {
+    metadata.get(key).copied().ok_or_else(|| {
+        format!("its metadata has no `{key}`: an .aivmx is made by AIVM Generator or aivmlib")
+    })
 }
 
 fn metadata(model: &[u8]) -> Result<BTreeMap<String, &[u8]>, String> {
@@ -78,7 +88,7 @@ mod tests {
     fn what_is_no_onnx_file_is_an_error() {
         assert!(metadata(b"RIFF....").is_err());
         assert!(metadata(&[0x72, 0xff]).is_err());
-        let error = read(&[], Graph::Embedded(&[])).expect_err("empty");
+        let error = read(&[], &Source::Embedded(&[])).expect_err("empty");
         assert!(error.contains("no `aivm_manifest`"), "{error}");
     }
 }

@@ -13,7 +13,10 @@ pub(super) fn open(folder: &Path) -> Result<Package, String> {
     let config = HyperParameters::parse(&read("config.json")?)?;
     let vectors = Vectors::from_npy(&read("style_vectors.npy")?)?;
     let graph = Graph::File(newest_graph(folder)?);
-    Package::from_config(&config, vectors, graph)
+    // Versions of one model share its name, but not their folder's.
+    let known_as = folder.file_name().map(|name| name.to_string_lossy());
+    let known_as = known_as.as_deref().unwrap_or(&config.model_name);
+    Package::from_config(known_as, &config, vectors, graph)
 }
 
 /// Of several graphs the newest, as Style-Bert-VITS2 chooses.

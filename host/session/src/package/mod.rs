@@ -7,12 +7,19 @@
 mod aivmx;
 mod config;
 mod folder;
+mod manifest;
+mod portrait;
 mod sbv2;
+mod style_id;
 mod styles;
 mod vary;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+pub use manifest::{Manifest, Speaker, Style};
+pub use portrait::{Media, Portrait, Sample, StylePortrait};
+pub use style_id::style_id;
 pub use styles::Styles;
 pub use vary::vary;
 
@@ -32,6 +39,9 @@ pub struct Package {
     styles: Styles,
     family: Option<Family>,
     graph: Graph,
+    manifest: Arc<Manifest>,
+    /// Where a manifest is written, with its pictures and samples.
+    told: Option<Source>,
 }
 
 /// Whether this entry of a voice folder looks like a voice at all.
@@ -48,30 +58,22 @@ fn extension(path: &Path) -> Option<&str> {
 
 impl Package {
     pub fn open(source: &Source) -> Result<Self, Error> {
-        match source {
-            Source::Embedded(bytes) => {
-                aivmx::read(bytes, Graph::Embedded(bytes)).map_err(|cause| Error::Package {
-                    path: PathBuf::from("the voice inside the program"),
-                    cause,
-                })
-            }
-            Source::Path(path) => {
-                let read = match extension(path) {
-                    Some("aivmx") => aivmx::open(path),
-                    Some("sbv2") => sbv2::open(path),
-                    _ if path.is_dir() => folder::open(path),
-                    _ => Err("not an .aivmx, an .sbv2 or a folder".to_owned()),
-                };
-                read.map_err(|cause| Error::Package {
-                    path: path.clone(),
-                    cause,
-                })
-            }
-        }
+        let read = match source {
+            Source::Embedded(bytes) => aivmx::read(bytes, source),
+            Source::Path(path) => match extension(path) {
+                Some("aivmx") => aivmx::open(path),
+                Some("sbv2") => sbv2::open(path),
+                _ if path.is_dir() => folder::open(path),
+                _ => Err("not an .aivmx, an .sbv2 or a folder".to_owned()),
+            },
+        };
+        read.map_err(|cause| wrong(source, cause))
     }
 
-    /// Puts a package together from its config and its style vectors.
+    /// Puts a package together from its config and its style vectors. Its uuids
+    /// are made of the name by which it is known, which no other voice has.
     fn from_config(
+        known_as: &str,
         config: &HyperParameters,
         vectors: styles::Vectors,
         graph: Graph,
@@ -81,14 +83,18 @@ impl Package {
         if speakers.is_empty() {
             return Err("its config names no speaker".to_owned());
         }
+        let styles = Styles::named(&config.data.style2id, vectors)?;
+        let family = Some(config.family());
         Ok(Self {
+            manifest: Arc::new(Manifest::of_names(known_as, &speakers, &styles, family)),
             name: config.model_name.clone(),
             licence: None,
             sampling_rate: config.data.sampling_rate,
             speakers,
-            styles: Styles::named(&config.data.style2id, vectors)?,
-            family: Some(config.family()),
+            styles,
+            family,
             graph,
+            told: None,
         })
     }
 
@@ -100,6 +106,20 @@ impl Package {
         self.licence.as_deref()
     }
 
+    /// What it tells of itself besides, or what stands in for that.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What the speaker with this uuid looks and sounds like, from the voice's
+    /// file: this reads it.
+    pub fn portrait(&self, speaker_uuid: &str) -> Result<Portrait, Error> {
+        match &self.told {
+            Some(source) => portrait::read(source, speaker_uuid),
+            None => Ok(Portrait::default()),
+        }
+    }
+
     /// Samples per second.
     pub fn sampling_rate(&self) -> u32 {
         self.sampling_rate
@@ -107,6 +127,11 @@ impl Package {
 
     pub fn speakers(&self) -> impl Iterator<Item = &str> {
         self.speakers.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// With the graph's own ids.
+    pub fn speaker_ids(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.speakers.iter().map(|(name, id)| (name.as_str(), *id))
     }
 
     /// The graph's id of a speaker by name or by number; none is the first.
@@ -122,6 +147,11 @@ impl Package {
 
     pub fn styles(&self) -> impl Iterator<Item = &str> {
         self.styles.names()
+    }
+
+    /// With the rows of the style vectors.
+    pub fn style_ids(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.styles.rows()
     }
 
     /// The style vector: mean + (style - mean) × weight. None is the first
@@ -142,4 +172,12 @@ impl Package {
     pub(crate) fn set_graph(&mut self, graph: Graph) {
         self.graph = graph;
     }
+}
+
+fn wrong(source: &Source, cause: String) -> Error {
+    let path = match source {
+        Source::Embedded(_) => PathBuf::from("the voice inside the program"),
+        Source::Path(path) => path.clone(),
+    };
+    Error::Package { path, cause }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::Package;
+use super::manifest::Manifest;
 use super::styles::{Styles, Vectors};
 use crate::source::Graph;
 
@@ -40,16 +41,22 @@ pub(super) fn open(path: &Path) -> Result<Package, String> {
     let data: Vec<f32> = vectors.data.concat();
     let vectors = Vectors::new(vectors.shape[0], vectors.shape[1], &data)?;
     let name = path.file_stem().unwrap_or_default();
+    let name = name.to_string_lossy().into_owned();
+    let speakers = vec![("0".to_owned(), 0)];
+    let styles = Styles::numbered(vectors);
+    // Decided by the graph's inputs.
+    let family = None;
     Ok(Package {
-        name: name.to_string_lossy().into_owned(),
+        manifest: Arc::new(Manifest::of_names(&name, &speakers, &styles, family)),
+        name,
         licence: None,
         // Not written down anywhere; every model of this kind has it.
         sampling_rate: 44_100,
-        speakers: vec![("0".to_owned(), 0)],
-        styles: Styles::numbered(vectors),
-        // Decided by the graph's inputs.
-        family: None,
+        speakers,
+        styles,
+        family,
         graph: Graph::Memory(Arc::from(model)),
+        told: None,
     })
 }
 

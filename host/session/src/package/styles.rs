@@ -75,6 +75,12 @@ impl Styles {
         self.names.iter().map(|(name, _)| name.as_str())
     }
 
+    /// Names with the numbers of their rows.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&str, u32)> {
+        let names = self.names.iter();
+        names.filter_map(|(name, row)| Some((name.as_str(), u32::try_from(*row).ok()?)))
+    }
+
     pub(super) fn vector(&self, name: Option<&str>, weight: f32) -> Option<Vec<f32>> {
         let row = match name {
             None => self.names.first()?.1,

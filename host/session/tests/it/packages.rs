@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use session::package::{Package, Portrait};
 use session::voice::Family;
 use session::{Settings, Source};
 
@@ -32,6 +33,74 @@ async fn an_aivmx_knows_its_names() {
     assert_eq!(package.speaker(Some("middle")), None);
     assert_eq!(voice.family(), Family::JpExtra);
     assert!(!speak(&voice, input(0)).await.is_empty());
+}
+
+#[test]
+fn an_aivmx_tells_of_its_speakers_by_file_and_inside_the_program() {
+    let demo = demo("demo.aivmx");
+    let Source::Path(path) = &demo else {
+        panic!("{demo:?}");
+    };
+    let bytes = std::fs::read(path).expect("the demo voice");
+    let embedded = Source::Embedded(bytes.leak());
+    for source in [demo, embedded] {
+        let package = Package::open(&source).expect("a package");
+        let manifest = package.manifest();
+        assert_eq!(manifest.uuid, "5a5cd51a-190f-4e74-810b-87f529fccc92");
+        assert_eq!(manifest.version, "1.0.0");
+        assert_eq!(manifest.creators, ["koemasu"]);
+        assert!(manifest.description.contains("synthetic voice"));
+        let (low, angry) = manifest.style(1_733_487_011).expect("a style");
+        assert_eq!(
+            (low.name.as_str(), angry.name.as_str()),
+            ("demo-low", "Angry")
+        );
+        assert_eq!(
+            (low.local_id, &low.languages[..]),
+            (1, &["ja".to_owned()][..])
+        );
+        assert_eq!(low.style_id(angry), Some(1_733_487_011));
+
+        let portrait = package.portrait(&low.uuid).expect("the file");
+        let icon = portrait.icon.expect("an icon");
+        assert_eq!(icon.kind, "image/png");
+        assert!(icon.bytes.starts_with(b"\x89PNG"));
+        assert_eq!(portrait.styles.len(), 5);
+        assert!(portrait.styles.iter().all(|style| style.samples.is_empty()));
+        let nobody = package.portrait("nobody").expect("the file");
+        assert_eq!(nobody, Portrait::default());
+    }
+}
+
+#[test]
+fn a_folder_has_uuids_by_its_names() {
+    let open = |folder: &Path| {
+        let source = Source::Path(folder.to_owned());
+        Package::open(&source).expect("a package")
+    };
+    let folder = folder_voice(&fixture("jp-extra.onnx"), "config.json");
+    let package = open(folder.path());
+    let manifest = package.manifest();
+    assert_eq!(manifest, open(&folder.path().join("")).manifest());
+    let other = folder_voice(&fixture("jp-extra.onnx"), "config.json");
+    assert_ne!(manifest.uuid, open(other.path()).manifest().uuid);
+    assert_eq!(manifest.version, "1.0.0");
+    let shown = manifest
+        .speakers
+        .iter()
+        .map(|speaker| speaker.name.as_str());
+    assert_eq!(
+        shown.collect::<Vec<_>>(),
+        package.speakers().collect::<Vec<_>>()
+    );
+    let speaker = &manifest.speakers[0];
+    let styles = speaker.styles.iter().map(|style| style.name.as_str());
+    assert_eq!(
+        styles.collect::<Vec<_>>(),
+        package.styles().collect::<Vec<_>>()
+    );
+    let portrait = package.portrait(&speaker.uuid).expect("nothing to read");
+    assert_eq!(portrait, Portrait::default());
 }
 
 #[tokio::test]

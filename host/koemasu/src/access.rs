@@ -1,0 +1,331 @@
+//! Who may ask, and how much at once: API keys, the admin token, the places
+//! of the server.
+//!
+//! Keys are kept as their SHA-256 alone: they are long and random, so nothing
+//! slower would protect them better. What was given is hashed and compared in
+//! constant time with every one of them.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use hyper::StatusCode;
+use hyper::header::{AUTHORIZATION, HeaderMap, ORIGIN};
+use pipeline::Priority;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::app::App;
+use crate::fault::Fault;
+
+/// `[[keys]]`: one caller who may speak.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeySpec {
+    /// For logs and metrics.
+    pub name: String,
+    /// Hex SHA-256 of the key; `koemasu key` makes both.
+    pub sha256: Digest256,
+    /// None is as many as the server takes.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Requests of this key at the same time.
+    pub concurrent: Option<NonZeroU32>,
+    /// As urgent as its requests may be.
+    #[serde(default)]
+    pub priority: Priority,
+}
+
+/// 32 bytes, written as hex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Digest256([u8; 32]);
+
+impl Digest256 {
+    pub fn of(secret: &[u8]) -> Self {
+        Self(Sha256::digest(secret).into())
+    }
+
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Takes as long whatever is given.
+    fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl TryFrom<String> for Digest256 {
+    type Error = String;
+
+    fn try_from(hex: String) -> Result<Self, String> {
+        let wrong = || "it is no SHA-256 in hex, 64 digits; `koemasu key` makes one".to_owned();
+        let mut bytes = [0; 32];
+        if hex.len() != 64 || !hex.is_ascii() {
+            return Err(wrong());
+        }
+        for (byte, place) in bytes.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&hex[place..place + 2], 16).map_err(|_| wrong())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// Everyone who may speak. A reload makes another one; a key that stays as it
+/// was keeps its counts.
+#[derive(Default)]
+pub struct Keys {
+    keys: Vec<Arc<Key>>,
+}
+
+struct Key {
+    spec: KeySpec,
+    rate: Option<DefaultDirectRateLimiter>,
+    places: Option<Arc<Semaphore>>,
+}
+
+impl Keys {
+    pub fn new(specs: &[KeySpec], before: &Self) -> Self {
+        let kept = |spec: &KeySpec| before.keys.iter().find(|key| key.spec == *spec).cloned();
+        let keys = specs
+            .iter()
+            .map(|spec| kept(spec).unwrap_or_else(|| Arc::new(Key::new(spec))));
+        Self {
+            keys: keys.collect(),
+        }
+    }
+
+    /// Who asks. With no key configured, anyone who reaches the server.
+    pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
+        if self.keys.is_empty() {
+            return Ok(Caller { key: None });
+        }
+        let Some(given) = given(headers) else {
+            return Err(Fault::caller(
+                StatusCode::UNAUTHORIZED,
+                "this server wants an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`",
+            ));
+        };
+        let given = Digest256::of(given.as_bytes());
+        let mut found = None;
+        for key in &self.keys {
+            if key.spec.sha256.is(&given) {
+                found = Some(Arc::clone(key));
+            }
+        }
+        let unknown = "this API key is not known here, or no longer";
+        let key = found.ok_or_else(|| Fault::caller(StatusCode::UNAUTHORIZED, unknown))?;
+        Ok(Caller { key: Some(key) })
+    }
+}
+
+/// The key or token that a request shows.
+fn given(headers: &HeaderMap) -> Option<&str> {
+    let bearer = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, key)| key.trim());
+    let own = headers
+        .get("x-api-key")
+        .and_then(|value| value.to_str().ok());
+    bearer.or(own)
+}
+
+impl Key {
+    fn new(spec: &KeySpec) -> Self {
+        let places = |places: NonZeroU32| Arc::new(Semaphore::new(places.get() as usize));
+        Self {
+            spec: spec.clone(),
+            rate: spec
+                .requests_per_minute
+                .map(|rate| RateLimiter::direct(Quota::per_minute(rate))),
+            places: spec.concurrent.map(places),
+        }
+    }
+}
+
+/// Whoever sent a request.
+#[derive(Clone)]
+pub struct Caller {
+    key: Option<Arc<Key>>,
+}
+
+/// One request's place in the server; given back when dropped.
+pub struct Place {
+    caller: Caller,
+    _server: crate::admission::Place,
+    _key: Option<OwnedSemaphorePermit>,
+}
+
+impl Caller {
+    /// Whoever asks what anyone may ask.
+    pub fn nobody() -> Self {
+        Self { key: None }
+    }
+
+    pub fn name(&self) -> Option<&str> {
+        self.key.as_deref().map(|key| key.spec.name.as_str())
+    }
+
+    /// Takes a place for a request that will be spoken.
+    pub fn enter(&self, app: &App) -> Result<Place, Fault> {
+        let own = self.own_place()?;
+        let server = app.admission.enter().map_err(|full| {
+            Fault::later(format!("{} requests are already taken in", full.most), 1)
+        })?;
+        Ok(Place {
+            caller: self.clone(),
+            _server: server,
+            _key: own,
+        })
+    }
+
+    fn own_place(&self) -> Result<Option<OwnedSemaphorePermit>, Fault> {
+        let Some(key) = &self.key else {
+            return Ok(None);
+        };
+        let place = match &key.places {
+            None => None,
+            Some(places) => Some(Arc::clone(places).try_acquire_owned().map_err(|_| {
+                let most = key.spec.concurrent.map_or(0, NonZeroU32::get);
+                Fault::too_many(format!("this key has {most} requests under way"), 1)
+            })?),
+        };
+        if let Some(rate) = &key.rate {
+            rate.check().map_err(|not_until| {
+                let now = governor::clock::Clock::now(&governor::clock::DefaultClock::default());
+                let wait = not_until.wait_time_from(now).as_secs_f64().ceil();
+                let most = key.spec.requests_per_minute.map_or(0, NonZeroU32::get);
+                Fault::too_many(
+                    format!("this key may ask {most} times a minute"),
+                    wait as u32,
+                )
+            })?;
+        }
+        Ok(place)
+    }
+}
+
+impl Place {
+    /// No more urgent than the key may be.
+    pub fn priority(&self, wanted: Priority) -> Priority {
+        let most = self.caller.key.as_ref().map(|key| key.spec.priority);
+        most.map_or(wanted, |most| wanted.min(most))
+    }
+}
+
+/// With a token: whoever has it. Without one: this machine, and no web page
+/// that a browser on it has open.
+pub fn admin(
+    token: Option<&Digest256>,
+    peer: SocketAddr,
+    headers: &HeaderMap,
+) -> Result<(), Fault> {
+    let Some(token) = token else {
+        if !peer.ip().to_canonical().is_loopback() {
+            return Err(Fault::caller(
+                StatusCode::FORBIDDEN,
+                "admin routes answer this machine only; set `admin.token` to open them",
+            ));
+        }
+        if headers.contains_key(ORIGIN) {
+            return Err(Fault::caller(
+                StatusCode::FORBIDDEN,
+                "admin routes do not answer web pages; set `admin.token` and send it",
+            ));
+        }
+        return Ok(());
+    };
+    let given = given(headers).map(|given| Digest256::of(given.as_bytes()));
+    match given.is_some_and(|given| token.is(&given)) {
+        true => Ok(()),
+        false => Err(Fault::caller(
+            StatusCode::UNAUTHORIZED,
+            "admin routes need `Authorization: Bearer TOKEN`",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_str(value).expect("a header"));
+        headers
+    }
+
+    #[test]
+    fn only_the_whole_key_opens() {
+        let key = |name: &str, secret: &[u8]| KeySpec {
+            name: name.to_owned(),
+            sha256: Digest256::of(secret),
+            requests_per_minute: None,
+            concurrent: NonZeroU32::new(1),
+            priority: Priority::Low,
+        };
+        let keys = Keys::new(
+            &[key("bot", b"secret"), key("game", b"other")],
+            &Keys::default(),
+        );
+        let asks = |header, value| {
+            let caller = keys.caller(&headers(header, value));
+            caller
+                .map(|it| it.name().map(str::to_owned))
+                .map_err(|fault| fault.status)
+        };
+        assert_eq!(
+            asks("authorization", "Bearer secret"),
+            Ok(Some("bot".into()))
+        );
+        assert_eq!(
+            asks("authorization", "bearer other"),
+            Ok(Some("game".into()))
+        );
+        assert_eq!(asks("x-api-key", "secret"), Ok(Some("bot".into())));
+        for wrong in ["Bearer secre", "Bearer secrets", "Basic secret", "Bearer "] {
+            assert_eq!(
+                asks("authorization", wrong),
+                Err(StatusCode::UNAUTHORIZED),
+                "{wrong}"
+            );
+        }
+        // A key that stays keeps its counts over a reload.
+        let caller = keys.caller(&headers("x-api-key", "secret")).expect("known");
+        let _place = caller.own_place().expect("the only place");
+        let reloaded = Keys::new(&[key("bot", b"secret")], &keys);
+        let again = reloaded
+            .caller(&headers("x-api-key", "secret"))
+            .expect("known");
+        let refused = again.own_place().map(drop).map_err(|fault| fault.status);
+        assert_eq!(refused, Err(StatusCode::TOO_MANY_REQUESTS));
+    }
+
+    #[test]
+    fn the_admin_token_is_another() {
+        let far = SocketAddr::from(([192, 0, 2, 1], 5));
+        let token = Digest256::of(b"root");
+        assert!(admin(Some(&token), far, &headers("authorization", "Bearer root")).is_ok());
+        assert!(admin(Some(&token), far, &headers("authorization", "Bearer roo")).is_err());
+        assert!(admin(None, far, &HeaderMap::new()).is_err());
+        let near = SocketAddr::from(([127, 0, 0, 1], 5));
+        assert!(admin(None, near, &HeaderMap::new()).is_ok());
+        assert!(admin(None, near, &headers("origin", "http://evil.example")).is_err());
+    }
+
+    #[test]
+    fn a_hash_is_hex_of_its_length() {
+        let hex = Digest256::of(b"x").hex();
+        assert_eq!(Digest256::try_from(hex), Ok(Digest256::of(b"x")));
+        assert!(Digest256::try_from("ab".to_owned()).is_err());
+        assert!(Digest256::try_from("é".repeat(32)).is_err());
+    }
+}

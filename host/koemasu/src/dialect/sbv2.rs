@@ -1,0 +1,329 @@
+//! The HTTP of Style-Bert-VITS2's own `server_fastapi.py`: `/voice` and what
+//! goes with it. All parameters are in the query, for POST too.
+//!
+//! Two holes of it stay closed: no parameter names a file of the server
+//! (`reference_audio_path`), and `/tools/get_audio` answers from one folder
+//! that the operator names, or not at all.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use pipeline::{
+    Answer as Way, Assist, Delivery, Format, Generation, Loudness, Pauses, Request, Sound, Split,
+};
+use serde_json::{Map, Value, json};
+
+use crate::answer::{self, Answer};
+use crate::dialect::Part;
+use crate::fault::Fault;
+use crate::machine;
+use crate::query::{Query, wrong};
+use crate::reload::Cause;
+use crate::route::{Call, Route, Who, routes};
+use crate::speak;
+
+pub(crate) fn routes() -> Vec<Route> {
+    use hyper::Method;
+    routes![
+        GET "/voice" "voice" Key Part::Sbv2 => voice;
+        POST "/voice" "voice" Key Part::Sbv2 => voice;
+        POST "/g2p" "sbv2-g2p" Key Part::Sbv2 => g2p;
+        GET "/models/info" "models-info" Key Part::Sbv2 => models_info;
+        POST "/models/refresh" "models-refresh" Key Part::Sbv2 => models_refresh;
+        GET "/status" "status" Key Part::Sbv2 => status;
+        GET "/tools/get_audio" "get-audio" Key Part::Sbv2 => get_audio;
+    ]
+}
+
+/// `GET` and `POST /voice`.
+pub(crate) async fn voice(call: Call) -> Result<Answer, Fault> {
+    let place = call.enter()?;
+    let query = Query::new(call.query());
+    let mut request = {
+        let generation = call.app.pin()?;
+        request(&query, &generation)?
+    };
+    request
+        .pipeline
+        .clone_from(&call.app.dialects.sbv2.pipeline);
+    let spoken = speak::speak(&call.app, place, request, &call.id).await;
+    Ok(spoken.map_err(unprocessable)?.answer())
+}
+
+/// What cannot be spoken is wrong in its parameters here.
+fn unprocessable(fault: Fault) -> Fault {
+    match fault.status {
+        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Fault {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            field: fault.field.or_else(|| Some("text".to_owned())),
+            ..fault
+        },
+        _ => fault,
+    }
+}
+
+/// The parameters with Style-Bert-VITS2's defaults.
+fn request(query: &Query<'_>, generation: &Generation) -> Result<Request, Fault> {
+    if query.text("reference_audio_path").is_some() {
+        return Err(wrong(
+            "reference_audio_path",
+            "files of the server are not read for callers; name a `style`",
+        ));
+    }
+    let (name, voice) = model(query, generation)?;
+    let package = voice.package();
+    let speaker = match query.text("speaker_name") {
+        Some(name) => match package.speaker_ids().find(|(known, _)| *known == name) {
+            Some((_, id)) => id,
+            None => {
+                return Err(wrong(
+                    "speaker_name",
+                    format!("there is no speaker `{name}`"),
+                ));
+            }
+        },
+        None => {
+            let id = query.number::<i64>("speaker_id")?.unwrap_or(0);
+            if package.speaker_ids().all(|(_, known)| known != id) {
+                return Err(wrong("speaker_id", format!("there is no speaker {id}")));
+            }
+            id
+        }
+    };
+    let style = query.text("style").unwrap_or("Neutral");
+    if package.styles().all(|known| known != style) {
+        return Err(wrong("style", format!("there is no style `{style}`")));
+    }
+    let length = query.float("length")?.unwrap_or(1.0);
+    if length <= 0.0 {
+        return Err(wrong("length", "it is more than 0; 1 is the usual length"));
+    }
+    let pause = query.float("split_interval")?.unwrap_or(0.5);
+    if !(0.0..=60.0).contains(&pause) {
+        return Err(wrong("split_interval", "it lies between 0 and 60 seconds"));
+    }
+    Ok(Request {
+        text: text(query)?,
+        voice: format!("{name}/{speaker}"),
+        language: match query.text("language") {
+            None => None,
+            Some(tag @ ("JP" | "EN" | "ZH")) => Some(language(tag).to_owned()),
+            Some(other) => {
+                return Err(wrong(
+                    "language",
+                    format!("`{other}` is none of JP, EN, ZH"),
+                ));
+            }
+        },
+        split: Some(match query.flag("auto_split")?.unwrap_or(true) {
+            true => Split::Line,
+            false => Split::None,
+        }),
+        assist: match query.text("assist_text") {
+            Some(text) if !text.is_empty() => Some(Assist {
+                text: text.to_owned(),
+                weight: query.float("assist_text_weight")?.unwrap_or(1.0),
+            }),
+            Some(_) | None => None,
+        },
+        delivery: Delivery {
+            style: Some(style.to_owned()),
+            style_weight: Some(query.float("style_weight")?.unwrap_or(1.0)),
+            speed: Some(1.0 / length),
+            sdp_ratio: Some(query.float("sdp_ratio")?.unwrap_or(0.2)),
+            noise: Some(query.float("noise")?.unwrap_or(0.6)),
+            noise_w: Some(query.float("noisew")?.unwrap_or(0.8)),
+            ..Delivery::default()
+        },
+        pauses: Pauses {
+            lines: Some(Duration::from_secs_f32(pause)),
+            sentences: None,
+        },
+        sound: Sound {
+            format: Format::Wav,
+            loudness: Some(Loudness::Whole),
+            ..Sound::default()
+        },
+        answer: Way::Whole,
+        ..Request::default()
+    })
+}
+
+fn language(tag: &str) -> &'static str {
+    match tag {
+        "EN" => "en",
+        "ZH" => "zh",
+        _ => "ja",
+    }
+}
+
+/// `encoding` names the charset of a text that is percent-encoded once more.
+fn text(query: &Query<'_>) -> Result<String, Fault> {
+    let text = query.needed("text")?;
+    if text.is_empty() {
+        return Err(wrong("text", "it has at least one character"));
+    }
+    let Some(label) = query.text("encoding").filter(|label| !label.is_empty()) else {
+        return Ok(text.to_owned());
+    };
+    let encoding = encoding_rs::Encoding::for_label(label.as_bytes())
+        .ok_or_else(|| wrong("encoding", format!("there is no charset `{label}`")))?;
+    let bytes: Vec<u8> = percent_encoding::percent_decode_str(text).collect();
+    let (decoded, _, _) = encoding.decode(&bytes);
+    Ok(decoded.into_owned())
+}
+
+/// By name, else by its place among the names.
+fn model<'g>(
+    query: &Query<'_>,
+    generation: &'g Generation,
+) -> Result<(&'g str, &'g session::voice::Voice), Fault> {
+    let voices = generation.voices();
+    let found = match query.text("model_name") {
+        Some(name) => voices.get_key_value(name).ok_or_else(|| {
+            wrong(
+                "model_name",
+                format!("there is no model `{name}`; see /models/info"),
+            )
+        })?,
+        None => {
+            let id = query.number::<usize>("model_id")?.unwrap_or(0);
+            voices.iter().nth(id).ok_or_else(|| {
+                wrong(
+                    "model_id",
+                    format!("there is no model {id}; see /models/info"),
+                )
+            })?
+        }
+    };
+    Ok((found.0, found.1))
+}
+
+/// `POST /g2p?text=`: moras with their tones.
+pub(crate) async fn g2p(call: Call) -> Result<Answer, Fault> {
+    let _place = call.enter()?;
+    let query = Query::new(call.query());
+    let generation = call.app.pin()?;
+    let pipeline = call.app.dialects.sbv2.pipeline.as_deref();
+    let said = pipeline::pronounce(&generation, pipeline, query.needed("text")?).await;
+    let said = said.map_err(Fault::from).map_err(unprocessable)?;
+    let moras = said.moras.iter().map(|mora| json!([mora.kana, mora.tone]));
+    Ok(answer::json(&moras.collect::<Vec<_>>()))
+}
+
+/// `GET /models/info`. Paths are made up: clients take the name of a voice from
+/// them, and where files lie is nobody's business.
+pub(crate) async fn models_info(call: Call) -> Result<Answer, Fault> {
+    let generation = call.app.pin()?;
+    Ok(answer::json(&info(&generation)))
+}
+
+/// `POST /models/refresh`: a reload, which keeps what has not changed.
+pub(crate) async fn models_refresh(call: Call) -> Result<Answer, Fault> {
+    let reloaded = call.app.reloads.ask_and_wait(Cause::Admin).await;
+    reloaded.map_err(|reason| Fault::caller(StatusCode::UNPROCESSABLE_ENTITY, reason))?;
+    let generation = call.app.pin()?;
+    Ok(answer::json(&info(&generation)))
+}
+
+fn info(generation: &Generation) -> Value {
+    let device = generation.device().to_string();
+    let models = generation.voices().iter().enumerate();
+    let models: Map<String, Value> = models
+        .map(|(id, (name, voice))| (id.to_string(), model_info(name, voice, &device)))
+        .collect();
+    Value::Object(models)
+}
+
+fn model_info(name: &str, voice: &session::voice::Voice, device: &str) -> Value {
+    let package = voice.package();
+    let spk2id: Map<_, _> = package
+        .speaker_ids()
+        .map(|(name, id)| (name.to_owned(), json!(id)))
+        .collect();
+    let id2spk: Map<_, _> = package
+        .speaker_ids()
+        .map(|(name, id)| (id.to_string(), json!(name)))
+        .collect();
+    let style2id: Map<_, _> = package
+        .style_ids()
+        .map(|(name, id)| (name.to_owned(), json!(id)))
+        .collect();
+    json!({
+        "config_path": format!("model_assets/{name}/config.json"),
+        "model_path": format!("model_assets/{name}/{name}.onnx"),
+        "device": device,
+        "spk2id": spk2id,
+        "id2spk": id2spk,
+        "style2id": style2id,
+    })
+}
+
+/// `GET /status`.
+pub(crate) async fn status(call: Call) -> Result<Answer, Fault> {
+    let reading = tokio::task::spawn_blocking(machine::read).await;
+    let machine = reading.map_err(|lost| pipeline::Error::Lost(lost.to_string()))?;
+    let generation = call.app.pin()?;
+    Ok(answer::json(&json!({
+        "devices": [generation.device().to_string()],
+        "cpu_percent": machine.cpu_percent,
+        "memory_total": machine.total,
+        "memory_available": machine.available,
+        "memory_used": machine.used,
+        "memory_percent": machine.percent(),
+        "gpu": machine.gpus.iter().map(|gpu| json!({
+            "gpu_id": gpu.id,
+            "gpu_load": gpu.load,
+            "gpu_memory": {"total": gpu.total, "used": gpu.used, "free": gpu.total - gpu.used},
+        })).collect::<Vec<_>>(),
+    })))
+}
+
+/// `GET /tools/get_audio?path=`.
+pub(crate) async fn get_audio(call: Call) -> Result<Answer, Fault> {
+    let Some(folder) = &call.app.dialects.sbv2.audio_folder else {
+        return Err(Fault::caller(
+            StatusCode::NOT_FOUND,
+            "this server hands out no files; the operator can name a folder in `dialects.sbv2.audio_folder`",
+        ));
+    };
+    let query = Query::new(call.query());
+    let path = query.needed("path")?;
+    let missing = || wrong("path", format!("there is no WAV file `{path}`"));
+    if Path::new(path)
+        .extension()
+        .is_none_or(|it| !it.eq_ignore_ascii_case("wav"))
+    {
+        return Err(missing());
+    }
+    // Links and `..` are followed before the folder is checked.
+    let file = tokio::fs::canonicalize(folder.join(path)).await;
+    let folder = tokio::fs::canonicalize(folder).await;
+    let (Ok(file), Ok(folder)) = (file, folder) else {
+        return Err(missing());
+    };
+    if !file.starts_with(&folder) {
+        return Err(missing());
+    }
+    let bytes = tokio::fs::read(file).await.map_err(|_| missing())?;
+    Ok(answer::with_type("audio/wav", bytes))
+}
+
+/// FastAPI's shape: a list of what is wrong where, or a sentence.
+pub(crate) fn tell(fault: &Fault) -> Answer {
+    let detail = match &fault.field {
+        Some(field) => json!([{
+            "type": "invalid_params",
+            "msg": fault.detail,
+            "loc": ["query", field],
+        }]),
+        None if fault.status == StatusCode::UNPROCESSABLE_ENTITY => json!([{
+            "type": "invalid_params",
+            "msg": fault.detail,
+            "loc": ["body"],
+        }]),
+        None => json!(fault.detail),
+    };
+    fault.dress(answer::json(&json!({ "detail": detail })))
+}

@@ -1,0 +1,90 @@
+//! The parameters of a query string, by name, with errors that name them.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use hyper::StatusCode;
+
+use crate::fault::Fault;
+
+pub struct Query<'a> {
+    pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl<'a> Query<'a> {
+    pub fn new(query: &'a str) -> Self {
+        Self {
+            pairs: form_urlencoded::parse(query.as_bytes()).collect(),
+        }
+    }
+
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let mut named = self.pairs.iter().filter(|(key, _)| key == name);
+        named.next().map(|(_, value)| value.as_ref())
+    }
+
+    /// Every value of a parameter that may come several times.
+    pub fn all<'q>(&'q self, name: &'q str) -> impl Iterator<Item = &'q str> {
+        let named = self.pairs.iter().filter(move |(key, _)| key == name);
+        named.map(|(_, value)| value.as_ref())
+    }
+
+    pub fn needed(&self, name: &str) -> Result<&str, Fault> {
+        self.text(name)
+            .ok_or_else(|| wrong(name, "this parameter is needed"))
+    }
+
+    pub fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Fault> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let number = text.trim().parse();
+        number
+            .map(Some)
+            .map_err(|_| wrong(name, format!("`{text}` is no number that fits here")))
+    }
+
+    /// A number that is one: not infinite, not NaN.
+    pub fn float(&self, name: &str) -> Result<Option<f32>, Fault> {
+        match self.number::<f32>(name)? {
+            Some(number) if !number.is_finite() => Err(wrong(name, "it is not finite")),
+            number => Ok(number),
+        }
+    }
+
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, Fault> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "on" | "yes" | "t" | "y" => Ok(Some(true)),
+            "false" | "0" | "off" | "no" | "f" | "n" => Ok(Some(false)),
+            _ => Err(wrong(name, format!("`{text}` is neither true nor false"))),
+        }
+    }
+}
+
+/// A parameter that cannot be taken, as FastAPI's servers tell it.
+pub fn wrong(name: &str, detail: impl Into<String>) -> Fault {
+    Fault::field(StatusCode::UNPROCESSABLE_ENTITY, name, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded_and_checked() {
+        let query = Query::new("text=%E9%9B%A8+a&n=1.5&bad=x&inf=inf&on=Yes&m=1&m=2");
+        assert_eq!(query.text("text"), Some("雨 a"));
+        assert_eq!(query.float("n").ok(), Some(Some(1.5)));
+        assert_eq!(query.float("none").ok(), Some(None));
+        assert_eq!(query.flag("on").ok(), Some(Some(true)));
+        assert_eq!(query.all("m").collect::<Vec<_>>(), ["1", "2"]);
+        for name in ["bad", "inf"] {
+            let refused = query.float(name).expect_err("no number");
+            assert_eq!(refused.field.as_deref(), Some(name));
+        }
+        assert!(query.needed("none").is_err());
+    }
+}

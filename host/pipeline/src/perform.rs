@@ -1,0 +1,523 @@
+//! A request being spoken: sentences begin ahead of what is heard and leave in
+//! their order.
+//!
+//! Two halves run side by side. One begins sentences as soon as a lane is free
+//! and the reader is not too far behind; the other hands on what they say. A
+//! slow reader therefore holds finished sound and nothing of the device, and
+//! a reader who goes ends every run within one window.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use session::voice::{Lease, Voice};
+use speech::align;
+use speech::utterance::Utterance;
+use tokio::sync::{Notify, mpsc};
+
+use crate::backlog::Ticket;
+use crate::batch;
+use crate::cast::Manner;
+use crate::colour::Colour;
+use crate::error::Error;
+use crate::events;
+use crate::features::model_error;
+use crate::gate::{Lane, Turn};
+use crate::generation::Generation;
+use crate::master::Master;
+use crate::plan::{Plan, Verse, blocking};
+use crate::policy::Axis;
+use crate::request::{Answer, Request};
+use crate::stream::Chunk;
+use crate::synthesize::stage;
+
+/// Everything that is decided of a request, with no sound made yet. Nothing
+/// happens until it [`run`](Self::run)s.
+pub struct Performance {
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) request: Request,
+    pub(crate) voice: Arc<Voice>,
+    pub(crate) manner: Manner,
+    pub(crate) verses: Vec<Verse>,
+    pub(crate) master: Master,
+    /// Of the answer.
+    pub(crate) sampling_rate: u32,
+    pub(crate) ticket: Ticket,
+    pub(crate) clock: Arc<Clock>,
+    /// Whether it leaves as it is made.
+    pub(crate) answer: Answer,
+    pub(crate) chunks: mpsc::Sender<Result<Chunk, Error>>,
+}
+
+/// What was said in the end.
+#[derive(Clone, Copy, Debug)]
+pub struct Spoken {
+    /// Of sound that left.
+    pub seconds: f64,
+    /// From the request to the first of it.
+    pub first_sound: Option<Duration>,
+    pub took: Duration,
+}
+
+impl Performance {
+    /// Speaks until the last sample has left, the deadline passes or the
+    /// reader goes. An error is told to the reader as well.
+    pub async fn run(self) -> Result<Spoken, Error> {
+        let (chunks, clock) = (self.chunks.clone(), Arc::clone(&self.clock));
+        let patience = self.plan.spec.encode.reader_patience.0;
+        let ended = tokio::select! {
+            ended = self.speak() => ended,
+            () = chunks.closed() => Err(Error::Gone),
+            late = clock.run_out() => Err(late),
+        };
+        match &ended {
+            Ok(spoken) => {
+                if let Some(after) = spoken.first_sound {
+                    events::first_sound(after);
+                }
+            }
+            Err(Error::Gone) => events::reader_gone(),
+            // Best effort: who does not read will see the end of the stream.
+            Err(error) => {
+                let told = chunks.send(Err(error.clone()));
+                drop(tokio::time::timeout(patience, told).await);
+            }
+        }
+        ended
+    }
+
+    async fn speak(self) -> Result<Spoken, Error> {
+        let lanes = self.generation.gate.lanes();
+        let ahead = Arc::new(Ahead::new(&self));
+        let (begun, takes) = mpsc::channel(lanes);
+        let begin = Begin {
+            generation: self.generation,
+            plan: Arc::clone(&self.plan),
+            request: self.request,
+            voice: self.voice,
+            manner: self.manner.clone(),
+            ahead: Arc::clone(&ahead),
+            clock: Arc::clone(&self.clock),
+        };
+        let deliver = Deliver {
+            manner: self.manner,
+            master: Some(self.master),
+            ticket: self.ticket,
+            chunks: self.chunks,
+            patience: self.plan.spec.encode.reader_patience.0,
+            ahead,
+            clock: self.clock,
+            samples: 0,
+            sampling_rate: self.sampling_rate,
+        };
+        let (_, spoken) = tokio::try_join!(begin.all(self.verses, begun), deliver.all(takes))?;
+        Ok(spoken)
+    }
+}
+
+/// The half that begins sentences.
+struct Begin {
+    generation: Arc<Generation>,
+    plan: Arc<Plan>,
+    request: Request,
+    voice: Arc<Voice>,
+    manner: Manner,
+    ahead: Arc<Ahead>,
+    clock: Arc<Clock>,
+}
+
+/// One sentence that is being said.
+struct Take {
+    heard: mpsc::UnboundedReceiver<Heard>,
+    characters: usize,
+    /// Silence after it, if another one follows.
+    pause: Duration,
+}
+
+enum Heard {
+    Window(Vec<f32>),
+    /// All of it was said, in so much time of a lane.
+    End(Duration),
+    Failed(Error),
+}
+
+impl Begin {
+    async fn all(self, verses: Vec<Verse>, begun: mpsc::Sender<Take>) -> Result<(), Error> {
+        let colour = Colour::mix(&self.generation, &self.plan, &self.request, self.turn());
+        let colour = stage("bert", colour).await?;
+        for verse in verses {
+            self.ahead.room().await;
+            let take = self.one(verse, &colour).await?;
+            if begun.send(take).await.is_err() {
+                break; // The other half has failed, and says why.
+            }
+        }
+        Ok(())
+    }
+
+    /// Features, bucket, a lane, a session: and it speaks.
+    async fn one(&self, verse: Verse, colour: &Colour) -> Result<Take, Error> {
+        let Self {
+            generation, plan, ..
+        } = self;
+        let text = verse.utterance.text();
+        let features = generation
+            .features
+            .get(plan, &generation.gate, self.turn(), text);
+        let features = colour.apply(stage("bert", features).await?); // cache, else a run
+        let bucketed = bucket(plan, self.voice.family(), &verse.utterance);
+        let bucketed = stage("bucket", bucketed).await?; // wasm, then checked
+
+        let lane = generation.gate.enter(self.turn()).await?;
+        let wait = generation.gate.wait().min(self.clock.left());
+        let lease = self.voice.checkout(bucketed.padded, wait).await;
+        let lease = lease.map_err(|e| model_error(self.voice.name(), &e))?;
+        let (say, heard) = mpsc::unbounded_channel();
+        let run = Run {
+            lane,
+            lease,
+            voice: Arc::clone(&self.voice),
+            manner: self.manner.clone(),
+            ahead: Arc::clone(&self.ahead),
+            say,
+        };
+        let Verse {
+            utterance, pause, ..
+        } = verse;
+        let characters = text_length(&utterance);
+        // Not waited for: what it says, it says through the channel.
+        tokio::task::spawn_blocking(move || {
+            let input = batch::voice_input(
+                &utterance,
+                bucketed.tokens,
+                &features,
+                bucketed.padded,
+                &run.manner,
+            );
+            run.speak(input);
+        });
+        Ok(Take {
+            heard,
+            characters,
+            pause,
+        })
+    }
+
+    fn turn(&self) -> Turn {
+        Turn {
+            priority: self.request.priority,
+            due: self.ahead.due(self.clock.start),
+        }
+    }
+}
+
+fn text_length(utterance: &Utterance) -> usize {
+    utterance.text().chars().count()
+}
+
+/// One run on its blocking thread, with all it holds.
+struct Run {
+    lane: Lane,
+    lease: Lease,
+    voice: Arc<Voice>,
+    manner: Manner,
+    ahead: Arc<Ahead>,
+    say: mpsc::UnboundedSender<Heard>,
+}
+
+impl Run {
+    fn speak(mut self, input: session::voice::VoiceInput) {
+        let _timer = events::stage("synthesize");
+        let start = Instant::now();
+        let (say, ahead) = (&self.say, &self.ahead);
+        let ran = self.lease.speak(input, &mut |window| {
+            ahead.made(window.len());
+            let heard = say.send(Heard::Window(window.to_vec()));
+            heard.map_err(|_| session::Error::Cancelled)
+        });
+        // Whoever hears of the end may count on what the run held.
+        match ran {
+            Ok(()) | Err(session::Error::Cancelled) => {
+                self.lease.release();
+                drop(self.lane);
+                drop(self.say.send(Heard::End(start.elapsed())));
+            }
+            Err(error) => {
+                let error = model_error(self.voice.name(), &error);
+                drop((self.lease, self.lane));
+                drop(self.say.send(Heard::Failed(error)));
+            }
+        }
+    }
+}
+
+/// One run of the synthesis graph: its tokens and their padded number.
+struct Bucketed {
+    tokens: align::Tokens,
+    padded: usize,
+}
+
+async fn bucket(
+    plan: &Arc<Plan>,
+    family: session::voice::Family,
+    utterance: &Arc<Utterance>,
+) -> Result<Bucketed, Error> {
+    let family = match family {
+        session::voice::Family::JpExtra => align::Family::JpExtra,
+        session::voice::Family::Multilingual => align::Family::Multilingual,
+    };
+    let (plan, utterance) = (Arc::clone(plan), Arc::clone(utterance));
+    blocking(move || {
+        let tokens = align::tokens(&utterance, family);
+        let padded = plan.padded(Axis::Tokens, tokens.ids.len())?;
+        events::padded(Axis::Tokens.name(), padded - tokens.ids.len());
+        Ok(Bucketed { tokens, padded })
+    })
+    .await
+}
+
+/// The half that hands on what is said.
+struct Deliver {
+    manner: Manner,
+    /// None while it is at work on another thread.
+    master: Option<Master>,
+    ticket: Ticket,
+    chunks: mpsc::Sender<Result<Chunk, Error>>,
+    patience: Duration,
+    ahead: Arc<Ahead>,
+    clock: Arc<Clock>,
+    /// That have left, and how many of them are a second.
+    samples: u64,
+    sampling_rate: u32,
+}
+
+impl Deliver {
+    async fn all(mut self, mut takes: mpsc::Receiver<Take>) -> Result<Spoken, Error> {
+        let mut pause = None;
+        while let Some(take) = takes.recv().await {
+            if let Some(pause) = pause.replace(take.pause) {
+                self.master(move |master| master.pause(pause)).await?;
+            }
+            self.take(take).await?;
+        }
+        let master = self.master.take();
+        let finish = blocking(move || match master {
+            Some(master) => master.finish(),
+            None => Ok(Chunk::empty()),
+        });
+        let last = stage("encode", finish).await?;
+        self.send(last).await?;
+        Ok(Spoken {
+            seconds: self.samples as f64 / f64::from(self.sampling_rate),
+            first_sound: self.ahead.first.get().map(|at| *at - self.clock.start),
+            took: self.clock.start.elapsed(),
+        })
+    }
+
+    async fn take(&mut self, mut take: Take) -> Result<(), Error> {
+        let change = self.manner.change;
+        // A change of pitch looks at a sentence as a whole.
+        let changes = change.pitch != 1.0 || change.intonation != 1.0;
+        let mut held = changes.then(Vec::new);
+        loop {
+            match take.heard.recv().await {
+                Some(Heard::Window(window)) => match &mut held {
+                    Some(held) => held.extend(window),
+                    None => {
+                        let samples = window.len();
+                        self.master(move |master| master.push(window)).await?;
+                        self.ahead.left(samples);
+                    }
+                },
+                Some(Heard::End(took)) => {
+                    self.ticket.spoken(take.characters, took);
+                    break;
+                }
+                Some(Heard::Failed(error)) => return Err(error),
+                None => return Err(Error::Lost("a run ended without a word".to_owned())),
+            }
+        }
+        if let Some(held) = held {
+            let (rate, samples) = (self.ahead.sampling_rate, held.len());
+            let change = move |master: &mut Master| {
+                let changed = sound::prosody::change(&held, rate, change);
+                master.push(changed.map_err(|e| Error::Request(e.to_string()))?)
+            };
+            self.master(change).await?;
+            self.ahead.left(samples);
+        }
+        Ok(())
+    }
+
+    /// Lets the master work where it may block, and sends what comes of it.
+    async fn master(
+        &mut self,
+        work: impl FnOnce(&mut Master) -> Result<Chunk, Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let Some(mut master) = self.master.take() else {
+            return Err(Error::Lost("the master was lost".to_owned()));
+        };
+        let worked = blocking(move || {
+            let chunk = work(&mut master)?;
+            Ok((master, chunk))
+        });
+        let (master, chunk) = stage("encode", worked).await?;
+        self.master = Some(master);
+        self.send(chunk).await
+    }
+
+    /// Waits for the reader, at the reader's expense.
+    async fn send(&mut self, chunk: Chunk) -> Result<(), Error> {
+        if chunk.bytes.is_empty() && !chunk.last {
+            return Ok(());
+        }
+        self.samples += chunk.samples;
+        let waiting = self.clock.pause();
+        let sent = self.chunks.send(Ok(chunk));
+        match tokio::time::timeout(self.patience, sent).await {
+            Ok(Ok(())) => {
+                drop(waiting);
+                self.ahead.first.get_or_init(Instant::now);
+                Ok(())
+            }
+            Ok(Err(_)) | Err(_) => Err(Error::Gone),
+        }
+    }
+}
+
+/// How far what is made is ahead of what has left.
+struct Ahead {
+    sampling_rate: u32,
+    /// Samples that may be made before the reader takes them; none bounds an
+    /// answer that leaves in one piece.
+    most: Option<u64>,
+    made: AtomicU64,
+    left: AtomicU64,
+    moved: Notify,
+    /// When the first sound left.
+    first: OnceLock<Instant>,
+}
+
+impl Ahead {
+    fn new(performance: &Performance) -> Self {
+        let sampling_rate = performance.voice.package().sampling_rate();
+        let seconds = performance.plan.spec.encode.read_ahead.0.as_secs_f64();
+        Self {
+            sampling_rate,
+            most: match performance.answer {
+                Answer::Stream => Some((seconds * f64::from(sampling_rate)) as u64),
+                Answer::Whole => None,
+            },
+            made: AtomicU64::new(0),
+            left: AtomicU64::new(0),
+            moved: Notify::new(),
+            first: OnceLock::new(),
+        }
+    }
+
+    fn made(&self, samples: usize) {
+        self.made.fetch_add(samples as u64, Ordering::Relaxed);
+    }
+
+    fn left(&self, samples: usize) {
+        self.left.fetch_add(samples as u64, Ordering::Relaxed);
+        self.moved.notify_one();
+    }
+
+    /// Waits until the reader is not too far behind.
+    async fn room(&self) {
+        let Some(most) = self.most else { return };
+        loop {
+            let made = self.made.load(Ordering::Relaxed);
+            if made.saturating_sub(self.left.load(Ordering::Relaxed)) < most {
+                return;
+            }
+            self.moved.notified().await;
+        }
+    }
+
+    /// When the reader of a stream will have heard all that was made.
+    fn due(&self, start: Instant) -> Instant {
+        match (self.most, self.first.get()) {
+            (Some(_), Some(first)) => {
+                let made = self.made.load(Ordering::Relaxed) as f64;
+                *first + Duration::from_secs_f64(made / f64::from(self.sampling_rate))
+            }
+            _ => start,
+        }
+    }
+}
+
+/// The time a request may take. Waiting for its reader does not count.
+pub(crate) struct Clock {
+    pub(crate) start: Instant,
+    limit: Duration,
+    paused: Mutex<Paused>,
+}
+
+#[derive(Default)]
+struct Paused {
+    since: Option<Instant>,
+    /// Pauses that are over.
+    over: Duration,
+}
+
+/// Stops the clock until it is dropped.
+struct Pause<'c>(&'c Clock);
+
+impl Clock {
+    pub(crate) fn new(start: Instant, limit: Duration) -> Self {
+        Self {
+            start,
+            limit,
+            paused: Mutex::default(),
+        }
+    }
+
+    /// Runs one part of a request within its time.
+    pub(crate) async fn within<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            done = work => done,
+            late = self.run_out() => Err(late),
+        }
+    }
+
+    /// Waits until the time is over.
+    async fn run_out(&self) -> Error {
+        loop {
+            let left = self.left();
+            if left.is_zero() {
+                return Error::Deadline { limit: self.limit };
+            }
+            // While the clock stands still, as little as this may be left.
+            tokio::time::sleep(left.max(Duration::from_millis(50))).await;
+        }
+    }
+
+    fn left(&self) -> Duration {
+        let paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = paused.since.unwrap_or_else(Instant::now);
+        let used = until.duration_since(self.start).saturating_sub(paused.over);
+        self.limit.saturating_sub(used)
+    }
+
+    fn pause(&self) -> Pause<'_> {
+        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        paused.since = Some(Instant::now());
+        Pause(self)
+    }
+}
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        let paused = &self.0.paused;
+        let mut paused = paused.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(since) = paused.since.take() {
+            paused.over += since.elapsed();
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! How a text would be said, and no sound: the first two stages alone.
+
+use std::sync::Arc;
+
+use speech::moras::Mora;
+
+use crate::error::Error;
+use crate::generation::Generation;
+use crate::plan::Verse;
+use crate::request::{Pauses, Split};
+use crate::synthesize::stage;
+
+/// How the words of a text would be said, and no sound.
+#[derive(Clone, Debug)]
+pub struct Pronounced {
+    /// As the caller wrote it, and where it begins, in characters.
+    pub written: String,
+    pub start: usize,
+    pub text: String,
+    pub moras: Vec<Mora>,
+    pub phonemes: Vec<String>,
+    /// 0 low, 1 high; one for each phoneme.
+    pub tones: Vec<u8>,
+    /// Phonemes of each character of the read text, with both end marks.
+    pub phonemes_per_character: Vec<usize>,
+    pub warnings: Vec<String>,
+}
+
+/// The first two stages alone, unsplit: what `koemasu g2p` prints.
+pub async fn pronounce(
+    generation: &Arc<Generation>,
+    pipeline: Option<&str>,
+    text: &str,
+) -> Result<Pronounced, Error> {
+    let plan = generation.plan(pipeline)?;
+    let script = stage("normalize", plan.normalize(plan.whole(text)?)).await?;
+    let recital = stage("g2p", plan.pronounce(script)).await?;
+    match recital.verses.into_iter().next() {
+        Some(verse) => Ok(Pronounced::from(verse)),
+        None => Ok(Pronounced::nothing(recital.warnings)),
+    }
+}
+
+/// The same for each sentence, in order, and the warnings of what is none.
+pub async fn recite(
+    generation: &Arc<Generation>,
+    pipeline: Option<&str>,
+    text: &str,
+    split: Option<Split>,
+) -> Result<(Vec<Pronounced>, Vec<String>), Error> {
+    let plan = generation.plan(pipeline)?;
+    let script = stage(
+        "normalize",
+        plan.normalize(plan.split(text, split, Pauses::default())?),
+    )
+    .await?;
+    let recital = stage("g2p", plan.pronounce(script)).await?;
+    let verses = recital.verses.into_iter().map(Pronounced::from).collect();
+    Ok((verses, recital.warnings))
+}
+
+impl From<Verse> for Pronounced {
+    fn from(verse: Verse) -> Self {
+        Self {
+            text: verse.text.as_str().to_owned(),
+            moras: speech::moras::of(&verse.utterance),
+            phonemes: verse.utterance.phonemes().map(str::to_owned).collect(),
+            tones: verse.utterance.tones().to_vec(),
+            phonemes_per_character: verse.utterance.phonemes_per_character().to_vec(),
+            written: verse.written,
+            start: verse.start,
+            warnings: verse.warnings,
+        }
+    }
+}
+
+impl Pronounced {
+    /// A text of which nothing is left: the two end marks alone.
+    fn nothing(warnings: Vec<String>) -> Self {
+        let mark = || speech::phoneme::PADDING.to_owned();
+        Self {
+            written: String::new(),
+            start: 0,
+            moras: Vec::new(),
+            text: String::new(),
+            phonemes: vec![mark(), mark()],
+            tones: vec![0, 0],
+            phonemes_per_character: vec![1, 1],
+            warnings,
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! A speaker's picture and samples of speech, read from the voice's file when
+//! somebody looks: they may be megabytes, and nobody speaks with them.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use super::{aivmx, manifest, wrong};
+use crate::error::Error;
+use crate::native::Mapped;
+use crate::source::{Source, unreadable};
+
+/// What a speaker looks and sounds like. Empty where nothing is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Portrait {
+    pub icon: Option<Media>,
+    pub styles: Vec<StylePortrait>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StylePortrait {
+    pub local_id: u32,
+    pub icon: Option<Media>,
+    pub samples: Vec<Sample>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    pub audio: Media,
+    pub transcript: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// Such as `image/png`.
+    pub kind: String,
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+struct Manifest<'a> {
+    #[serde(borrow)]
+    speakers: Option<Vec<Speaker<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Speaker<'a> {
+    uuid: Option<String>,
+    #[serde(borrow)]
+    icon: Option<DataUrl<'a>>,
+    #[serde(borrow)]
+    styles: Option<Vec<Style<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Style<'a> {
+    local_id: u32,
+    #[serde(borrow)]
+    icon: Option<DataUrl<'a>>,
+    #[serde(borrow)]
+    voice_samples: Option<Vec<VoiceSample<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct VoiceSample<'a> {
+    #[serde(borrow)]
+    audio: DataUrl<'a>,
+    #[serde(default)]
+    transcript: String,
+}
+
+/// Lies in the file, not in memory, until it is the one that is asked for.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct DataUrl<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The portrait of a speaker in an `.aivmx`.
+pub(super) fn read(source: &Source, speaker_uuid: &str) -> Result<Portrait, Error> {
+    let found = match source {
+        Source::Embedded(model) => find(model, speaker_uuid),
+        Source::Path(path) => {
+            let mapped = Mapped::open(path).map_err(|e| unreadable(path, &e))?;
+            find(mapped.as_ref(), speaker_uuid)
+        }
+    };
+    found.map_err(|cause| wrong(source, cause))
+}
+
+fn find(model: &[u8], speaker_uuid: &str) -> Result<Portrait, String> {
+    let manifest: Manifest<'_> = aivmx::manifest(model)?;
+    let mut speakers = manifest.speakers.unwrap_or_default().into_iter();
+    let found = speakers.find(|speaker| {
+        let uuid = speaker.uuid.clone().map(manifest::canonical);
+        uuid.as_deref() == Some(speaker_uuid)
+    });
+    Ok(found.map(portray).unwrap_or_default())
+}
+
+fn portray(speaker: Speaker<'_>) -> Portrait {
+    let sample = |written: VoiceSample<'_>| {
+        Some(Sample {
+            audio: written.audio.media()?,
+            transcript: written.transcript,
+        })
+    };
+    let style = |written: Style<'_>| {
+        let samples = written.voice_samples.unwrap_or_default().into_iter();
+        StylePortrait {
+            local_id: written.local_id,
+            icon: written.icon.and_then(DataUrl::media),
+            samples: samples.filter_map(sample).collect(),
+        }
+    };
+    let styles = speaker.styles.unwrap_or_default().into_iter();
+    Portrait {
+        icon: speaker.icon.and_then(DataUrl::media),
+        styles: styles.map(style).collect(),
+    }
+}
+
+impl DataUrl<'_> {
+    /// None for what is no data URL: a voice with a torn picture is still one.
+    fn media(self) -> Option<Media> {
+        let (head, payload) = self.0.strip_prefix("data:")?.split_once(',')?;
+        let kind = head.strip_suffix(";base64")?;
+        let bytes = STANDARD.decode(payload.trim_end()).ok()?;
+        Some(Media {
+            kind: kind.to_owned(),
+            bytes,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An ONNX file that is nothing but a manifest.
+    fn model(manifest: &str) -> Vec<u8> {
+        let field = |tag: u8, bytes: &[u8]| {
+            let length = u16::try_from(bytes.len()).expect("short");
+            let (low, high) = (length & 0x7f, length >> 7);
+            let length = [low as u8 | 0x80, high as u8];
+            [&[tag], &length[..], bytes].concat()
+        };
+        let entry = [
+            field(0x0a, b"aivm_manifest"),
+            field(0x12, manifest.as_bytes()),
+        ];
+        field(0x72, &entry.concat())
+    }
+
+    #[test]
+    fn pictures_and_samples_are_bytes() {
+        let model = model(
+            r#"{ "name": "x", "speakers": [ { "uuid": "AB", "icon": "data:image/png;base64,aWNvbg==",
+                "styles": [
+                    { "local_id": 3, "icon": "data:image/jpeg;base64,cG9zZQ==", "voice_samples": [
+                        { "audio": "data:audio/wav;base64,dG9uZQ==", "transcript": "\u3042" },
+                        { "audio": "https://example.com/a.wav", "transcript": "" } ] },
+                    { "local_id": 4, "icon": "data:image/png;base64,*", "voice_samples": null } ] } ] }"#,
+        );
+        let media = |kind: &str, bytes: &[u8]| Media {
+            kind: kind.to_owned(),
+            bytes: bytes.to_owned(),
+        };
+        let portrait = find(&model, "ab").expect("a manifest");
+        assert_eq!(portrait.icon, Some(media("image/png", b"icon")));
+        let [posed, torn] = &portrait.styles[..] else {
+            panic!("{portrait:?}");
+        };
+        assert_eq!(posed.icon, Some(media("image/jpeg", b"pose")));
+        let sample = Sample {
+            audio: media("audio/wav", b"tone"),
+            transcript: "あ".to_owned(),
+        };
+        assert_eq!(posed.samples, [sample]);
+        assert_eq!((torn.local_id, &torn.icon), (4, &None));
+        assert_eq!(find(&model, "cd"), Ok(Portrait::default()));
+        assert!(find(b"", "ab").is_err());
+    }
+}
