@@ -20,3 +20,4 @@ mod reload;
 mod sound;
 mod speak;
 mod stand;
+mod stream;
