@@ -326,3 +326,37 @@ async fn a_callers_own_deadline_ends_its_request() {
     at_rest(server.address()).await;
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seed_brings_the_same_noise_again() {
+    let folder = folder(16, "", "");
+    let server = folder.serve().await;
+    let to = server.address();
+    let say = async |voice: &str, seed: Option<u64>, noise: f32| {
+        let mut body = raw("今日はいい天気ですね。", true);
+        body["voice"] = json!(voice);
+        body["koemasu"]["noise"] = json!(noise);
+        if let Some(seed) = seed {
+            body["koemasu"]["seed"] = json!(seed);
+        }
+        let reply = speak(to, body).await;
+        assert_eq!(reply.status, StatusCode::OK, "{voice}: {}", reply.text());
+        reply.body
+    };
+    let first = say("decoded", Some(7), 0.6).await;
+    assert!(first == say("decoded", Some(7), 0.6).await, "the same seed");
+    assert!(first != say("decoded", Some(8), 0.6).await, "another one");
+    let free = say("decoded", None, 0.6).await;
+    assert!(
+        free != say("decoded", None, 0.6).await,
+        "none is another each time"
+    );
+    // The noise is noise: as loud as the graph's own, around the quiet voice.
+    let (noisy, quiet) = (floats(&first), floats(&say("decoded", Some(7), 0.0).await));
+    assert_eq!(noisy.len(), quiet.len());
+    let differences = noisy.iter().zip(&quiet).map(|(noisy, quiet)| noisy - quiet);
+    let mean = differences.clone().sum::<f32>() / noisy.len() as f32;
+    let power = differences.map(|it| it * it).sum::<f32>() / noisy.len() as f32;
+    assert!(power > 1e-4 && mean.abs() < 0.05, "{power} {mean}");
+    server.stop().await;
+}
