@@ -320,6 +320,9 @@ impl Speech {
             let detail = format!("`speed` is {speed}; it lies between 0.25 and 4");
             return Err(wrong("speed", detail));
         }
+        if self.input.is_empty() {
+            return Err(wrong("input", "the text is empty"));
+        }
         for (name, text) in [
             ("input", Some(&self.input)),
             ("instructions", self.instructions.as_ref()),
