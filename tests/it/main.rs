@@ -23,3 +23,4 @@ mod reload;
 mod sound;
 mod speak;
 mod stand;
+mod stream;

@@ -103,6 +103,9 @@ pub struct Server {
     pub body_max: Bytes,
     pub header_timeout: Span,
     pub body_timeout: Span,
+    /// How long a client may take nothing of its answer before the
+    /// connection is closed.
+    pub write_timeout: Span,
     /// How long requests may go on after a signal to stop.
     pub drain: Span,
     /// Reload when a configured file changes.
@@ -120,6 +123,7 @@ impl Default for Server {
             body_max: Bytes(256 << 10),
             header_timeout: Span::seconds(10),
             body_timeout: Span::seconds(10),
+            write_timeout: Span::seconds(60),
             drain: Span::seconds(30),
             watch: true,
             open: false,
