@@ -118,7 +118,13 @@ fn peak(samples: &[f32]) -> f32 {
 async fn flac_says_what_the_wav_has() {
     let said = Said::new().await;
     let wav = said.wav("wav", json!({"stream": false})).await;
-    let flac = said.reply("flac", json!({"stream": false})).await;
+    // In one piece without being told: many readers want the length.
+    let flac = said.reply("flac", json!({})).await;
+    assert_eq!(
+        flac.header("content-length"),
+        flac.body.len().to_string(),
+        "in one piece"
+    );
     assert_eq!(flac.header("content-type"), "audio/flac");
     let body = &flac.body;
     assert_eq!((&body[..4], body[4] & 0x7f), (&b"fLaC"[..], 0));

@@ -200,7 +200,8 @@ struct Own {
     assist_text: Option<String>,
     assist_weight: Option<f32>,
     bert_strength: Option<f32>,
-    /// False: in one piece, with its length in the header.
+    /// False: in one piece, with its length in the header. Only FLAC comes so
+    /// unless this is true.
     stream: Option<bool>,
     loudness: Option<Loudness>,
     sampling_rate: Option<u32>,
@@ -370,6 +371,8 @@ impl Speech {
             sound,
             answer: match own.stream {
                 Some(false) => Way::Whole,
+                // Without its length in its head, FLAC is no file to libsndfile.
+                None if sound.format == Format::Flac => Way::Whole,
                 Some(true) | None => Way::Stream,
             },
             priority: own.priority.unwrap_or_default(),
