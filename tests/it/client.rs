@@ -154,6 +154,25 @@ pub(crate) async fn post(to: SocketAddr, path: &str, body: impl Into<Bytes>) -> 
     send(to, request.expect("a request")).await
 }
 
+/// Any request, with these headers.
+pub(crate) async fn ask(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Reply {
+    let mut request = Request::builder().method(method).uri(path);
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request = request.header("host", "test");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(body.into()));
+    send(to, request.expect("a request")).await
+}
+
 /// The value of a metric without labels; 0 if it has never been counted.
 pub(crate) async fn metric(to: SocketAddr, name: &str) -> f64 {
     let metrics = get(to, "/metrics").await.text_whole();

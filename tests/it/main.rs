@@ -7,11 +7,14 @@
 )]
 
 mod accents;
+mod access;
 mod client;
+mod clients;
 mod config;
 mod demo;
 mod eviction;
 mod features;
+mod formats;
 mod limits;
 mod memory;
 mod plugins;
