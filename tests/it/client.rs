@@ -77,6 +77,68 @@ pub(crate) async fn send(to: SocketAddr, request: Request<Full<Bytes>>) -> Reply
     }
 }
 
+/// An answer that is read piece by piece. Dropping it closes the connection.
+pub(crate) struct Reading {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: hyper::HeaderMap,
+    body: hyper::body::Incoming,
+    _driver: AbortOnDrop,
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Reading {
+    /// The next bytes; none at the end. An answer that is cut off is an error.
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, hyper::Error>> {
+        loop {
+            let frame = self.body.frame().await?;
+            match frame.map(|frame| frame.into_data()) {
+                Ok(Ok(bytes)) => return Some(Ok(bytes)),
+                Ok(Err(_trailers)) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    pub(crate) async fn rest(mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while let Some(more) = self.next().await {
+            bytes.extend(more.expect("a whole body"));
+        }
+        bytes
+    }
+}
+
+/// Posts JSON and gives the answer as soon as its head is there.
+pub(crate) async fn begin(to: SocketAddr, path: &str, body: serde_json::Value) -> Reading {
+    let stream = TcpStream::connect(to).await.expect("the server listens");
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .expect("a handshake");
+    let driver = tokio::task::spawn(async move {
+        let _ = connection.await;
+    });
+    let request = Request::post(path)
+        .header("host", "test")
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(body.to_string())))
+        .expect("a request");
+    let answer = sender.send_request(request).await.expect("an answer");
+    let (head, body) = answer.into_parts();
+    Reading {
+        status: head.status,
+        headers: head.headers,
+        body,
+        _driver: AbortOnDrop(driver),
+    }
+}
+
 pub(crate) async fn get(to: SocketAddr, path: &str) -> Reply {
     let request = Request::get(path)
         .header("host", "test")
@@ -89,6 +151,25 @@ pub(crate) async fn post(to: SocketAddr, path: &str, body: impl Into<Bytes>) -> 
         .header("host", "test")
         .header("content-type", "application/json")
         .body(Full::new(body.into()));
+    send(to, request.expect("a request")).await
+}
+
+/// Any request, with these headers.
+pub(crate) async fn ask(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Reply {
+    let mut request = Request::builder().method(method).uri(path);
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request = request.header("host", "test");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(body.into()));
     send(to, request.expect("a request")).await
 }
 

@@ -7,11 +7,14 @@
 )]
 
 mod accents;
+mod access;
 mod client;
+mod clients;
 mod config;
 mod demo;
 mod eviction;
 mod features;
+mod formats;
 mod limits;
 mod memory;
 mod plugins;
@@ -20,4 +23,5 @@ mod reload;
 mod sound;
 mod speak;
 mod stand;
+mod stream;
 mod voicevox;

@@ -165,22 +165,22 @@ async fn what_cannot_be_spoken_is_told_and_harms_nothing() {
             .contains("1001 characters")
     );
     assert!(
-        refused(json!({"input": "あ", "voice": "haru"}), 404)
+        refused(json!({"input": "あ", "voice": "haru"}), 400)
             .await
             .contains("no voice `haru`; there is `demo`")
     );
     assert!(
-        refused(json!({"input": "あ", "voice": "demo/x"}), 404)
+        refused(json!({"input": "あ", "voice": "demo/x"}), 400)
             .await
             .contains("no speaker `x`")
     );
     assert!(
-        refused(json!({"input": "あ", "koemasu": {"style": "x"}}), 404)
+        refused(json!({"input": "あ", "koemasu": {"style": "x"}}), 400)
             .await
             .contains("no style `x`")
     );
     assert!(
-        refused(json!({"input": "あ", "koemasu": {"pipeline": "x"}}), 404)
+        refused(json!({"input": "あ", "koemasu": {"pipeline": "x"}}), 400)
             .await
             .contains("no pipeline `x`")
     );

@@ -39,6 +39,21 @@ impl Folder {
         folder
     }
 
+    /// Puts a voice `decoded` beside the demo voice: one whose decoder can be
+    /// cut off, so that its sound leaves window by window.
+    pub(crate) fn add_decoded(&self) {
+        let voice = self.path().join("voices/decoded");
+        std::fs::create_dir_all(&voice).expect("a folder");
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+        for (from, to) in [
+            ("decoded.onnx", "model.onnx"),
+            ("config.json", "config.json"),
+            ("style_vectors.npy", "style_vectors.npy"),
+        ] {
+            std::fs::copy(fixtures.join(from), voice.join(to)).expect("a copy");
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }

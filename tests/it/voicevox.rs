@@ -1,7 +1,6 @@
 //! The HTTP of VOICEVOX and AivisSpeech: what their clients send, and what
 //! their queries do to the sound.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,19 +8,18 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::client::{Reply, get, metric, post, send};
 use crate::sound::Sound;
-use crate::stand::{Folder, PIPELINE, cases, wav};
+use crate::stand::{Folder, PIPELINE, wav};
 
 /// The style `Neutral` of the speaker `demo`.
-const STYLE: u32 = 1_541_062_048;
-const SPEAKER: &str = "f44c8bd7-c770-4d2e-851e-47a6623be534";
+pub(crate) const STYLE: u32 = 1_541_062_048;
+pub(crate) const SPEAKER: &str = "f44c8bd7-c770-4d2e-851e-47a6623be534";
 
 /// A pipeline with a dictionary, and a file of presets.
-fn folder() -> Folder {
+pub(crate) fn folder() -> Folder {
     let folder = Folder::new();
     folder.write(
         "pipelines/ja.toml",
@@ -76,107 +74,6 @@ fn shape(bytes: &[u8]) -> (u16, u32, usize) {
     let size = u32::from_le_bytes([bytes[40], bytes[41], bytes[42], bytes[43]]);
     assert_eq!(size as usize, bytes.len() - 44);
     (channels, rate, size as usize / 2 / usize::from(channels))
-}
-
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    client: String,
-    method: String,
-    path: String,
-    headers: BTreeMap<String, String>,
-    body: Option<String>,
-    body_base64: Option<String>,
-    expect: Expect,
-}
-
-#[derive(Deserialize)]
-struct Expect {
-    status: u16,
-    content_type: Option<String>,
-}
-
-/// What the last answers say, for the requests after them.
-struct Blanks(BTreeMap<&'static str, String>);
-
-impl Blanks {
-    fn fill(&self, text: &str) -> String {
-        let fill = |text: String, (name, value): (&&str, &String)| text.replace(*name, value);
-        self.0.iter().fold(text.to_owned(), fill)
-    }
-
-    fn learn(&mut self, path: &str, reply: &Reply) {
-        let path = path.split('?').next().unwrap_or_default();
-        let name = match path {
-            "/audio_query" => "{audio_query}",
-            "/accent_phrases" => "{accent_phrases}",
-            "/user_dict_word" => "{word_uuid}",
-            _ => return,
-        };
-        if reply.status != StatusCode::OK {
-            return;
-        }
-        let answer = reply.json();
-        let text = answer
-            .as_str()
-            .map_or_else(|| answer.to_string(), str::to_owned);
-        self.0.insert(name, text);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_recorded_client_gets_what_it_expects() {
-    let text = std::fs::read_to_string(cases("clients/voicevox.json")).expect("the cases");
-    let cases: Vec<Case> = serde_json::from_str(&text).expect("cases");
-    let folder = folder();
-    let server = folder.serve().await;
-    let to = server.address();
-    let models = get(to, "/aivm_models").await.json();
-    let model = models
-        .as_object()
-        .and_then(|it| it.keys().next())
-        .expect("a model");
-    let mut blanks = Blanks(BTreeMap::from([
-        ("{style_id}", STYLE.to_string()),
-        ("{speaker_uuid}", SPEAKER.to_owned()),
-        ("{model_uuid}", model.clone()),
-    ]));
-    let mut wrong = Vec::new();
-    for case in cases {
-        assert!(case.body_base64.is_none(), "no client sends bytes here");
-        let mut request = Request::builder()
-            .method(case.method.as_str())
-            .uri(blanks.fill(&case.path))
-            .header("host", "test");
-        for (name, value) in &case.headers {
-            if !matches!(name.as_str(), "transfer-encoding" | "expect") {
-                request = request.header(name, value);
-            }
-        }
-        let body = blanks.fill(case.body.as_deref().unwrap_or_default());
-        let reply = send(to, request.body(Full::from(body)).expect("a request")).await;
-        blanks.learn(&case.path, &reply);
-        let content_type = reply.headers.get("content-type");
-        let content_type = content_type
-            .and_then(|it| it.to_str().ok())
-            .map(str::to_owned);
-        let expected = &case.expect;
-        let as_expected = reply.status == expected.status
-            && (expected.content_type.is_none() || expected.content_type == content_type);
-        if !as_expected {
-            wrong.push(format!(
-                "{} ({}): {} {content_type:?}, not {} {:?}: {}",
-                case.name,
-                case.client,
-                reply.status,
-                expected.status,
-                expected.content_type,
-                reply.text()
-            ));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

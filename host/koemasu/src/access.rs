@@ -98,6 +98,11 @@ impl Keys {
         }
     }
 
+    /// Whether nobody is asked for a key.
+    pub fn none(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// Who asks. With no key configured, anyone who reaches the server.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
         if self.keys.is_empty() {

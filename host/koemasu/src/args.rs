@@ -34,6 +34,8 @@ pub enum Command {
     Check(Check),
     /// Read texts from standard input, write their phonemes as JSON lines.
     G2p(G2p),
+    /// Make an API key, and the table of koemasu.toml that lets it in.
+    Key(Key),
     /// Compare memory policies on a trace, or make a trace.
     #[command(subcommand)]
     Policy(Policy),
@@ -91,6 +93,13 @@ pub struct G2p {
     pub pipeline: Option<String>,
     #[command(flatten)]
     pub files: Files,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Key {
+    /// Who gets it; stands in logs.
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub name: String,
 }
 
 #[derive(Debug, Subcommand)]

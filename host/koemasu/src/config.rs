@@ -103,6 +103,9 @@ pub struct Server {
     pub body_max: Bytes,
     pub header_timeout: Span,
     pub body_timeout: Span,
+    /// How long a client may take nothing of its answer before the
+    /// connection is closed.
+    pub write_timeout: Span,
     /// How long requests may go on after a signal to stop.
     pub drain: Span,
     /// Reload when a configured file changes.
@@ -120,6 +123,7 @@ impl Default for Server {
             body_max: Bytes(256 << 10),
             header_timeout: Span::seconds(10),
             body_timeout: Span::seconds(10),
+            write_timeout: Span::seconds(60),
             drain: Span::seconds(30),
             watch: true,
             open: false,
@@ -377,7 +381,11 @@ impl Config {
 }
 
 /// Nothing is open to the world unless somebody says so.
-fn check_open(server: &Server, dialects: &Dialects, keys: &[KeySpec]) -> Result<(), ConfigError> {
+pub(crate) fn check_open(
+    server: &Server,
+    dialects: &Dialects,
+    keys: &[KeySpec],
+) -> Result<(), ConfigError> {
     for (place, key) in keys.iter().enumerate() {
         if keys[..place].iter().any(|other| other.name == key.name) {
             return Err(ConfigError::KeyName(key.name.clone()));
@@ -553,4 +561,38 @@ pub(crate) fn stem(path: &Path) -> String {
     };
     stem.map(|stem| stem.to_string_lossy().into_owned())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_open_to_the_world_unless_somebody_says_so() {
+        let key: KeySpec =
+            toml::from_str(&format!("name = \"bot\"\nsha256 = \"{}\"", "00".repeat(32)))
+                .expect("a key");
+        let near = Server::default();
+        let far = Server {
+            listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            ..Server::default()
+        };
+        let open = Server {
+            open: true,
+            ..far.clone()
+        };
+        let shared = Dialects::default();
+        let apart: Dialects =
+            toml::from_str("[voicevox]\nlisten = \"192.0.2.1:50021\"").expect("dialects");
+        let keys = std::slice::from_ref(&key);
+        assert!(check_open(&near, &shared, &[]).is_ok());
+        assert!(check_open(&far, &shared, keys).is_ok());
+        assert!(check_open(&open, &apart, &[]).is_ok());
+        for (server, dialects) in [(&far, &shared), (&near, &apart)] {
+            let refused = check_open(server, dialects, &[]).expect_err("no key");
+            assert!(matches!(refused, ConfigError::OpenToAll(_)), "{refused}");
+        }
+        let twice = check_open(&near, &shared, &[key.clone(), key]);
+        assert!(matches!(twice, Err(ConfigError::KeyName(_))));
+    }
 }

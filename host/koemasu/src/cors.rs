@@ -88,6 +88,30 @@ impl Cors {
     }
 }
 
+/// Refuses a request that a page sends by a name which somebody else let point
+/// to this machine (DNS rebinding): to the browser it is that page's own
+/// server, so no origin would tell. Only for servers that ask for no key.
+pub fn check_host(headers: &HeaderMap) -> Result<(), Fault> {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    match host.is_none_or(is_near) {
+        true => Ok(()),
+        false => Err(Fault::caller(
+            StatusCode::FORBIDDEN,
+            "this server answers to its address and to `localhost`; behind a proxy with a name of its own it wants `[[keys]]`, or `server.open = true`",
+        )),
+    }
+}
+
+/// An address, or a name that nobody can register.
+fn is_near(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    !name.contains('.') || name.ends_with(".localhost") || bare.parse::<std::net::IpAddr>().is_ok()
+}
+
 /// The page came from this server.
 fn is_own(origin: &str, headers: &HeaderMap) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
@@ -113,6 +137,27 @@ fn is_local(origin: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_others_may_register_is_no_name_of_this_machine() {
+        for near in [
+            "localhost:8080",
+            "127.0.0.1",
+            "[::1]:80",
+            "192.0.2.7:8080",
+            "koemasu",
+            "a.localhost",
+        ] {
+            assert!(is_near(near), "{near}");
+        }
+        for far in [
+            "evil.example",
+            "127.0.0.1.evil.example:8080",
+            "localhost.evil.example",
+        ] {
+            assert!(!is_near(far), "{far}");
+        }
+    }
 
     #[test]
     fn pages_of_this_machine_may_ask_and_others_only_if_listed() {

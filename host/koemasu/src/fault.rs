@@ -129,7 +129,7 @@ impl From<pipeline::Error> for Fault {
         let detail = error.to_string();
         match error {
             Error::Request(_) => Self::caller(StatusCode::BAD_REQUEST, detail),
-            Error::Unknown { .. } => Self::caller(StatusCode::NOT_FOUND, detail),
+            Error::Unknown { kind, .. } => Self::field(StatusCode::NOT_FOUND, kind, detail),
             Error::Busy { waited } => Self::later(
                 detail,
                 u32::try_from(waited.as_secs()).unwrap_or(60).clamp(1, 60),

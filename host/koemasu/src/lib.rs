@@ -18,6 +18,7 @@ pub mod dictionary;
 pub mod events;
 pub mod fault;
 pub mod g2p;
+pub mod key;
 mod machine;
 pub mod memory;
 pub mod openapi;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use koemasu::args::{Args, Command};
-use koemasu::{check, g2p, policy, say, serve, soak, telemetry};
+use koemasu::{check, g2p, key, policy, say, serve, soak, telemetry};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Say(say) => say::run(&say),
         Command::Check(check) => check::run(&check),
         Command::G2p(g2p) => g2p::run(&g2p),
+        Command::Key(key) => key::run(&key),
         Command::Policy(policy) => policy::run(&policy),
         Command::Soak(soak) => match soak::run(&soak) {
             // Its last line has said why.

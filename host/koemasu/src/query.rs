@@ -23,6 +23,11 @@ impl<'a> Query<'a> {
         named.next().map(|(_, value)| value.as_ref())
     }
 
+    /// The same, where forms send an empty one for none.
+    pub fn filled(&self, name: &str) -> Option<&str> {
+        self.text(name).filter(|value| !value.is_empty())
+    }
+
     /// Every value of a parameter that may come several times.
     pub fn all<'q>(&'q self, name: &'q str) -> impl Iterator<Item = &'q str> {
         let named = self.pairs.iter().filter(move |(key, _)| key == name);

@@ -7,13 +7,15 @@ use pipeline::{PrepareError, Published};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::app::App;
-use crate::config::{Config, ConfigError, Files};
+use crate::config::{self, Config, ConfigError, Files};
 use crate::events;
 
 /// Reads, prepares, publishes. Until the last line the old generation serves
 /// and nothing has changed.
 pub async fn reload(app: &App, files: &Files) -> Result<Published, ReloadError> {
     let config = Config::load(files)?; // read, check; touches nothing
+    // The ports stay those of the start, whatever the file says now.
+    config::check_open(&app.settings, &app.dialects, &config.keys)?;
     app.tell_what_waits_for_a_start(&config);
     let access = app.next_access(&config);
     let next = app.live.prepare(config.service).await?; // compile, open, rehearse

@@ -13,11 +13,11 @@ use hyper::{Method, Request, StatusCode};
 
 use crate::access::{self, Caller, Place};
 use crate::answer::Answer;
-use crate::app::App;
+use crate::app::{Access, App};
 use crate::body;
 use crate::dialect::{self, Part, Parts};
 use crate::fault::Fault;
-use crate::{admin, dictionary, events, memory, openapi, read, request_id};
+use crate::{admin, cors, dictionary, events, memory, openapi, read, request_id};
 
 /// One way to ask something.
 pub struct Route {
@@ -47,6 +47,8 @@ pub(crate) type Serve = fn(Call) -> Served;
 pub struct Call {
     pub app: Arc<App>,
     pub id: String,
+    /// What this port answers for.
+    pub parts: Parts,
     pub caller: Caller,
     pub request: Request<Incoming>,
     /// What stands for the `{…}` of the path, decoded.
@@ -133,52 +135,35 @@ pub async fn route(
     let id = request_id::of(&request);
     let origin = request.headers().get(ORIGIN).cloned();
     let access = app.access();
-    let path = request.uri().path().to_owned();
-    let found = find(parts, request.method(), &path);
+    let found = find(parts, request.method(), request.uri().path());
     let (name, part) = match &found {
         Found::Route(route, _) => (route.name, route.part),
         Found::Methods(_, part) => ("none", *part),
         Found::Nothing => ("none", Part::Core),
     };
     let outcome = match found {
-        Found::Nothing => Err(Fault::caller(
-            StatusCode::NOT_FOUND,
-            format!("there is nothing at {path}"),
-        )),
+        Found::Route(route, segments) => match may(app, &access, route.who, peer, &request) {
+            Ok(caller) => {
+                let call = Call {
+                    app: Arc::clone(app),
+                    id: id.clone(),
+                    parts,
+                    caller,
+                    request,
+                    segments,
+                };
+                (route.serve)(call).await
+            }
+            Err(fault) => Err(fault),
+        },
         Found::Methods(methods, _) if request.method() == Method::OPTIONS => {
             access.cors.preflight(request.headers(), &methods)
         }
-        Found::Methods(methods, _) => Err(Fault {
-            allow: Some(methods.clone()),
-            ..Fault::caller(
-                StatusCode::METHOD_NOT_ALLOWED,
-                format!("{path} takes {methods}, not {}", request.method()),
-            )
-        }),
-        Found::Route(route, segments) => {
-            let caller = access.cors.check(request.headers()).and_then(|()| {
-                let headers = request.headers();
-                match route.who {
-                    Who::Anyone => Ok(Caller::nobody()),
-                    Who::Key => access.keys.caller(headers),
-                    Who::Admin => access::admin(access.admin.as_ref(), peer, headers)
-                        .map(|()| Caller::nobody()),
-                }
-            });
-            match caller {
-                Ok(caller) => {
-                    let call = Call {
-                        app: Arc::clone(app),
-                        id: id.clone(),
-                        caller,
-                        request,
-                        segments,
-                    };
-                    (route.serve)(call).await
-                }
-                Err(fault) => Err(fault),
-            }
-        }
+        Found::Methods(methods, _) => Err(not_allowed(&request, methods)),
+        Found::Nothing => Err(Fault::caller(
+            StatusCode::NOT_FOUND,
+            format!("there is nothing at {}", request.uri().path()),
+        )),
     };
     let mut answer = outcome.unwrap_or_else(|fault| {
         events::failed(&fault.detail, fault.status.as_u16(), &id);
@@ -190,6 +175,38 @@ pub async fn route(
     }
     events::answered(name, answer.status().as_u16(), start.elapsed(), &id);
     answer
+}
+
+/// Whether this request may be answered, and whose it is.
+fn may(
+    app: &App,
+    access: &Access,
+    who: Who,
+    peer: SocketAddr,
+    request: &Request<Incoming>,
+) -> Result<Caller, Fault> {
+    let headers = request.headers();
+    if access.keys.none() && !app.settings.open {
+        cors::check_host(headers)?;
+    }
+    access.cors.check(headers)?;
+    match who {
+        Who::Anyone => Ok(Caller::nobody()),
+        Who::Key => access.keys.caller(headers),
+        Who::Admin => {
+            access::admin(access.admin.as_ref(), peer, headers)?;
+            Ok(Caller::nobody())
+        }
+    }
+}
+
+fn not_allowed(request: &Request<Incoming>, methods: String) -> Fault {
+    let (method, path) = (request.method(), request.uri().path());
+    let detail = format!("{path} takes {methods}, not {method}");
+    Fault {
+        allow: Some(methods),
+        ..Fault::caller(StatusCode::METHOD_NOT_ALLOWED, detail)
+    }
 }
 
 enum Found {

@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -206,6 +207,9 @@ fn serve(
     // Small answers should not wait for an acknowledgement.
     let _ = stream.set_nodelay(true);
     let header_timeout = app.settings.header_timeout.0;
+    // Who reads nothing keeps no place for ever.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(app.settings.write_timeout.0));
     let service = service_fn(move |request| {
         let app = Arc::clone(&app);
         async move { Ok::<_, std::convert::Infallible>(route(&app, parts, peer, request).await) }
@@ -216,7 +220,7 @@ fn serve(
         .header_read_timeout(header_timeout)
         .max_headers(64)
         .max_buf_size(64 << 10)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let connection = connections.watch(connection);
     async move {
         events::connected();

@@ -14,7 +14,11 @@ use crate::args::{Command, LogFormat};
 pub fn log(format: LogFormat, command: &Command) {
     let usual = match command {
         Command::Serve(_) => "info",
-        Command::Say(_) | Command::Check(_) | Command::G2p(_) | Command::Policy(_) => "warn",
+        Command::Say(_)
+        | Command::Check(_)
+        | Command::G2p(_)
+        | Command::Key(_)
+        | Command::Policy(_) => "warn",
         // A voice that goes is what it is about, not what goes wrong.
         Command::Soak(_) => "error",
     };

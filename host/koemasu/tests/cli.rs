@@ -137,6 +137,52 @@ fn without_set_up_the_cure_is_named() {
     }
 }
 
+#[test]
+fn a_new_key_is_shown_once_and_its_table_lets_it_in() {
+    let folder = folder();
+    let make = |name: &str| {
+        let output = koemasu(&folder)
+            .args(["key", name])
+            .output()
+            .expect("it starts");
+        assert!(output.status.success(), "{}", told(&output));
+        let shown = told(&output);
+        let words: Vec<_> = shown.split_whitespace().collect();
+        let keys: Vec<_> = words
+            .iter()
+            .filter(|word| word.starts_with("km_"))
+            .collect();
+        assert_eq!(keys.len(), 1, "{shown}");
+        let table = String::from_utf8(output.stdout).expect("text");
+        assert!(!table.contains("km_"), "{table}");
+        ((*keys[0]).to_owned(), table)
+    };
+    let (bot, first) = make("bot");
+    let (game, second) = make("a \"game\"");
+    assert_eq!(bot.len(), 3 + 43, "32 bytes in base64url");
+    assert_ne!(bot, game);
+    let file = folder.path().join("koemasu.toml");
+    std::fs::write(file, format!("{first}{second}")).expect("a file");
+
+    let mut served = Served::start(&folder);
+    let asks = |shown: &str| served.get_with("/v1/models", shown);
+    for key in [&bot, &game] {
+        let answer = asks(&format!("authorization: Bearer {key}\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    for shown in ["", "x-api-key: km_\r\n"] {
+        assert!(asks(shown).starts_with("HTTP/1.1 401 "));
+    }
+    served.signal("TERM");
+    assert!(served.child.wait().expect("it ends").success());
+
+    let output = koemasu(&folder)
+        .args(["key", ""])
+        .output()
+        .expect("it starts");
+    assert!(!output.status.success(), "a key has a name");
+}
+
 /// A server in its own process; ended by its number when dropped.
 struct Served {
     child: Child,
@@ -182,10 +228,14 @@ impl Served {
     }
 
     fn get(&self, path: &str) -> String {
+        self.get_with(path, "")
+    }
+
+    fn get_with(&self, path: &str, headers: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}\r\n"
         )
         .expect("a write");
         let mut answer = String::new();

@@ -39,5 +39,6 @@ pub(crate) fn voice_input(
         sdp_ratio: manner.sdp_ratio,
         noise_scale: manner.noise_scale,
         noise_scale_w: manner.noise_scale_w,
+        seed: manner.seed,
     }
 }

@@ -20,6 +20,7 @@ pub(crate) struct Manner {
     pub(crate) sdp_ratio: f32,
     pub(crate) noise_scale: f32,
     pub(crate) noise_scale_w: f32,
+    pub(crate) seed: Option<u64>,
     /// Of pitch, once the samples are there.
     pub(crate) change: Change,
 }
@@ -54,6 +55,7 @@ pub(crate) fn cast(
         sdp_ratio: delivery.sdp_ratio.unwrap_or(defaults.sdp_ratio),
         noise_scale: delivery.noise.unwrap_or(defaults.noise),
         noise_scale_w: delivery.noise_w.unwrap_or(defaults.noise_w),
+        seed: delivery.seed,
         change: Change {
             pitch: delivery.pitch.unwrap_or(1.0),
             intonation: delivery.intonation.unwrap_or(1.0),

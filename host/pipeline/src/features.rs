@@ -120,6 +120,7 @@ pub(crate) fn model_error(name: &str, error: &session::Error) -> Error {
             cause: format!("model `{name}`: {error}"),
             waited: std::time::Duration::from_secs(5),
         },
+        session::Error::NoSeed => Error::Request(format!("voice `{name}`: {error}")),
         session::Error::TooLarge { .. } => {
             Error::Request(format!("{error}; a shorter sentence would do"))
         }

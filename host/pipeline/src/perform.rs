@@ -65,7 +65,6 @@ impl Performance {
     /// reader goes. An error is told to the reader as well.
     pub async fn run(self) -> Result<Spoken, Error> {
         let (chunks, clock) = (self.chunks.clone(), Arc::clone(&self.clock));
-        let patience = self.plan.spec.encode.reader_patience.0;
         let ended = tokio::select! {
             ended = self.speak() => ended,
             () = chunks.closed() => Err(Error::Gone),
@@ -78,11 +77,9 @@ impl Performance {
                 }
             }
             Err(Error::Gone) => events::reader_gone(),
-            // Best effort: who does not read will see the end of the stream.
-            Err(error) => {
-                let told = chunks.send(Err(error.clone()));
-                drop(tokio::time::timeout(patience, told).await);
-            }
+            // It waits for its reader, as the sound does; whoever holds the
+            // other end lets go of one who never reads.
+            Err(error) => drop(chunks.send(Err(error.clone())).await),
         }
         ended
     }
@@ -105,7 +102,6 @@ impl Performance {
             master: Some(self.master),
             ticket: self.ticket,
             chunks: self.chunks,
-            patience: self.plan.spec.encode.reader_patience.0,
             ahead,
             clock: self.clock,
             samples: 0,
@@ -284,7 +280,6 @@ struct Deliver {
     master: Option<Master>,
     ticket: Ticket,
     chunks: mpsc::Sender<Result<Chunk, Error>>,
-    patience: Duration,
     ahead: Arc<Ahead>,
     clock: Arc<Clock>,
     /// That have left, and how many of them are a second.
@@ -374,15 +369,10 @@ impl Deliver {
         }
         self.samples += chunk.samples;
         let waiting = self.clock.pause();
-        let sent = self.chunks.send(Ok(chunk));
-        match tokio::time::timeout(self.patience, sent).await {
-            Ok(Ok(())) => {
-                drop(waiting);
-                self.ahead.first.get_or_init(Instant::now);
-                Ok(())
-            }
-            Ok(Err(_)) | Err(_) => Err(Error::Gone),
-        }
+        self.chunks.send(Ok(chunk)).await.map_err(|_| Error::Gone)?;
+        drop(waiting);
+        self.ahead.first.get_or_init(Instant::now);
+        Ok(())
     }
 }
 

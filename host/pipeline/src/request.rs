@@ -142,6 +142,8 @@ pub struct Delivery {
     pub noise: Option<f32>,
     /// `noise_scale_w`: variation of the durations.
     pub noise_w: Option<f32>,
+    /// Of the noise: the same gives the same samples, where the voice allows it.
+    pub seed: Option<u64>,
     /// Factor of the mean pitch.
     pub pitch: Option<f32>,
     /// Factor of the pitch's distance from its mean; 0 is a monotone.

@@ -290,8 +290,6 @@ pub struct Encode {
     /// Sound that is made before the reader of a stream has taken it; then
     /// the next sentence waits.
     pub read_ahead: Span,
-    /// How long a reader may take nothing before the answer is given up.
-    pub reader_patience: Span,
 }
 
 impl Default for Encode {
@@ -304,7 +302,6 @@ impl Default for Encode {
             // A sentence or two: nobody who listens runs dry, and a reader
             // who stops holds a few megabytes and nothing of the device.
             read_ahead: Span::seconds(20),
-            reader_patience: Span::seconds(60),
         }
     }
 }

@@ -192,5 +192,6 @@ fn sentence(phonemes: usize, length_scale: f32) -> VoiceInput {
         sdp_ratio: 0.0,
         noise_scale: 0.0,
         noise_scale_w: 0.0,
+        seed: None,
     }
 }

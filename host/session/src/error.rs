@@ -61,6 +61,12 @@ pub enum Error {
     #[error("nobody wants the samples any more")]
     Cancelled,
 
+    /// The caller wants repeatable noise of a graph that throws its own dice.
+    #[error(
+        "its graph makes its own noise, which no seed can repeat; leave `seed` out, or set `noise` and `noise_w` to 0"
+    )]
+    NoSeed,
+
     /// ONNX Runtime refused the slab.
     #[error("the allocator could not be registered: {0}")]
     Memory(String),

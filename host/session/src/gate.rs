@@ -176,6 +176,7 @@ fn sample() -> VoiceInput {
         sdp_ratio: 0.0,
         noise_scale: 0.0,
         noise_scale_w: 0.0,
+        seed: None,
     }
 }
 

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ort::session::{Session, SessionOutputs};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
 
 use crate::error::Error;
 use crate::events;
 use crate::graph::{Input, Inputs, OpenGraph, Opened, floats, tensor};
 use crate::library::{Flight, Library, Record};
 use crate::native::tensors::Used;
-use crate::onnx::{CONDITION, LATENT, Part, Template};
+use crate::onnx::{CONDITION, LATENT, NOISE, NOISE_LENGTH, Part, Template};
 use crate::package::Package;
 use crate::placement::Placement;
 use crate::pool::{self, Pool};
@@ -55,6 +58,8 @@ const SCALARS: [Port; 4] = [
     scalar("noise_scale"),
     scalar("noise_scale_w"),
 ];
+/// Standard normal numbers, where the graph's own dice were taken from it.
+const NOISE_ROW: Port = float(NOISE, 1);
 /// [1, 1, frames × 512], within ±1.
 const OUTPUT: Port = float("output", 3);
 
@@ -105,12 +110,17 @@ pub struct VoiceInput {
     pub sdp_ratio: f32,
     pub noise_scale: f32,
     pub noise_scale_w: f32,
+    /// The same seed and input give the same samples; none is another each
+    /// time. Only of graphs whose dice could be taken from them.
+    pub seed: Option<u64>,
 }
 
 /// A synthesis graph, open: whole, or cut where its decoder begins.
 pub struct VoiceSession {
     body: Body,
     family: Family,
+    /// Whether noise is an input of it.
+    dice: bool,
     window: usize,
 }
 
@@ -301,6 +311,7 @@ impl VoiceSession {
         let family = check_inputs(&opened.session)?;
         signature::check_output(KIND, &opened.session, &OUTPUT)?;
         Ok(Self {
+            dice: signature::has_input(&opened.session, NOISE),
             body: Body::Whole(OpenGraph::new(KIND, opened, &[OUTPUT.name])?),
             family,
             window: 0,
@@ -373,6 +384,7 @@ impl VoiceSession {
             &OUTPUT,
         )?;
         Ok(Self {
+            dice: signature::has_input(&front.session, NOISE),
             body: Body::Cut {
                 front: OpenGraph::new(FRONT, front, &[LATENT, CONDITION])?,
                 decoder: OpenGraph::new(DECODER, decoder, &[OUTPUT.name])?,
@@ -398,7 +410,7 @@ impl VoiceSession {
 
     /// With the most bytes of the slab that were held at once.
     fn speak(&mut self, input: VoiceInput, sink: &mut Sink<'_>) -> (Result<(), Error>, usize) {
-        let inputs = match bind(self.family, input) {
+        let inputs = match bind(self.family, self.dice, input) {
             Ok(inputs) => inputs,
             Err(error) => return (Err(error), 0),
         };
@@ -535,11 +547,14 @@ fn check_inputs(session: &Session) -> Result<Family, Error> {
     inputs.extend(features);
     inputs.push(&STYLE);
     inputs.extend(&SCALARS);
+    if signature::has_input(session, NOISE) {
+        inputs.push(&NOISE_ROW);
+    }
     signature::check_inputs(KIND, session, &inputs)?;
     Ok(family)
 }
 
-fn bind(family: Family, input: VoiceInput) -> Result<Inputs, Error> {
+fn bind(family: Family, dice: bool, input: VoiceInput) -> Result<Inputs, Error> {
     let padded = input.tokens.len();
     let fits = input.tones.len() == padded
         && input.languages.len() == padded
@@ -582,7 +597,19 @@ fn bind(family: Family, input: VoiceInput) -> Result<Inputs, Error> {
             inputs.push(("en_bert", tensor(&feature, silent())?));
         }
     }
+    match (dice, input.seed) {
+        (true, seed) => inputs.push((NOISE, tensor(&[NOISE_LENGTH], noise(seed))?)),
+        (false, None) => {}
+        (false, Some(_)) => return Err(Error::NoSeed),
+    }
     Ok(inputs)
+}
+
+/// The same numbers for the same seed, on every machine and in every release.
+fn noise(seed: Option<u64>) -> Vec<f32> {
+    let mut dice = ChaCha8Rng::seed_from_u64(seed.unwrap_or_else(rand::random));
+    let normal = StandardNormal.sample_iter(&mut dice);
+    normal.take(NOISE_LENGTH).collect()
 }
 
 /// Rank 0, as the exporters trace it; graphs that declare rank 1 take it too.

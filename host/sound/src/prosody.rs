@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use world_rs::cheaptrick::{cheaptrick, get_f0_floor_for_cheaptrick, initialize_cheaptrick_option};
 use world_rs::d4c::{d4c, initialize_d4c_option};
-use world_rs::dio::{dio, initialize_dio_option};
+use world_rs::dio::{DioOption, dio, initialize_dio_option};
 use world_rs::stonemask::stone_mask;
 use world_rs::synthesis::synthesis;
 
@@ -121,7 +121,13 @@ fn check_rate(rate: u32) -> Result<(), SoundError> {
 /// hears no voice in the demonstration voice there is a twentieth of the
 /// energy. What Harvest hears there are extremes that would move the mean.
 fn contour(heard: &[f64], fs: f64) -> Result<Vec<f64>, SoundError> {
-    let found = dio(heard, fs, &initialize_dio_option()).map_err(failure)?;
+    let option = DioOption {
+        // Melody lies below 1 kHz: 11 kHz hear the same one, and the tracker
+        // holds the whole speech in a third of the memory.
+        speed: (fs / 11_000.0).clamp(1.0, 12.0) as i32,
+        ..initialize_dio_option()
+    };
+    let found = dio(heard, fs, &option).map_err(failure)?;
     stone_mask(
         heard,
         heard.len(),

@@ -41,7 +41,7 @@ pub(crate) async fn speech(mut call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
     let body = call.body().await?;
     let asked = parse(&body)?;
-    let stream_format = asked.stream_format;
+    let stream_format = asked.stream_format.unwrap_or_default();
     let mut request = asked.request()?;
     let dialect = &call.app.dialects.openai;
     if let Some(other) = dialect.voices.get(&request.voice) {
@@ -55,11 +55,29 @@ pub(crate) async fn speech(mut call: Call) -> Result<Answer, Fault> {
         .or_else(|| asked.model.clone().filter(named))
         .or_else(|| dialect.pipeline.clone());
     drop(pipelines);
-    let spoken = speak::speak(&call.app, place, request, &call.id).await?;
+    let spoken = speak::speak(&call.app, place, request, &call.id).await;
+    let spoken = spoken.map_err(bad_request)?;
     Ok(match stream_format {
         StreamFormat::Audio => spoken.answer(),
         StreamFormat::Sse => events(spoken, &asked),
     })
+}
+
+/// A name in the body that nothing has is a wrong body: OpenAI keeps 404 for
+/// what an address does not find.
+fn bad_request(fault: Fault) -> Fault {
+    if fault.status != StatusCode::NOT_FOUND {
+        return fault;
+    }
+    let field = fault.field.map(|field| match field.as_str() {
+        "voice" | "speaker" => "voice".to_owned(),
+        own => format!("koemasu.{own}"),
+    });
+    Fault {
+        status: StatusCode::BAD_REQUEST,
+        field,
+        ..fault
+    }
 }
 
 /// `GET /v1/audio/voices`: not OpenAI's, but what its compatible servers have.
@@ -101,7 +119,6 @@ pub(crate) fn tell(fault: &Fault) -> Answer {
     let (kind, code) = match fault.status {
         StatusCode::UNAUTHORIZED => ("invalid_request_error", Some("invalid_api_key")),
         StatusCode::TOO_MANY_REQUESTS => ("requests", Some("rate_limit_exceeded")),
-        StatusCode::NOT_FOUND => ("invalid_request_error", Some("not_found")),
         StatusCode::SERVICE_UNAVAILABLE => ("server_error", Some("overloaded")),
         status if status.is_client_error() => ("invalid_request_error", None),
         _ => ("server_error", None),
@@ -115,35 +132,29 @@ pub(crate) fn tell(fault: &Fault) -> Answer {
 }
 
 /// OpenAI's fields, and our own under `koemasu`. `instructions` are taken and
-/// change nothing: the models know no such thing.
+/// change nothing: the models know no such thing. Clients send fields of other
+/// servers too, and null for what they leave open.
 #[derive(Debug, Deserialize)]
 struct Speech {
     input: String,
     model: Option<String>,
-    #[serde(default)]
-    voice: VoiceName,
-    #[serde(default)]
+    voice: Option<VoiceName>,
     instructions: Option<String>,
     response_format: Option<ResponseFormat>,
     speed: Option<f32>,
-    #[serde(default)]
-    stream_format: StreamFormat,
-    #[serde(default)]
-    koemasu: Own,
+    stream_format: Option<StreamFormat>,
+    koemasu: Option<Own>,
 }
 
 /// A name, or an object with an `id`, as OpenAI allows.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "`voice` is a name, or an object with the name as its `id`"
+)]
 enum VoiceName {
     Name(String),
     Object { id: String },
-}
-
-impl Default for VoiceName {
-    fn default() -> Self {
-        Self::Name(String::new())
-    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -179,6 +190,7 @@ struct Own {
     sdp_ratio: Option<f32>,
     noise: Option<f32>,
     noise_w: Option<f32>,
+    seed: Option<u64>,
     pitch: Option<f32>,
     intonation: Option<f32>,
     split: Option<Split>,
@@ -189,7 +201,8 @@ struct Own {
     assist_text: Option<String>,
     assist_weight: Option<f32>,
     bert_strength: Option<f32>,
-    /// False: in one piece, with its length in the header.
+    /// False: in one piece, with its length in the header. Only FLAC comes so
+    /// unless this is true.
     stream: Option<bool>,
     loudness: Option<Loudness>,
     sampling_rate: Option<u32>,
@@ -309,6 +322,9 @@ impl Speech {
             let detail = format!("`speed` is {speed}; it lies between 0.25 and 4");
             return Err(wrong("speed", detail));
         }
+        if self.input.is_empty() {
+            return Err(wrong("input", "the text is empty"));
+        }
         for (name, text) in [
             ("input", Some(&self.input)),
             ("instructions", self.instructions.as_ref()),
@@ -320,13 +336,14 @@ impl Speech {
                 return Err(wrong(name, detail));
             }
         }
-        let mut own = self.koemasu.clone();
+        let mut own = self.koemasu.clone().unwrap_or_default();
         let sound = own.sound(self.format()?)?;
         let given = own.given()?;
         Ok(Request {
             text: self.input.clone(),
             voice: match &self.voice {
-                VoiceName::Name(name) | VoiceName::Object { id: name } => name.clone(),
+                Some(VoiceName::Name(name) | VoiceName::Object { id: name }) => name.clone(),
+                None => String::new(),
             },
             pipeline: own.pipeline,
             language: own.language,
@@ -345,6 +362,7 @@ impl Speech {
                 sdp_ratio: own.sdp_ratio,
                 noise: own.noise,
                 noise_w: own.noise_w,
+                seed: own.seed,
                 pitch: own.pitch,
                 intonation: own.intonation,
             },
@@ -355,6 +373,8 @@ impl Speech {
             sound,
             answer: match own.stream {
                 Some(false) => Way::Whole,
+                // Without its length in its head, FLAC is no file to libsndfile.
+                None if sound.format == Format::Flac => Way::Whole,
                 Some(true) | None => Way::Stream,
             },
             priority: own.priority.unwrap_or_default(),
@@ -489,6 +509,18 @@ mod tests {
     }
 
     #[test]
+    fn null_is_as_good_as_nothing() {
+        let body = r#"{"model": null, "input": "やあ", "voice": null, "instructions": null,
+            "response_format": null, "speed": null, "stream_format": null, "koemasu": null,
+            "lang_code": "j", "normalization_options": {}}"#;
+        let nothing = request(r#"{"input": "やあ"}"#).expect("a request");
+        assert_eq!(
+            format!("{:?}", request(body).expect("a request")),
+            format!("{nothing:?}")
+        );
+    }
+
+    #[test]
     fn a_wrong_body_is_told_what_would_be_right() {
         let (detail, _) = refused(r#"{"voice": "a"}"#);
         assert!(detail.contains("missing field `input`"), "{detail}");
@@ -502,6 +534,9 @@ mod tests {
         assert!(detail.contains("unknown field `stlye`"), "{detail}");
         assert!(detail.contains("`style`"), "{detail}");
         assert_eq!(field.as_deref(), Some("koemasu.stlye"));
+        let (detail, field) = refused(r#"{"input": "a", "voice": 1}"#);
+        assert!(detail.contains("an object with the name"), "{detail}");
+        assert_eq!(field.as_deref(), Some("voice"));
         let (detail, _) = refused(r#"{"input": "a", "koemasu": {"deadline": -1}}"#);
         assert!(detail.contains("between 0 and 3600"), "{detail}");
         let long = format!(r#"{{"input": "{}"}}"#, "あ".repeat(4_097));

@@ -65,7 +65,7 @@ fn unprocessable(fault: Fault) -> Fault {
 
 /// The parameters with Style-Bert-VITS2's defaults.
 fn request(query: &Query<'_>, generation: &Generation) -> Result<Request, Fault> {
-    if query.text("reference_audio_path").is_some() {
+    if query.filled("reference_audio_path").is_some() {
         return Err(wrong(
             "reference_audio_path",
             "files of the server are not read for callers; name a `style`",
@@ -73,7 +73,7 @@ fn request(query: &Query<'_>, generation: &Generation) -> Result<Request, Fault>
     }
     let (name, voice) = model(query, generation)?;
     let package = voice.package();
-    let speaker = match query.text("speaker_name") {
+    let speaker = match query.filled("speaker_name") {
         Some(name) => match package.speaker_ids().find(|(known, _)| *known == name) {
             Some((_, id)) => id,
             None => {
@@ -91,7 +91,7 @@ fn request(query: &Query<'_>, generation: &Generation) -> Result<Request, Fault>
             id
         }
     };
-    let style = query.text("style").unwrap_or("Neutral");
+    let style = query.filled("style").unwrap_or("Neutral");
     if package.styles().all(|known| known != style) {
         return Err(wrong("style", format!("there is no style `{style}`")));
     }
@@ -106,7 +106,7 @@ fn request(query: &Query<'_>, generation: &Generation) -> Result<Request, Fault>
     Ok(Request {
         text: text(query)?,
         voice: format!("{name}/{speaker}"),
-        language: match query.text("language") {
+        language: match query.filled("language") {
             None => None,
             Some(tag @ ("JP" | "EN" | "ZH")) => Some(language(tag).to_owned()),
             Some(other) => {
@@ -120,12 +120,12 @@ fn request(query: &Query<'_>, generation: &Generation) -> Result<Request, Fault>
             true => Split::Line,
             false => Split::None,
         }),
-        assist: match query.text("assist_text") {
-            Some(text) if !text.is_empty() => Some(Assist {
+        assist: match query.filled("assist_text") {
+            Some(text) => Some(Assist {
                 text: text.to_owned(),
                 weight: query.float("assist_text_weight")?.unwrap_or(1.0),
             }),
-            Some(_) | None => None,
+            None => None,
         },
         delivery: Delivery {
             style: Some(style.to_owned()),
@@ -159,19 +159,34 @@ fn language(tag: &str) -> &'static str {
 }
 
 /// `encoding` names the charset of a text that is percent-encoded once more.
+/// What is not encoded stays: clients name a charset and send plain text.
 fn text(query: &Query<'_>) -> Result<String, Fault> {
     let text = query.needed("text")?;
     if text.is_empty() {
         return Err(wrong("text", "it has at least one character"));
     }
-    let Some(label) = query.text("encoding").filter(|label| !label.is_empty()) else {
+    let Some(label) = query.filled("encoding") else {
         return Ok(text.to_owned());
     };
-    let encoding = encoding_rs::Encoding::for_label(label.as_bytes())
-        .ok_or_else(|| wrong("encoding", format!("there is no charset `{label}`")))?;
-    let bytes: Vec<u8> = percent_encoding::percent_decode_str(text).collect();
-    let (decoded, _, _) = encoding.decode(&bytes);
-    Ok(decoded.into_owned())
+    // Clients know charsets by Python's names.
+    let known = match label.to_ascii_lowercase().replace('_', "-").as_str() {
+        "cp932" => encoding_rs::Encoding::for_label(b"windows-31j"),
+        known => encoding_rs::Encoding::for_label(known.as_bytes()),
+    };
+    let encoding =
+        known.ok_or_else(|| wrong("encoding", format!("there is no charset `{label}`")))?;
+    let mut decoded = String::with_capacity(text.len());
+    // A second byte may be an ASCII one, so a run of ASCII is read together.
+    let runs = text.as_bytes();
+    for run in runs.chunk_by(|one, next| one.is_ascii() == next.is_ascii()) {
+        if run.is_ascii() {
+            let bytes: Vec<u8> = percent_encoding::percent_decode(run).collect();
+            decoded.push_str(&encoding.decode_without_bom_handling(&bytes).0);
+        } else {
+            decoded.push_str(&String::from_utf8_lossy(run));
+        }
+    }
+    Ok(decoded)
 }
 
 /// By name, else by its place among the names.
@@ -180,7 +195,7 @@ fn model<'g>(
     generation: &'g Generation,
 ) -> Result<(&'g str, &'g session::voice::Voice), Fault> {
     let voices = generation.voices();
-    let found = match query.text("model_name") {
+    let found = match query.filled("model_name") {
         Some(name) => voices.get_key_value(name).ok_or_else(|| {
             wrong(
                 "model_name",
@@ -219,10 +234,12 @@ pub(crate) async fn models_info(call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&info(&generation)))
 }
 
-/// `POST /models/refresh`: a reload, which keeps what has not changed.
+/// `POST /models/refresh`: a reload, which keeps what has not changed. Bots ask
+/// for it whenever they start. A refused one is the operator's to mend, who
+/// finds it in the log; the caller gets what is served.
 pub(crate) async fn models_refresh(call: Call) -> Result<Answer, Fault> {
-    let reloaded = call.app.reloads.ask_and_wait(Cause::Admin).await;
-    reloaded.map_err(|reason| Fault::caller(StatusCode::UNPROCESSABLE_ENTITY, reason))?;
+    let _place = call.enter()?;
+    let _ = call.app.reloads.ask_and_wait(Cause::Admin).await;
     let generation = call.app.pin()?;
     Ok(answer::json(&info(&generation)))
 }
@@ -327,4 +344,25 @@ pub(crate) fn tell(fault: &Fault) -> Answer {
         None => json!(fault.detail),
     };
     fault.dress(answer::json(&json!({ "detail": detail })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charset_is_for_what_is_percent_encoded_once_more() {
+        let read = |query: &str| text(&Query::new(query)).map_err(|fault| fault.field);
+        for plain in ["utf-8", "UTF8", "shift_jis", "cp932", "euc_jp", ""] {
+            let query = format!("text=%E9%9B%A8+a&encoding={plain}");
+            assert_eq!(read(&query), Ok("雨 a".to_owned()), "{plain}");
+        }
+        assert_eq!(
+            read("text=%2583A%2583%255C%E9%9B%A8&encoding=shift_jis"),
+            Ok("アソ雨".to_owned())
+        );
+        let wrong = |name: &str| Err(Some(name.to_owned()));
+        assert_eq!(read("text=a&encoding=klingon"), wrong("encoding"));
+        assert_eq!(read("text="), wrong("text"));
+    }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
+use hyper::header::{CONTENT_TYPE, HeaderMap};
 use pipeline::{
     Answer as Way, Delivery, Format, Generation, Loudness, Pauses, Request, Sound, Split,
 };
@@ -37,30 +38,18 @@ struct Synthesize {
     text: String,
     /// Name of the voice.
     ident: String,
-    #[serde(default)]
-    sdp_ratio: f32,
-    #[serde(default = "one")]
-    length_scale: f32,
-    #[serde(default)]
-    style_id: u32,
-    #[serde(default)]
-    speaker_id: i64,
-}
-
-fn one() -> f32 {
-    1.0
+    sdp_ratio: Option<f32>,
+    length_scale: Option<f32>,
+    style_id: Option<u32>,
+    speaker_id: Option<i64>,
 }
 
 /// `POST /synthesize`.
 pub(crate) async fn synthesize(mut call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
     let body = call.body().await?;
-    let asked: Synthesize = serde_json::from_slice(&body).map_err(|e| {
-        Fault::caller(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            format!("the body is not as documented: {e}"),
-        )
-    })?;
+    let asked: Synthesize =
+        serde_json::from_slice(&body).map_err(|e| refused(&e, call.headers()))?;
     let mut request = {
         let generation = call.app.pin()?;
         asked.request(&generation)?
@@ -72,6 +61,21 @@ pub(crate) async fn synthesize(mut call: Call) -> Result<Answer, Fault> {
     Ok(spoken.answer())
 }
 
+/// What sbv2-api's framework says of a body. JSON is taken whatever it is
+/// called.
+fn refused(error: &serde_json::Error, headers: &HeaderMap) -> Fault {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    let status = match content_type.is_some_and(|it| it.contains("json")) {
+        _ if error.is_data() => StatusCode::UNPROCESSABLE_ENTITY,
+        true => StatusCode::BAD_REQUEST,
+        false => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    };
+    Fault::caller(
+        status,
+        format!("the body is not JSON as documented: {error}"),
+    )
+}
+
 impl Synthesize {
     fn request(self, generation: &Generation) -> Result<Request, Fault> {
         let wrong = |detail: String| Fault::caller(StatusCode::UNPROCESSABLE_ENTITY, detail);
@@ -81,24 +85,26 @@ impl Synthesize {
         })?;
         let package = voice.package();
         let mut styles = package.style_ids();
-        let style = styles.find(|(_, id)| *id == self.style_id);
-        let (style, _) =
-            style.ok_or_else(|| wrong(format!("there is no style {}", self.style_id)))?;
-        if package.speaker_ids().all(|(_, id)| id != self.speaker_id) {
-            return Err(wrong(format!("there is no speaker {}", self.speaker_id)));
+        let style_id = self.style_id.unwrap_or(0);
+        let style = styles.find(|(_, id)| *id == style_id);
+        let (style, _) = style.ok_or_else(|| wrong(format!("there is no style {style_id}")))?;
+        let speaker = self.speaker_id.unwrap_or(0);
+        if package.speaker_ids().all(|(_, id)| id != speaker) {
+            return Err(wrong(format!("there is no speaker {speaker}")));
         }
-        if self.length_scale.is_nan() || self.length_scale <= 0.0 {
+        let length = self.length_scale.unwrap_or(1.0);
+        if length.is_nan() || length <= 0.0 {
             return Err(wrong("`length_scale` is more than 0".to_owned()));
         }
         Ok(Request {
             text: self.text,
-            voice: format!("{}/{}", self.ident, self.speaker_id),
+            voice: format!("{}/{speaker}", self.ident),
             split: Some(Split::Line),
             delivery: Delivery {
                 style: Some(style.to_owned()),
                 style_weight: Some(1.0),
-                speed: Some(1.0 / self.length_scale),
-                sdp_ratio: Some(self.sdp_ratio),
+                speed: Some(1.0 / length),
+                sdp_ratio: Some(self.sdp_ratio.unwrap_or(0.0)),
                 noise: Some(0.677),
                 noise_w: Some(0.8),
                 ..Delivery::default()

@@ -142,6 +142,10 @@ impl<'a> Node<'a> {
         Ok(node)
     }
 
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.attributes.iter().copied()
+    }
+
     /// The node with its values renamed. Its own name is left out: it differs
     /// between exports of one architecture.
     pub(crate) fn write(&self, names: &Names<'a>) -> Message {
@@ -286,6 +290,19 @@ pub(crate) fn float_port(name: &str) -> Message {
     for _ in 0..3 {
         shape.message(1, Message::default());
     }
+    float(name, shape)
+}
+
+/// A float tensor of rank 1 and this length.
+pub(crate) fn float_row(name: &str, length: usize) -> Message {
+    let mut dim = Message::default();
+    dim.number(1, length as u64);
+    let mut shape = Message::default();
+    shape.message(1, dim);
+    float(name, shape)
+}
+
+fn float(name: &str, shape: Message) -> Message {
     let mut tensor = Message::default();
     tensor.number(1, FLOAT).message(2, shape);
     let mut kind = Message::default();

@@ -3,12 +3,14 @@
 //! Voices of one architecture give the same template byte for byte: values and
 //! nodes are renamed in the order of the file, and what differs between voices
 //! — every float initializer that is no scalar — is left out. At the same time
-//! the graph is cut where its decoder begins, if it can be.
+//! the graph is cut where its decoder begins, and its dice are taken from it,
+//! if that can be.
 
 use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
+use super::dice;
 use super::graph::{Data, Graph, Model, Names, Node, Tensor, float_port};
 use super::wire::Message;
 use crate::slab::round_up;
@@ -182,6 +184,11 @@ pub(crate) fn split(
         initializers.insert(tensor.name, written.finish());
     }
     let writer = Writer {
+        dice: if simple {
+            find_dice(graph)
+        } else {
+            HashMap::new()
+        },
         model: &model,
         names: &names,
         order: &order,
@@ -202,6 +209,26 @@ pub(crate) fn split(
         blob_bytes: offset.max(1),
     };
     Ok((template, pieces))
+}
+
+/// The dice by their outputs, counted; none if they cannot all be replaced, or
+/// if the decoder throws some of them.
+fn find_dice<'a>(graph: &Graph<'a>) -> HashMap<&'a str, usize> {
+    let nodes: Vec<_> = graph.nodes.iter().collect();
+    let found = dice::find(&nodes).unwrap_or_default();
+    if found.iter().any(|place| in_decoder(nodes[*place])) {
+        return HashMap::new();
+    }
+    let output = |place: &usize| nodes[*place].outputs.first().copied();
+    let outputs = found.iter().filter_map(output);
+    outputs
+        .enumerate()
+        .map(|(number, output)| (output, number))
+        .collect()
+}
+
+fn in_decoder(node: &Node<'_>) -> bool {
+    node.name.starts_with("/dec/")
 }
 
 /// Names by first appearance: `v0`, `v1`, … for values, `w0`, `w1`, … for
@@ -283,6 +310,8 @@ fn weight(tensor: &Tensor<'_>, model: &[u8]) -> Result<Option<(Element, Piece)>,
 }
 
 struct Writer<'w, 'a> {
+    /// Number of each die, by its output.
+    dice: HashMap<&'a str, usize>,
     model: &'w Model<'a>,
     names: &'w Names<'a>,
     order: &'w [&'w Tensor<'a>],
@@ -296,9 +325,7 @@ impl<'a> Writer<'_, 'a> {
         let port = graph.outputs.iter().find(|port| port.name == output);
         let port = port.ok_or_else(|| format!("it has no output `{output}`"))?;
         let mut message = self.start();
-        for node in &graph.nodes {
-            message.message(1, node.write(self.names));
-        }
+        self.nodes(&mut message, graph.nodes.iter(), self.names);
         for tensor in self.order {
             message.bytes(5, &self.initializers[tensor.name]);
         }
@@ -308,8 +335,38 @@ impl<'a> Writer<'_, 'a> {
                 message.message(11, input.write());
             }
         }
+        if !self.dice.is_empty() {
+            message.message(11, dice::port());
+        }
         message.message(12, port.write());
         Ok(self.model.around(message))
+    }
+
+    /// Nodes, and for a die what stands in its place.
+    fn nodes<'n>(
+        &self,
+        message: &mut Message,
+        nodes: impl Iterator<Item = &'n Node<'a>>,
+        names: &Names<'a>,
+    ) where
+        'a: 'n,
+    {
+        for node in nodes {
+            let die = node
+                .outputs
+                .first()
+                .and_then(|output| self.dice.get(output));
+            match die {
+                Some(number) => {
+                    for node in dice::replace(node, names, *number) {
+                        message.message(1, node);
+                    }
+                }
+                None => {
+                    message.message(1, node.write(names));
+                }
+            }
+        }
     }
 
     fn start(&self) -> Message {
@@ -322,8 +379,8 @@ impl<'a> Writer<'_, 'a> {
     /// the speech, and the speaker's condition, which has none.
     fn cut(&self, output: &str, place: &HashMap<&'a str, usize>) -> Result<Cut, String> {
         let graph = &self.model.graph;
-        let in_decoder = |node: &&Node<'_>| node.name.starts_with("/dec/");
-        let (decoder, front): (Vec<_>, Vec<_>) = graph.nodes.iter().partition(in_decoder);
+        let (decoder, front): (Vec<_>, Vec<_>) =
+            graph.nodes.iter().partition(|node| in_decoder(node));
         let makes = |nodes: &[&Node<'a>]| -> HashSet<&str> {
             nodes.iter().flat_map(|node| node.outputs.clone()).collect()
         };
@@ -383,6 +440,7 @@ impl<'a> Writer<'_, 'a> {
             .iter()
             .filter(|port| !initializers.contains(port.name))
             .map(super::graph::Port::write)
+            .chain((!self.dice.is_empty()).then(dice::port))
             .collect();
         let (front_bytes, front_weights) =
             self.part(&front, &renamed, front_inputs, front_ports.into(), place);
@@ -418,9 +476,7 @@ impl<'a> Writer<'_, 'a> {
         place: &HashMap<&'a str, usize>,
     ) -> (Vec<u8>, Vec<usize>) {
         let mut message = self.start();
-        for node in nodes {
-            message.message(1, node.write(names));
-        }
+        self.nodes(&mut message, nodes.iter().copied(), names);
         let used: HashSet<_> = nodes.iter().flat_map(|node| node.inputs.clone()).collect();
         let mut weights = Vec::new();
         for tensor in self.order {

@@ -75,6 +75,7 @@ async fn every_reference_vector_is_reproduced() {
             sdp_ratio: 0.0,
             noise_scale: 0.0,
             noise_scale_w: 0.0,
+            seed: None,
         };
         let samples = speak(&voice, input).await;
 
@@ -125,6 +126,7 @@ async fn the_smallest_voice_is_reproduced_as_well() {
             sdp_ratio: vector.floats("sdp_ratio")[0],
             noise_scale: vector.floats("noise_scale")[0],
             noise_scale_w: vector.floats("noise_scale_w")[0],
+            seed: None,
         };
         let samples = speak(&voice, input.clone()).await;
         let frames: i64 = vector.ints("durations_frames").iter().sum();

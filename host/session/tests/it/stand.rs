@@ -140,6 +140,7 @@ pub(crate) fn input(padded: usize) -> VoiceInput {
         sdp_ratio: 0.0,
         noise_scale: 0.0,
         noise_scale_w: 0.0,
+        seed: None,
     }
 }
 

@@ -231,6 +231,7 @@ fn delivery(query: &AudioQuery, style: Option<String>) -> Delivery {
         noise_w: Some(0.8),
         pitch: Some((1.0 + query.pitch).clamp(0.25, 4.0)),
         intonation: None,
+        seed: None,
     }
 }
 

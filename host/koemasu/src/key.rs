@@ -1,0 +1,57 @@
+//! `koemasu key`: a new API key, and the table that lets it in.
+//!
+//! The key is shown once and kept nowhere; the table has only its SHA-256. The
+//! table goes to standard output, so that `koemasu key bot >> koemasu.toml`
+//! writes no key into the file.
+
+use std::io::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::access::Digest256;
+use crate::args;
+
+/// So that people and scanners of leaked secrets know what it is.
+const PREFIX: &str = "km_";
+
+pub fn run(key: &args::Key) -> anyhow::Result<()> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret)
+        .map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
+    let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret));
+    let mut errors = std::io::stderr().lock();
+    writeln!(errors, "The key, shown this once: {secret}")?;
+    writeln!(errors, "For koemasu.toml, which needs no key in it:")?;
+    write!(
+        std::io::stdout().lock(),
+        "{}",
+        table(&key.name, &Digest256::of(secret.as_bytes()))
+    )?;
+    Ok(())
+}
+
+fn table(name: &str, digest: &Digest256) -> String {
+    // Quoted and escaped as TOML wants it.
+    let name = toml::Value::from(name);
+    format!("\n[[keys]]\nname = {name}\nsha256 = \"{}\"\n", digest.hex())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_can_be_pasted() {
+        #[derive(serde::Deserialize)]
+        struct File {
+            keys: Vec<crate::access::KeySpec>,
+        }
+        for name in ["bot", "a \"bot\"", "声\n[admin]\ntoken = \"x\""] {
+            let table = table(name, &Digest256::of(b"x"));
+            let file: File = toml::from_str(&table).expect("good TOML");
+            assert_eq!(file.keys[0].name, name);
+            assert_eq!(file.keys[0].sha256, Digest256::of(b"x"));
+        }
+    }
+}
