@@ -124,6 +124,13 @@ async fn an_edited_accent_is_heard() {
         "{another:?} and {same:?}"
     );
 
+    // A long text is longer still in moras, the more so as some write JSON.
+    let long = self::query(to, &"今日はいい天気ですね。".repeat(80)).await;
+    let body = serde_json::to_string_pretty(&long["accent_phrases"]).expect("JSON");
+    assert!(body.len() > 256 << 10, "{}", body.len());
+    let phrases = post(to, &format!("/mora_data?speaker={STYLE}"), body).await;
+    assert_eq!(phrases.json(), long["accent_phrases"]);
+
     // Moras that no longer fit the text are said all the same.
     let mora = query["accent_phrases"][0]["moras"][0].clone();
     let many = json!([{"moras": vec![mora; 40], "accent": 1}]);
@@ -214,7 +221,8 @@ async fn a_stream_is_a_whole_file_and_begins_where_it_should() {
         assert_eq!(heard, Some(silent), "from {start} on");
         assert!(samples.len() > silent + 22_050, "{}", samples.len());
     }
-    let other = json!({"outputSamplingRate": 24_000, "prePhonemeLength": 0.0});
+    // Edited, in another rate, and without a text of its own.
+    let other = json!({"outputSamplingRate": 24_000, "prePhonemeLength": 0.0, "kana": null});
     let reply = post(to, &path("0.2"), edited(&query, other).to_string()).await;
     assert_eq!(wav(&reply.body).0, 24_000);
 

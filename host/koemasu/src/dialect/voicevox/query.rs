@@ -79,6 +79,9 @@ fn one() -> f32 {
 /// Samples per second of a query that nobody has edited.
 pub(super) const SAMPLING_RATE: u32 = 44_100;
 
+/// Of a query's JSON: a text is many times as long in moras.
+pub(super) const QUERY_BYTES: usize = 2 << 20;
+
 /// Most seconds of silence before or after.
 const SILENCE_MAX: f32 = 60.0;
 
@@ -122,7 +125,7 @@ pub(crate) async fn accent_phrases(call: Call) -> Result<Answer, Fault> {
 /// `POST /mora_data`, `/mora_length`, `/mora_pitch`: the phrases as they are,
 /// for there is no length and no pitch to fill in.
 pub(crate) async fn mora_data(mut call: Call) -> Result<Answer, Fault> {
-    let body = call.body().await?;
+    let body = call.body_of(QUERY_BYTES).await?;
     check_style(&call, style_id(&Query::new(call.query()))?)?;
     let given: Vec<AccentPhrase> = body::parse(&body)?;
     let phrases = given.into_iter().map(AccentPhrase::without_numbers);

@@ -16,7 +16,7 @@ use zip::write::FileOptions;
 
 use super::body::{self, Loc};
 use super::catalog::Catalog;
-use super::query::AudioQuery;
+use super::query::{AudioQuery, QUERY_BYTES};
 use super::style_id;
 use crate::access::Place;
 use crate::answer::{self, Answer, Body, Cut, Flow};
@@ -38,7 +38,7 @@ const SILENCE: f64 = 0.5;
 /// on both.
 pub(crate) async fn synthesis(mut call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
-    let body = call.body().await?;
+    let body = call.body_of(QUERY_BYTES).await?;
     let asked = Asked::of(&call)?;
     let query: AudioQuery = body::parse(&body)?;
     let phrases = query.checked(&Loc::body(), asked.questions)?;
@@ -52,10 +52,11 @@ pub(crate) async fn synthesis(mut call: Call) -> Result<Answer, Fault> {
 }
 
 /// `POST /streaming_synthesis`: the same as it is made, from `start_offset` on.
-/// It leaves window by window; `segment_length` is checked and changes nothing.
+/// A query as it was made is spoken sentence by sentence, an edited one in one
+/// run; both leave window by window, and `segment_length` changes nothing.
 pub(crate) async fn streaming(mut call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
-    let body = call.body().await?;
+    let body = call.body_of(QUERY_BYTES).await?;
     let asked = Asked::of(&call)?;
     let parameters = Query::new(call.query());
     let start = parameters.float("start_offset")?.unwrap_or(0.0);
@@ -177,13 +178,19 @@ impl Asked {
         if phrases.is_empty() {
             return Ok(Spoken::Silence(silence(query)?));
         }
-        let given = Given::Moras(phrases::moras(&phrases));
-        let text = text(call, query, &phrases, &given).await?;
+        let words = match (way, query.kana.as_deref()) {
+            (Way::Stream, Some(kana)) if is_read(call, kana, &phrases).await => Words {
+                text: kana.to_owned(),
+                given: None,
+                split: Split::Sentence,
+            },
+            _ => Words::given(call, query, &phrases).await?,
+        };
         let request = Request {
-            text,
-            given: Some(given),
+            text: words.text,
+            given: words.given,
+            split: Some(words.split),
             pipeline: call.app.dialects.voicevox.pipeline.clone(),
-            split: Some(Split::None),
             delivery: delivery(query, request.delivery.style),
             sound: sound_of(query, way),
             answer: way,
@@ -194,22 +201,49 @@ impl Asked {
     }
 }
 
-/// The text by which the models find the mood: the one that was asked for, or
-/// what the phrases say, if they were edited so much that they no longer fit.
-async fn text(
-    call: &Call,
-    query: &AudioQuery,
-    phrases: &[Phrase],
-    given: &Given,
-) -> Result<String, Fault> {
-    if let Some(kana) = query.kana.as_deref().filter(|kana| !kana.trim().is_empty()) {
-        let generation = call.app.pin()?;
-        let pipeline = call.app.dialects.voicevox.pipeline.as_deref();
-        if pipeline::fits(&generation, pipeline, kana, given).await? {
-            return Ok(kana.to_owned());
+/// What is said, as the pipeline takes it.
+struct Words {
+    text: String,
+    given: Option<Given>,
+    split: Split,
+}
+
+impl Words {
+    /// The phrases as they are, in one run. The models find their mood by the
+    /// text that was asked for, or by what the phrases say, if they were edited
+    /// so much that they no longer fit it.
+    async fn given(call: &Call, query: &AudioQuery, phrases: &[Phrase]) -> Result<Self, Fault> {
+        let given = Given::Moras(phrases::moras(phrases));
+        let kana = query.kana.as_deref();
+        let mut text = phrases::hiragana(phrases);
+        if let Some(kana) = kana.filter(|kana| !kana.trim().is_empty()) {
+            let generation = call.app.pin()?;
+            let pipeline = call.app.dialects.voicevox.pipeline.as_deref();
+            if pipeline::fits(&generation, pipeline, kana, &given).await? {
+                kana.clone_into(&mut text);
+            }
         }
+        Ok(Self {
+            text,
+            given: Some(given),
+            split: Split::None,
+        })
     }
-    Ok(phrases::hiragana(phrases))
+}
+
+/// Whether the phrases are those of the text, so that a stream may begin with
+/// its first sentence instead of waiting for one run over all of it.
+async fn is_read(call: &Call, kana: &str, phrases: &[Phrase]) -> bool {
+    let Ok(generation) = call.app.pin() else {
+        return false;
+    };
+    let pipeline = call.app.dialects.voicevox.pipeline.as_deref();
+    let Ok(said) = pipeline::pronounce(&generation, pipeline, kana).await else {
+        return false;
+    };
+    // Grouped as the query was: it may lose a tone on the way.
+    let own = phrases::of(&said.moras);
+    own.is_ok_and(|own| phrases::moras(&own) == phrases::moras(phrases))
 }
 
 /// AivisSpeech's scales in the models' own.
