@@ -7,6 +7,7 @@ use pipeline::Published;
 use serde_json::{Value, json};
 
 use crate::answer::{self, Answer};
+use crate::events;
 use crate::fault::Fault;
 use crate::reload::Cause;
 use crate::route::Call;
@@ -33,6 +34,9 @@ pub async fn metrics(call: Call) -> Result<Answer, Fault> {
     let app = &call.app;
     if let Some(report) = app.live.residency().report() {
         session::export(&report);
+    }
+    if let Some(generation) = app.live.pin() {
+        events::backlog(generation.backlog());
     }
     app.metrics.run_upkeep();
     let metrics = app.metrics.render();

@@ -14,6 +14,7 @@ use metrics::{
 };
 use pipeline::{Published, Spoken};
 
+use crate::fault::{Fault, Who};
 use crate::reload::{Cause, ReloadError};
 
 pub(crate) fn describe() {
@@ -29,6 +30,11 @@ pub(crate) fn describe() {
     describe_counter!(
         "koemasu_requests_refused_total",
         "Speech requests told to come back later."
+    );
+    describe_gauge!(
+        "koemasu_backlog_seconds",
+        Unit::Seconds,
+        "Until the work that was taken in is done, as far as is known."
     );
     describe_histogram!(
         "koemasu_audio_seconds",
@@ -66,6 +72,10 @@ pub(crate) fn style_taken(id: u32, by: &str, from: &str) {
 
 pub(crate) fn admitted() {
     gauge!("koemasu_requests_in_flight").increment(1.0);
+}
+
+pub(crate) fn backlog(wait: Duration) {
+    gauge!("koemasu_backlog_seconds").set(wait.as_secs_f64());
 }
 
 pub(crate) fn left() {
@@ -106,11 +116,12 @@ pub(crate) fn unspoken(error: &pipeline::Error, voice: &str, after: Duration, re
     tracing::info!(voice, request_id, ?after, %error, "not spoken to the end");
 }
 
-pub(crate) fn failed(problem: &str, status: u16, request_id: &str) {
-    if status >= 500 {
-        tracing::error!(status, request_id, "{problem}");
-    } else {
-        tracing::info!(status, request_id, "{problem}");
+pub(crate) fn failed(fault: &Fault, request_id: &str) {
+    let (status, detail) = (fault.status.as_u16(), &fault.detail);
+    // Only what somebody can mend at this server is an error of it.
+    match fault.who {
+        Who::Operator => tracing::error!(status, request_id, "{detail}"),
+        Who::Caller | Who::Time => tracing::info!(status, request_id, "{detail}"),
     }
 }
 

@@ -166,7 +166,7 @@ pub async fn route(
         )),
     };
     let mut answer = outcome.unwrap_or_else(|fault| {
-        events::failed(&fault.detail, fault.status.as_u16(), &id);
+        events::failed(&fault, &id);
         part.tell(&fault, &id)
     });
     access.cors.mark(origin.as_ref(), &mut answer);

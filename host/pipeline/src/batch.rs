@@ -2,7 +2,7 @@
 //! features per token, all padded to the length the bucketing policy chose.
 
 use session::bert::Features;
-use session::voice::VoiceInput;
+use session::voice::{Pace, VoiceInput};
 use speech::align;
 use speech::utterance::Utterance;
 
@@ -16,6 +16,7 @@ pub(crate) fn voice_input(
     features: &Features,
     padded: usize,
     manner: &Manner,
+    pace: Pace,
 ) -> VoiceInput {
     let true_length = tokens.ids.len();
     let rows = align::Features {
@@ -40,5 +41,6 @@ pub(crate) fn voice_input(
         noise_scale: manner.noise_scale,
         noise_scale_w: manner.noise_scale_w,
         seed: manner.seed,
+        pace,
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use session::voice::{Lease, Voice};
+use session::voice::{Lease, Pace, Voice};
 use speech::align;
 use speech::utterance::Utterance;
 use tokio::sync::{Notify, mpsc};
@@ -96,6 +96,7 @@ impl Performance {
             manner: self.manner.clone(),
             ahead: Arc::clone(&ahead),
             clock: Arc::clone(&self.clock),
+            answer: self.answer,
         };
         let deliver = Deliver {
             manner: self.manner,
@@ -121,6 +122,7 @@ struct Begin {
     manner: Manner,
     ahead: Arc<Ahead>,
     clock: Arc<Clock>,
+    answer: Answer,
 }
 
 /// One sentence that is being said.
@@ -142,9 +144,15 @@ impl Begin {
     async fn all(self, verses: Vec<Verse>, begun: mpsc::Sender<Take>) -> Result<(), Error> {
         let colour = Colour::mix(&self.generation, &self.plan, &self.request, self.turn());
         let colour = stage("bert", colour).await?;
+        // Whoever reads a stream waits for its first sound alone.
+        let mut pace = match self.answer {
+            Answer::Stream => Pace::Soon,
+            Answer::Whole => Pace::Even,
+        };
         for verse in verses {
             self.ahead.room().await;
-            let take = self.one(verse, &colour).await?;
+            let pace = std::mem::replace(&mut pace, Pace::Even);
+            let take = self.one(verse, &colour, pace).await?;
             if begun.send(take).await.is_err() {
                 break; // The other half has failed, and says why.
             }
@@ -153,7 +161,7 @@ impl Begin {
     }
 
     /// Features, bucket, a lane, a session: and it speaks.
-    async fn one(&self, verse: Verse, colour: &Colour) -> Result<Take, Error> {
+    async fn one(&self, verse: Verse, colour: &Colour, pace: Pace) -> Result<Take, Error> {
         let Self {
             generation, plan, ..
         } = self;
@@ -190,6 +198,7 @@ impl Begin {
                 &features,
                 bucketed.padded,
                 &run.manner,
+                pace,
             );
             run.speak(input);
         });

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use session::memory::MemoryPolicy;
 use session::residency::Residency;
 use session::runtime::Runtime;
-use session::voice::{Voice, VoiceInput};
+use session::voice::{Pace, Voice, VoiceInput};
 use session::{Settings, Source, watch};
 
 const WAIT: Duration = Duration::from_secs(300);
@@ -193,5 +193,6 @@ fn sentence(phonemes: usize, length_scale: f32) -> VoiceInput {
         noise_scale: 0.0,
         noise_scale_w: 0.0,
         seed: None,
+        pace: Pace::Even,
     }
 }

@@ -18,7 +18,7 @@ use crate::placement::Placement;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::source::{hex, write_whole};
-use crate::voice::{FEATURE_WIDTH, STYLE_WIDTH, VoiceInput, VoiceSession};
+use crate::voice::{FEATURE_WIDTH, Pace, STYLE_WIDTH, VoiceInput, VoiceSession};
 use crate::weights::Weights;
 
 /// Float noise of another order of the same sums is 1e-6; a stale weight is
@@ -177,6 +177,7 @@ fn sample() -> VoiceInput {
         noise_scale: 0.0,
         noise_scale_w: 0.0,
         seed: None,
+        pace: Pace::Even,
     }
 }
 

@@ -113,6 +113,31 @@ pub struct VoiceInput {
     /// The same seed and input give the same samples; none is another each
     /// time. Only of graphs whose dice could be taken from them.
     pub seed: Option<u64>,
+    pub pace: Pace,
+}
+
+/// How the decoder's windows follow each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// All of one length: the least work.
+    #[default]
+    Even,
+    /// The first ones short, so that there is sound soon: somebody waits.
+    Soon,
+}
+
+impl Pace {
+    /// Fresh frames of the window that begins where `kept` are done.
+    fn size(self, size: usize, kept: usize) -> usize {
+        let short = match self {
+            Self::Even => return size,
+            Self::Soon if kept == 0 => size / 4,
+            // The first one lasts as long as this one takes, and so on.
+            Self::Soon if kept < size / 2 => size / 2,
+            Self::Soon => return size,
+        };
+        short.max(SMALLEST_WINDOW).min(size)
+    }
 }
 
 /// A synthesis graph, open: whole, or cut where its decoder begins.
@@ -410,6 +435,7 @@ impl VoiceSession {
 
     /// With the most bytes of the slab that were held at once.
     fn speak(&mut self, input: VoiceInput, sink: &mut Sink<'_>) -> (Result<(), Error>, usize) {
+        let pace = input.pace;
         let inputs = match bind(self.family, self.dice, input) {
             Ok(inputs) => inputs,
             Err(error) => return (Err(error), 0),
@@ -427,7 +453,7 @@ impl VoiceSession {
                 let (latent, used) = front.run(inputs, Latent::read);
                 match latent {
                     Ok(latent) => {
-                        let (ran, peak) = latent.decode(decoder, self.window, sink);
+                        let (ran, peak) = latent.decode(decoder, self.window, pace, sink);
                         (ran, peak.max(used.peak))
                     }
                     Err(error) => (Err(error), used.peak),
@@ -466,12 +492,13 @@ impl Latent {
         &self,
         decoder: &mut OpenGraph,
         mut size: usize,
+        pace: Pace,
         sink: &mut Sink<'_>,
     ) -> (Result<(), Error>, usize) {
         let mut peak = 0;
         let mut kept = 0;
         while kept < self.frames {
-            let window = window::next(self.frames, kept, size);
+            let window = window::next(self.frames, kept, pace.size(size, kept));
             let (ran, used) = self.decode_one(decoder, &window, sink);
             peak = used.peak.max(peak);
             match ran {

@@ -11,7 +11,7 @@ use std::io::{Cursor, Read, Seek};
 use std::path::Path;
 
 use npyz::npz::NpzArchive;
-use session::voice::VoiceInput;
+use session::voice::{Pace, VoiceInput};
 use session::{Settings, Source};
 
 use crate::stand::{largest_difference, open, read, residency, shared, speak};
@@ -76,6 +76,7 @@ async fn every_reference_vector_is_reproduced() {
             noise_scale: 0.0,
             noise_scale_w: 0.0,
             seed: None,
+            pace: Pace::Even,
         };
         let samples = speak(&voice, input).await;
 
@@ -127,6 +128,7 @@ async fn the_smallest_voice_is_reproduced_as_well() {
             noise_scale: vector.floats("noise_scale")[0],
             noise_scale_w: vector.floats("noise_scale_w")[0],
             seed: None,
+            pace: Pace::Even,
         };
         let samples = speak(&voice, input.clone()).await;
         let frames: i64 = vector.ints("durations_frames").iter().sum();

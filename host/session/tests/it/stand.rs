@@ -8,7 +8,7 @@ use session::bert::{Bert, BertInput, Features};
 use session::memory::MemoryPolicy;
 use session::residency::Residency;
 use session::runtime::Runtime;
-use session::voice::{Voice, VoiceInput};
+use session::voice::{Pace, Voice, VoiceInput};
 use session::{Settings, Source};
 
 pub(crate) const WAIT: Duration = Duration::from_secs(60);
@@ -141,6 +141,7 @@ pub(crate) fn input(padded: usize) -> VoiceInput {
         noise_scale: 0.0,
         noise_scale_w: 0.0,
         seed: None,
+        pace: Pace::Even,
     }
 }
 
