@@ -40,6 +40,9 @@ impl Files {
 pub struct Environment {
     /// Folder of what set-up fetched and built.
     pub home: PathBuf,
+    /// Folder of what a user has made: the dictionaries of the built-in
+    /// pipelines.
+    pub data: PathBuf,
     pub onnxruntime: Option<PathBuf>,
     pub admin_token: Option<String>,
 }
@@ -56,8 +59,13 @@ impl Environment {
             .or_else(|| path("XDG_CACHE_HOME").map(|cache| cache.join("koemasu")))
             .or_else(|| path("HOME").map(|home| home.join(".cache/koemasu")))
             .unwrap_or_else(|| PathBuf::from(".koemasu"));
+        let data = path("KOEMASU_DATA")
+            .or_else(|| path("XDG_DATA_HOME").map(|data| data.join("koemasu")))
+            .or_else(|| path("HOME").map(|home| home.join(".local/share/koemasu")))
+            .unwrap_or_else(|| PathBuf::from(".koemasu-data"));
         Self {
             home,
+            data,
             onnxruntime: path("KOEMASU_ONNXRUNTIME"),
             admin_token: std::env::var("KOEMASU_ADMIN_TOKEN")
                 .ok()
@@ -330,8 +338,10 @@ impl Config {
         let pipelines_folder = file.pipelines.folder.map(&resolve);
         let voices_folder = file.voices.folder.map(&resolve);
         let embedded = file.voices.embedded.unwrap_or(voices_folder.is_none());
-        let pipelines = read_pipelines(pipelines_folder.as_deref())?;
+        let pipelines = read_pipelines(pipelines_folder.as_deref(), &files.environment.data)?;
         let dictionaries = pipelines.values().filter_map(|p| p.dictionary.file.clone());
+        // Those of the built-in pipelines may have no folder yet.
+        let dictionaries = dictionaries.filter(|file| file.parent().is_none_or(Path::is_dir));
         let watched = path
             .into_iter()
             .chain(dictionaries)
@@ -440,7 +450,10 @@ fn read_setup(home: &Path) -> Result<Option<Setup>, ConfigError> {
     parse(&path, &read(&path)?).map(Some)
 }
 
-fn read_pipelines(folder: Option<&Path>) -> Result<BTreeMap<String, spec::Pipeline>, ConfigError> {
+fn read_pipelines(
+    folder: Option<&Path>,
+    data: &Path,
+) -> Result<BTreeMap<String, spec::Pipeline>, ConfigError> {
     let load = |path: &Path, text: &str, base: Option<&Path>| {
         let mut pipeline = spec::Pipeline::parse(text).map_err(|error| ConfigError::Parse {
             path: path.to_owned(),
@@ -454,7 +467,11 @@ fn read_pipelines(folder: Option<&Path>) -> Result<BTreeMap<String, spec::Pipeli
     let Some(folder) = folder else {
         let built_in = PIPELINES.iter().map(|(name, text)| {
             let path = format!("pipelines/{name}.toml");
-            Ok(((*name).to_owned(), load(Path::new(&path), text, None)?))
+            let mut pipeline = load(Path::new(&path), text, None)?;
+            // So that words can be taught to a server nobody has configured.
+            let words = data.join("dictionaries").join(format!("{name}.toml"));
+            pipeline.dictionary.file.get_or_insert(words);
+            Ok(((*name).to_owned(), pipeline))
         });
         return built_in.collect();
     };

@@ -233,6 +233,9 @@ pub(crate) async fn write(file: &Path, bytes: &[u8]) -> Result<(), Fault> {
             format!("{} cannot be written: {e}", file.display()),
         )
     };
+    if let Some(folder) = file.parent() {
+        tokio::fs::create_dir_all(folder).await.map_err(failed)?;
+    }
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let part = file.with_file_name(name);
