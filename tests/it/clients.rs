@@ -2,11 +2,13 @@
 //! by `tests/clients/record.py`, which says what stands in them.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use crate::client::{Reply, ask};
+use crate::client::{Reply, ask, get};
 use crate::stand::{Folder, cases};
+use crate::voicevox;
 
 #[derive(Deserialize)]
 struct Case {
@@ -28,27 +30,32 @@ struct Expected {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_openai_are_answered_as_they_expect() {
-    replay("openai").await;
+    replay("openai", &Folder::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_sbv2_are_answered_as_they_expect() {
-    replay("sbv2").await;
+    replay("sbv2", &Folder::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_sbv2_api_are_answered_as_they_expect() {
-    replay("sbv2-api").await;
+    replay("sbv2-api", &Folder::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_voicevox_are_answered_as_they_expect() {
+    replay("voicevox", &voicevox::folder()).await;
 }
 
 /// Sends every case of a file in its order, and tells all that went another
 /// way at the end.
-async fn replay(dialect: &str) {
+async fn replay(dialect: &str, folder: &Folder) {
     let file = cases("clients").join(format!("{dialect}.json"));
     let text = std::fs::read_to_string(file).expect("the cases");
     let all: Vec<Case> = serde_json::from_str(&text).expect("good JSON");
-    let folder = Folder::new();
     let server = folder.serve().await;
+    let mut blanks = Blanks::of(server.address()).await;
     let mut mismatches = Vec::new();
     for case in &all {
         let headers: Vec<_> = case
@@ -56,8 +63,10 @@ async fn replay(dialect: &str) {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let body = case.body.clone().unwrap_or_default();
-        let reply = ask(server.address(), &case.method, &case.path, &headers, body).await;
+        let body = blanks.fill(case.body.as_deref().unwrap_or_default());
+        let path = blanks.fill(&case.path);
+        let reply = ask(server.address(), &case.method, &path, &headers, body).await;
+        blanks.learn(&case.path, &reply);
         if let Some(wrong) = case.mismatch(&reply) {
             mismatches.push(wrong);
         }
@@ -71,6 +80,42 @@ async fn replay(dialect: &str) {
         all.len(),
         mismatches.join("\n")
     );
+}
+
+/// What stands for the `{…}` of a case: names of this server, and what its last
+/// answers said.
+struct Blanks(BTreeMap<&'static str, String>);
+
+impl Blanks {
+    async fn of(to: SocketAddr) -> Self {
+        let models = get(to, "/aivm_models").await.json();
+        let model = models.as_object().and_then(|it| it.keys().next().cloned());
+        Self(BTreeMap::from([
+            ("{style_id}", voicevox::STYLE.to_string()),
+            ("{speaker_uuid}", voicevox::SPEAKER.to_owned()),
+            ("{model_uuid}", model.expect("a model")),
+        ]))
+    }
+
+    fn fill(&self, text: &str) -> String {
+        let fill = |text: String, (name, value): (&&str, &String)| text.replace(*name, value);
+        self.0.iter().fold(text.to_owned(), fill)
+    }
+
+    fn learn(&mut self, path: &str, reply: &Reply) {
+        let name = match path.split('?').next() {
+            Some("/audio_query") => "{audio_query}",
+            Some("/accent_phrases") => "{accent_phrases}",
+            Some("/user_dict_word") => "{word_uuid}",
+            _ => return,
+        };
+        if reply.status.is_success() {
+            let answer = reply.json();
+            let text = answer.as_str().map(str::to_owned);
+            self.0
+                .insert(name, text.unwrap_or_else(|| answer.to_string()));
+        }
+    }
 }
 
 impl Case {

@@ -25,3 +25,4 @@ mod sound;
 mod speak;
 mod stand;
 mod stream;
+mod voicevox;

@@ -11,7 +11,7 @@ use crate::access::{Digest256, Keys};
 use crate::admission::Admission;
 use crate::config::{Config, Server};
 use crate::cors::Cors;
-use crate::dialect::Dialects;
+use crate::dialect::{Dialects, voicevox};
 use crate::events;
 use crate::fault::Fault;
 use crate::reload::Reloads;
@@ -31,6 +31,7 @@ pub struct App {
     pub admission: Admission,
     pub reloads: Reloads,
     pub metrics: PrometheusHandle,
+    pub(crate) presets: voicevox::Presets,
     pub(crate) stopping: AtomicBool,
 }
 
@@ -65,6 +66,7 @@ impl App {
             admission: Admission::new(config.server.requests_max),
             settings: config.server.clone(),
             dialects: config.dialects.clone(),
+            presets: voicevox::Presets::new(config.dialects.voicevox.presets.clone()),
             access: RwLock::new(Arc::new(Access::new(config, &Access::default()))),
             plugins: config.service.plugins.clone(),
             onnxruntime: config.onnxruntime.clone(),

@@ -200,10 +200,17 @@ fn imported(bytes: &[u8], csv: bool) -> Result<Vec<WrittenWord>, Fault> {
 fn merge(words: &mut Vec<WrittenWord>, others: Vec<WrittenWord>) {
     for other in others {
         match words.iter_mut().find(|word| word.surface == other.surface) {
-            Some(word) => *word = other,
+            Some(word) => replace(word, other),
             None => words.push(other),
         }
     }
+}
+
+/// The id that clients know it by stays, unless there is another.
+fn replace(word: &mut WrittenWord, new: WrittenWord) {
+    let id = word.id.take();
+    *word = new;
+    word.id = word.id.take().or(id);
 }
 
 fn add_word(words: &mut Vec<WrittenWord>, new: WrittenWord) -> Result<(), Fault> {
@@ -221,7 +228,7 @@ fn change_word(words: &mut [WrittenWord], new: WrittenWord) -> Result<(), Fault>
     let known = words.iter_mut().find(|word| word.surface == new.surface);
     match known {
         Some(word) => {
-            *word = new;
+            replace(word, new);
             Ok(())
         }
         None => Err(missing(&new.surface)),
@@ -282,7 +289,7 @@ async fn save(app: &App, file: &Path, words: &[WrittenWord]) -> Result<u64, Faul
 }
 
 /// The whole file or none: written beside its place, then moved there.
-async fn write(file: &Path, bytes: &[u8]) -> Result<(), Fault> {
+pub(crate) async fn write(file: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let failed = |e: std::io::Error| {
         Fault::caller(
             StatusCode::CONFLICT,

@@ -60,6 +60,16 @@ pub(crate) fn answered(route: &'static str, status: u16, took: Duration, request
     tracing::debug!(route, status, ?took, request_id, "answered");
 }
 
+/// Two voices have a style of the same number; the first by name has it.
+pub(crate) fn style_taken(id: u32, by: &str, from: &str) {
+    tracing::warn!(
+        id,
+        by,
+        from,
+        "two voices have a style of the same VOICEVOX id; the first by name keeps it"
+    );
+}
+
 pub(crate) fn admitted() {
     gauge!("koemasu_requests_in_flight").increment(1.0);
 }

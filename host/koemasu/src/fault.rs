@@ -49,6 +49,8 @@ pub struct Fault {
     pub field: Option<String>,
     /// Methods that would do.
     pub allow: Option<String>,
+    /// What a dialect tells in place of the detail.
+    pub told: Option<Box<serde_json::Value>>,
 }
 
 impl Fault {
@@ -60,6 +62,7 @@ impl Fault {
             retry_after: None,
             field: None,
             allow: None,
+            told: None,
         }
     }
 
@@ -71,6 +74,7 @@ impl Fault {
             retry_after: Some(seconds),
             field: None,
             allow: None,
+            told: None,
         }
     }
 
@@ -98,6 +102,7 @@ impl Fault {
             retry_after: None,
             field: None,
             allow: None,
+            told: None,
         }
     }
 

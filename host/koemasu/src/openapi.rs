@@ -409,6 +409,18 @@ impl utoipa::PartialSchema for Flag {
 
 impl ToSchema for Flag {}
 
+/// A name or a number.
+pub(crate) struct Step;
+
+impl utoipa::PartialSchema for Step {
+    fn schema() -> RefOr<Schema> {
+        let either = utoipa::openapi::schema::SchemaType::from_iter([Type::String, Type::Integer]);
+        ObjectBuilder::new().schema_type(either).into()
+    }
+}
+
+impl ToSchema for Step {}
+
 /// A JSON object of which nothing is said.
 pub(crate) struct Free;
 

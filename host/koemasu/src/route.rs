@@ -127,6 +127,7 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     routes.extend(dialect::openai::routes());
     routes.extend(dialect::sbv2::routes());
     routes.extend(dialect::sbv2_api::routes());
+    routes.extend(dialect::voicevox::routes());
     routes
 });
 

@@ -13,6 +13,10 @@ use speech::user::{Case, PartOfSpeech, UserWords, Word};
 #[serde(deny_unknown_fields)]
 #[schema(as = Word, examples(json!({"surface": "C#", "reading": "シーシャープ", "accent": 4})))]
 pub struct WrittenWord {
+    /// By which clients of VOICEVOX know it; without one it has one by its
+    /// surface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// As it is written.
     #[schema(min_length = 1, max_length = 100)]
     pub surface: String,
@@ -172,13 +176,14 @@ impl From<&WrittenWord> for Word {
     }
 }
 
-const COLUMNS: [&str; 6] = [
+const COLUMNS: [&str; 7] = [
     "surface",
     "reading",
     "accent",
     "part_of_speech",
     "priority",
     "case",
+    "id",
 ];
 
 /// A head line names the columns; `surface` and `reading` must be there.
@@ -229,6 +234,7 @@ fn read_csv(text: &str) -> Result<Vec<WrittenWord>, DictionaryError> {
         };
         let priority = number_in("priority")?.unwrap_or(5);
         words.push(WrittenWord {
+            id: optional("id").map(str::to_owned),
             surface: at(surface).to_owned(),
             reading: at(reading).to_owned(),
             accent: number_in("accent")?,
@@ -288,6 +294,7 @@ fn write_csv(words: &[WrittenWord]) -> String {
             name(serde_json::json!(word.part_of_speech)),
             word.priority.to_string(),
             name(serde_json::json!(word.case)),
+            quote(word.id.as_deref().unwrap_or_default()),
         ];
         text.push_str(&line.join(","));
         text.push('\n');

@@ -35,13 +35,14 @@ pub use error::Error;
 pub use events::describe as describe_metrics;
 pub use generation::{Generation, Pin};
 pub use lexicon::{
-    DictionaryError, DictionaryFormat, WrittenWord, check as check_words, open as open_words,
+    DictionaryError, DictionaryFormat, WrittenCase, WrittenPartOfSpeech, WrittenWord,
+    check as check_words, open as open_words,
 };
 pub use live::{GenerationReport, Live, Prepared, Published};
 pub use perform::{Performance, Spoken};
 pub use plan::Plan;
 pub use prepare::PrepareError;
-pub use read::{Pronounced, pronounce, recite};
+pub use read::{Pronounced, fits, pronounce, recite};
 pub use request::{
     Answer, Assist, Audio, Delivery, Head, Loudness, Pauses, Priority, Request, Sound, Split,
 };

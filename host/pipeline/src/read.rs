@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use speech::moras::Mora;
+use speech::moras::{self, Given, GivenError, Mora};
 
 use crate::error::Error;
 use crate::generation::Generation;
-use crate::plan::Verse;
+use crate::plan::{Verse, blocking};
 use crate::request::{Pauses, Split};
 use crate::synthesize::stage;
 
@@ -59,11 +59,33 @@ pub async fn recite(
     Ok((verses, recital.warnings))
 }
 
+/// Whether what is given can be spread over the characters of a text, read as a
+/// whole. What else may be wrong with it is told when it is spoken.
+pub async fn fits(
+    generation: &Arc<Generation>,
+    pipeline: Option<&str>,
+    text: &str,
+    given: &Given,
+) -> Result<bool, Error> {
+    let plan = generation.plan(pipeline)?;
+    let script = stage("normalize", plan.normalize(plan.whole(text)?)).await?;
+    let recital = stage("g2p", plan.pronounce(script)).await?;
+    let Some(verse) = recital.verses.into_iter().next() else {
+        return Ok(false);
+    };
+    let given = given.clone();
+    blocking(move || {
+        let said = moras::say(&verse.utterance, &given);
+        Ok(!matches!(said, Err(GivenError::Spread { .. })))
+    })
+    .await
+}
+
 impl From<Verse> for Pronounced {
     fn from(verse: Verse) -> Self {
         Self {
             text: verse.text.as_str().to_owned(),
-            moras: speech::moras::of(&verse.utterance),
+            moras: moras::of(&verse.utterance),
             phonemes: verse.utterance.phonemes().map(str::to_owned).collect(),
             tones: verse.utterance.tones().to_vec(),
             phonemes_per_character: verse.utterance.phonemes_per_character().to_vec(),

@@ -5,6 +5,7 @@
 pub mod openai;
 pub mod sbv2;
 pub mod sbv2_api;
+pub mod voicevox;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -61,8 +62,7 @@ impl Part {
             Self::OpenAi => openai::Described::openapi(),
             Self::Sbv2 => sbv2::Described::openapi(),
             Self::Sbv2Api => sbv2_api::Described::openapi(),
-            // It has no routes yet.
-            Self::Voicevox => Document::default(),
+            Self::Voicevox => voicevox::Described::openapi(),
         }
     }
 
@@ -94,7 +94,7 @@ impl Part {
             Self::OpenAi => "OpenAI's speech API, and what its clients and proxies ask for.",
             Self::Sbv2 => "The HTTP of Style-Bert-VITS2's `server_fastapi.py`.",
             Self::Sbv2Api => "The HTTP of sbv2-api.",
-            Self::Voicevox => "The HTTP of VOICEVOX's engine.",
+            Self::Voicevox => "The HTTP of VOICEVOX's engine, as AivisSpeech speaks it.",
         }
     }
 }
@@ -182,6 +182,8 @@ dialect!(
     Voicevox {
         /// File of the presets; without one they are kept until the end.
         presets: Option<PathBuf>,
+        /// Presets and words of the dictionary stay as they are.
+        read_only: bool,
     }
 );
 

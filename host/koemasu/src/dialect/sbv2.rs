@@ -20,7 +20,7 @@ use crate::answer::{self, Answer};
 use crate::dialect::Part;
 use crate::fault::Fault;
 use crate::machine::{self, Machine};
-use crate::openapi::{self, Entering, Flag, Pinning, SaidMora, Working};
+use crate::openapi::{self, Entering, Flag, Free, Pinning, SaidMora, Step, Working};
 use crate::query::{Query, wrong};
 use crate::reload::Cause;
 use crate::route::{Call, Route, Who, routes};
@@ -473,6 +473,7 @@ pub(crate) fn tell(fault: &Fault) -> Answer {
         }])
     };
     let detail = match &fault.field {
+        _ if fault.told.is_some() => Detail::Told(fault.told.as_deref()),
         Some(field) => wrong("query", Some(field.as_str())),
         None if fault.status == StatusCode::UNPROCESSABLE_ENTITY => wrong("body", None),
         None => Detail::Sentence(&fault.detail),
@@ -493,6 +494,9 @@ pub(crate) struct Refusal<'a> {
 enum Detail<'a> {
     Wrong([Wrong<'a>; 1]),
     Sentence(&'a str),
+    /// A dialect's own: a list as above, or an object.
+    #[schema(value_type = Free)]
+    Told(Option<&'a serde_json::Value>),
 }
 
 #[derive(Serialize, ToSchema)]
@@ -500,7 +504,8 @@ enum Detail<'a> {
 struct Wrong<'a> {
     r#type: &'a str,
     msg: &'a str,
-    /// `query` or `body`, then the name.
+    /// `query` or `body`, then names of fields and numbers of items.
+    #[schema(value_type = Vec<Step>)]
     loc: Vec<&'a str>,
 }
 

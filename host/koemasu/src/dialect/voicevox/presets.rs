@@ -1,0 +1,255 @@
+//! Sets of scales that clients keep on the server: in the operator's file, or
+//! in memory until the end.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+use super::body::{self, Loc, whole};
+use super::may_change;
+use crate::answer::{self, Answer};
+use crate::dictionary;
+use crate::fault::Fault;
+use crate::openapi::{Pinning, Taking};
+use crate::query::{Query, wrong};
+use crate::route::Call;
+
+const PRESETS_MAX: usize = 1_000;
+const NAME_MAX: usize = 200;
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
+pub(super) struct Preset {
+    #[serde(deserialize_with = "whole")]
+    pub(super) id: i64,
+    name: String,
+    speaker_uuid: String,
+    #[serde(deserialize_with = "whole")]
+    pub(super) style_id: i64,
+    #[serde(rename = "speedScale")]
+    pub(super) speed: f32,
+    #[serde(rename = "intonationScale")]
+    pub(super) intonation: f32,
+    #[serde(rename = "tempoDynamicsScale", default = "one")]
+    pub(super) tempo_dynamics: f32,
+    #[serde(rename = "pitchScale")]
+    pub(super) pitch: f32,
+    #[serde(rename = "volumeScale")]
+    pub(super) volume: f32,
+    #[serde(rename = "prePhonemeLength")]
+    pub(super) leading: f32,
+    #[serde(rename = "postPhonemeLength")]
+    pub(super) trailing: f32,
+    #[serde(rename = "pauseLength", default)]
+    pub(super) pause: Option<f32>,
+    #[serde(rename = "pauseLengthScale", default = "one")]
+    pub(super) pause_scale: f32,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+/// All presets of a server.
+pub(crate) struct Presets {
+    /// The truth, if there is one; else memory is.
+    file: Option<PathBuf>,
+    memory: Mutex<Vec<Preset>>,
+    /// One change at a time: each reads what it writes.
+    changes: Semaphore,
+}
+
+/// TOML has no list at its top.
+#[derive(Default, Deserialize, Serialize)]
+struct File {
+    #[serde(default)]
+    preset: Vec<Preset>,
+}
+
+impl Presets {
+    pub(crate) fn new(file: Option<PathBuf>) -> Self {
+        Self {
+            file,
+            memory: Mutex::default(),
+            changes: Semaphore::new(1),
+        }
+    }
+
+    pub(super) async fn all(&self) -> Result<Vec<Preset>, Fault> {
+        let Some(file) = &self.file else {
+            let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(memory.clone());
+        };
+        let unreadable = |cause: String| {
+            let detail = format!("presets in {}: {cause}", file.display());
+            Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, detail)
+        };
+        match tokio::fs::read_to_string(file).await {
+            Ok(text) => {
+                let file: File = toml::from_str(&text).map_err(|e| unreadable(e.to_string()))?;
+                Ok(file.preset)
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(e) => Err(unreadable(e.to_string())),
+        }
+    }
+
+    /// All of the change, or nothing.
+    async fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Vec<Preset>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let stopping = |_| Fault::later("the server is stopping", 1);
+        let _turn = self.changes.acquire().await.map_err(stopping)?;
+        let mut presets = self.all().await?;
+        let changed = change(&mut presets)?;
+        match &self.file {
+            Some(path) => {
+                let file = File { preset: presets };
+                let text = toml::to_string(&file).map_err(|e| {
+                    Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())
+                })?;
+                dictionary::write(path, text.as_bytes()).await?;
+            }
+            None => *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = presets,
+        }
+        Ok(changed)
+    }
+}
+
+/// The presets.
+#[utoipa::path(get, path = "/presets",
+    responses(
+        (status = 200, description = "All of them", body = Vec<Preset>),
+        (status = 500, description = "The file of the presets cannot be read"),
+    ),
+)]
+pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
+    Ok(answer::json(&call.app.presets.all().await?))
+}
+
+/// One more preset; a number that is taken becomes another one.
+#[utoipa::path(post, path = "/add_preset",
+    request_body = Preset,
+    responses(
+        (status = 200, description = "Its number", body = i64, content_type = "application/json"),
+        Taking,
+        Pinning,
+        (status = 500, description = "The file of the presets cannot be read"),
+        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
+        (status = 409, description = "Their file cannot be written"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
+pub(crate) async fn add(mut call: Call) -> Result<Answer, Fault> {
+    may_change(&call)?;
+    let mut preset = Preset::parse(&call.body().await?)?;
+    let add = |presets: &mut Vec<Preset>| {
+        if presets.len() >= PRESETS_MAX {
+            return Err(Loc::body().wrong(format!("there are {PRESETS_MAX} presets, the most")));
+        }
+        if preset.id < 0 || presets.iter().any(|it| it.id == preset.id) {
+            preset.id = presets.iter().map(|it| it.id).max().unwrap_or(-1).max(-1) + 1;
+        }
+        let id = preset.id;
+        presets.push(preset);
+        Ok(id)
+    };
+    Ok(answer::json(&call.app.presets.change(add).await?))
+}
+
+/// Another preset of the same number.
+#[utoipa::path(post, path = "/update_preset",
+    request_body = Preset,
+    responses(
+        (status = 200, description = "Its number", body = i64, content_type = "application/json"),
+        Taking,
+        Pinning,
+        (status = 500, description = "The file of the presets cannot be read"),
+        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
+        (status = 409, description = "Their file cannot be written"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
+pub(crate) async fn update(mut call: Call) -> Result<Answer, Fault> {
+    may_change(&call)?;
+    let preset = Preset::parse(&call.body().await?)?;
+    let update = |presets: &mut Vec<Preset>| {
+        let id = preset.id;
+        let known = presets.iter_mut().find(|it| it.id == id);
+        let known = known.ok_or_else(|| {
+            Loc::body()
+                .at("id")
+                .wrong(format!("there is no preset {id}"))
+        })?;
+        *known = preset;
+        Ok(id)
+    };
+    Ok(answer::json(&call.app.presets.change(update).await?))
+}
+
+/// A preset less.
+#[utoipa::path(post, path = "/delete_preset",
+    params(("id" = i64, Query)),
+    responses(
+        (status = 204, description = "It is done"),
+        Pinning,
+        (status = 500, description = "The file of the presets cannot be read"),
+        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
+        (status = 409, description = "Their file cannot be written"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
+pub(crate) async fn delete(call: Call) -> Result<Answer, Fault> {
+    may_change(&call)?;
+    let query = Query::new(call.query());
+    query.needed("id")?;
+    let id: i64 = query.number("id")?.unwrap_or_default();
+    let delete = |presets: &mut Vec<Preset>| {
+        let before = presets.len();
+        presets.retain(|it| it.id != id);
+        match presets.len() == before {
+            true => Err(wrong("id", format!("there is no preset {id}"))),
+            false => Ok(()),
+        }
+    };
+    call.app.presets.change(delete).await?;
+    Ok(answer::no_content())
+}
+
+impl Preset {
+    fn parse(body: &[u8]) -> Result<Self, Fault> {
+        let preset: Self = body::parse(body)?;
+        let loc = Loc::body();
+        for (field, text) in [
+            ("name", &preset.name),
+            ("speaker_uuid", &preset.speaker_uuid),
+        ] {
+            if text.chars().count() > NAME_MAX {
+                return Err(loc
+                    .at(field)
+                    .wrong(format!("it has {NAME_MAX} characters at most")));
+            }
+        }
+        match preset.scales().iter().all(|scale| scale.is_finite()) {
+            true => Ok(preset),
+            false => Err(loc.wrong("a number is too large")),
+        }
+    }
+
+    fn scales(&self) -> [f32; 9] {
+        [
+            self.speed,
+            self.intonation,
+            self.tempo_dynamics,
+            self.pitch,
+            self.volume,
+            self.leading,
+            self.trailing,
+            self.pause.unwrap_or_default(),
+            self.pause_scale,
+        ]
+    }
+}
