@@ -44,4 +44,4 @@ command=schemathesis
 for place in "$here/.venv/bin" "$here/../../.venv/bin"; do
     [[ -x $place/schemathesis ]] && command=$place/schemathesis
 done
-exec "$command" run "$base/openapi.json" --url "$base" "${options[@]}" "$@"
+exec "$command" --config-file "$here/schemathesis.toml" run "$base/openapi.json" --url "$base" "${options[@]}" "$@"

@@ -17,6 +17,7 @@ mod features;
 mod formats;
 mod limits;
 mod memory;
+mod openapi;
 mod plugins;
 mod readings;
 mod reload;

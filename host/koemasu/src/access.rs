@@ -105,7 +105,7 @@ impl Keys {
 
     /// Who asks. With no key configured, anyone who reaches the server.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
-        if self.keys.is_empty() {
+        if self.none() {
             return Ok(Caller { key: None });
         }
         let Some(given) = given(headers) else {

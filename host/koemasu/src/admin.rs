@@ -1,23 +1,33 @@
 //! Health, readiness, metrics and the routes of the operator.
 
+use std::num::NonZeroU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::StatusCode;
-use pipeline::Published;
-use serde_json::{Value, json};
+use pipeline::{GenerationReport, Published};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::answer::{self, Answer};
 use crate::events;
 use crate::fault::Fault;
-use crate::reload::Cause;
+use crate::openapi::Pinning;
+use crate::reload::{Cause, LastReload};
 use crate::route::Call;
 
-/// `GET /healthz`: the process answers. Touches nothing that could block.
+/// The process answers. Touches nothing that could block.
+#[utoipa::path(get, path = "/healthz", responses(
+    (status = 200, description = "It lives", body = String, content_type = "text/plain"),
+))]
 pub async fn healthz(_: Call) -> Result<Answer, Fault> {
     Ok(answer::text("ok\n"))
 }
 
-/// `GET /readyz`: a generation serves and the server is not stopping.
+/// A generation serves and the server is not stopping.
+#[utoipa::path(get, path = "/readyz", responses(
+    (status = 200, description = "Requests may come", body = String, content_type = "text/plain"),
+    Pinning,
+))]
 pub async fn readyz(call: Call) -> Result<Answer, Fault> {
     if call.app.ready() {
         Ok(answer::text("ready\n"))
@@ -29,7 +39,10 @@ pub async fn readyz(call: Call) -> Result<Answer, Fault> {
     }
 }
 
-/// `GET /metrics` in Prometheus' text format.
+/// Metrics in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", responses(
+    (status = 200, description = "Version 0.0.4 of the format", body = String, content_type = "text/plain"),
+))]
 pub async fn metrics(call: Call) -> Result<Answer, Fault> {
     let app = &call.app;
     if let Some(report) = app.live.residency().report() {
@@ -43,57 +56,124 @@ pub async fn metrics(call: Call) -> Result<Answer, Fault> {
     Ok(answer::with_type("text/plain; version=0.0.4", metrics))
 }
 
-/// `POST /admin/reload`: reloads and tells how it went.
+/// Reloads and tells how it went.
+///
+/// Reads koemasu.toml and all it names, opens what is new, and publishes it; if
+/// anything is wrong nothing changes.
+#[utoipa::path(post, path = "/admin/reload", responses(
+    (status = 200, description = "The new generation serves", body = Reloaded),
+    (status = 422, description = "The files are wrong; the old generation serves on"),
+))]
 pub async fn reload(call: Call) -> Result<Answer, Fault> {
     match call.app.reloads.ask_and_wait(Cause::Admin).await {
-        Ok(reloaded) => Ok(answer::json(&published(&reloaded))),
+        Ok(reloaded) => Ok(answer::json(&Reloaded::from(&reloaded))),
         // The files are wrong, not the request; but whoever asked can act.
         Err(reason) => Err(Fault::caller(StatusCode::UNPROCESSABLE_ENTITY, reason)),
     }
 }
 
-/// `GET /admin/generations`: who serves, who drains, how the last reload went.
+/// Who serves, who drains, how the last reload went.
+#[utoipa::path(get, path = "/admin/generations", responses(
+    (status = 200, description = "Every generation that lives", body = Generations),
+))]
 pub async fn generations(call: Call) -> Result<Answer, Fault> {
     let app = &call.app;
-    let living: Vec<_> = app
-        .live
-        .report()
-        .into_iter()
-        .map(|generation| {
-            json!({
-                "generation": generation.number,
-                "born_unix_seconds": unix_seconds(generation.born),
-                "state": if generation.serves { "serves" } else { "drains" },
-                "requests": generation.requests,
-                "pipelines": generation.pipelines,
-                "voices": generation.voices,
-            })
-        })
-        .collect();
-    let last = app.reloads.last().map(|last| {
-        let (outcome, detail) = match &last.outcome {
-            Ok(reloaded) => ("published", published(reloaded)),
-            Err(reason) => ("refused", json!({ "reason": reason })),
-        };
-        json!({
-            "at_unix_seconds": unix_seconds(last.at),
-            "cause": last.cause.name(),
-            "outcome": outcome,
-            "detail": detail,
-        })
-    });
-    Ok(answer::json(
-        &json!({ "living": living, "last_reload": last }),
-    ))
+    Ok(answer::json(&Generations {
+        living: app.live.report().into_iter().map(Living::from).collect(),
+        last_reload: app.reloads.last().map(Last::from),
+    }))
 }
 
-fn published(reloaded: &Published) -> Value {
-    json!({
-        "generation": reloaded.generation,
-        "replaced": reloaded.replaced,
-        "prepared_in_seconds": reloaded.prepared_in.as_secs_f64(),
-        "swapped_in_seconds": reloaded.swapped_in.as_secs_f64(),
-    })
+#[derive(Serialize, ToSchema)]
+struct Generations {
+    living: Vec<Living>,
+    last_reload: Option<Last>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Generation)]
+struct Living {
+    generation: u64,
+    born_unix_seconds: f64,
+    state: State,
+    /// That have pinned it now.
+    requests: usize,
+    pipelines: Vec<String>,
+    voices: Vec<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Serves,
+    /// Until its last request is answered.
+    Drains,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = LastReload)]
+struct Last {
+    at_unix_seconds: f64,
+    cause: Cause,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase", tag = "outcome", content = "detail")]
+enum Outcome {
+    Published(Reloaded),
+    Refused { reason: String },
+}
+
+#[derive(Serialize, ToSchema)]
+struct Reloaded {
+    generation: u64,
+    /// The one that drains now.
+    replaced: Option<u64>,
+    prepared_in_seconds: f64,
+    /// The swap alone: what a request could ever have to wait for.
+    swapped_in_seconds: f64,
+}
+
+impl From<GenerationReport> for Living {
+    fn from(generation: GenerationReport) -> Self {
+        Self {
+            generation: generation.number.get(),
+            born_unix_seconds: unix_seconds(generation.born),
+            state: match generation.serves {
+                true => State::Serves,
+                false => State::Drains,
+            },
+            requests: generation.requests,
+            pipelines: generation.pipelines,
+            voices: generation.voices,
+        }
+    }
+}
+
+impl From<LastReload> for Last {
+    fn from(last: LastReload) -> Self {
+        Self {
+            at_unix_seconds: unix_seconds(last.at),
+            cause: last.cause,
+            outcome: match last.outcome {
+                Ok(reloaded) => Outcome::Published(Reloaded::from(&reloaded)),
+                Err(reason) => Outcome::Refused { reason },
+            },
+        }
+    }
+}
+
+impl From<&Published> for Reloaded {
+    fn from(reloaded: &Published) -> Self {
+        Self {
+            generation: reloaded.generation.get(),
+            replaced: reloaded.replaced.map(NonZeroU64::get),
+            prepared_in_seconds: reloaded.prepared_in.as_secs_f64(),
+            swapped_in_seconds: reloaded.swapped_in.as_secs_f64(),
+        }
+    }
 }
 
 fn unix_seconds(time: SystemTime) -> f64 {

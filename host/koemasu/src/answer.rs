@@ -61,8 +61,12 @@ impl HttpBody for Body {
 }
 
 pub fn json(value: &impl serde::Serialize) -> Answer {
+    json_as("application/json", value)
+}
+
+pub fn json_as(content_type: &'static str, value: &impl serde::Serialize) -> Answer {
     match serde_json::to_string(value) {
-        Ok(text) => with_type("application/json", text),
+        Ok(text) => with_type(content_type, text),
         // Maps with keys that are no strings; none of ours are.
         Err(error) => status(StatusCode::INTERNAL_SERVER_ERROR, text(error.to_string())),
     }

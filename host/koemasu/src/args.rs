@@ -36,6 +36,8 @@ pub enum Command {
     G2p(G2p),
     /// Make an API key, and the table of koemasu.toml that lets it in.
     Key(Key),
+    /// Print the OpenAPI document of the HTTP, every dialect in it.
+    Openapi,
     /// Compare memory policies on a trace, or make a trace.
     #[command(subcommand)]
     Policy(Policy),

@@ -7,45 +7,102 @@ use std::path::{Path, PathBuf};
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use pipeline::{DictionaryFormat, WrittenWord};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 
 use crate::answer::{self, Answer};
 use crate::app::App;
 use crate::fault::Fault;
+use crate::openapi::{Missing, Taking};
 use crate::reload::Cause;
 use crate::route::Call;
 
 /// One change at a time: each reads the file it writes.
 static CHANGES: Semaphore = Semaphore::const_new(1);
 
-/// `GET /admin/dictionary/PIPELINE`.
+/// The words of a pipeline's dictionary.
+#[utoipa::path(get, path = "/admin/dictionary/{pipeline}",
+    params(("pipeline" = String, Path, description = "Name of the pipeline")),
+    responses(
+        (status = 200, description = "As the file has them now", body = Listed),
+        Missing,
+        (status = 422, description = "The file is no dictionary"),
+    ),
+)]
 pub async fn list(call: Call) -> Result<Answer, Fault> {
     let file = file(&call.app, call.segment(0))?;
     let words = open(&file)?;
-    Ok(answer::json(&json!({ "file": file, "words": words })))
+    Ok(answer::json(&Listed { file, words }))
 }
 
-/// `POST`: one more word.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Dictionary)]
+struct Listed {
+    #[schema(value_type = String)]
+    file: PathBuf,
+    words: Vec<WrittenWord>,
+}
+
+/// One more word.
+#[utoipa::path(post, path = "/admin/dictionary/{pipeline}",
+    params(("pipeline" = String, Path, description = "Name of the pipeline")),
+    request_body = WrittenWord,
+    responses(
+        (status = 200, description = "It is there; a new generation knows it", body = Edited),
+        Taking,
+        Missing,
+        (status = 422, description = "It is no word, or the reload was refused; nothing has changed"),
+    ),
+)]
 pub async fn add(mut call: Call) -> Result<Answer, Fault> {
     let new = word(&call.body().await?)?;
     edit(&call, |words| add_word(words, new)).await
 }
 
-/// `PUT`: another word of the same surface.
+/// Another word of the same surface.
+#[utoipa::path(put, path = "/admin/dictionary/{pipeline}",
+    params(("pipeline" = String, Path, description = "Name of the pipeline")),
+    request_body = WrittenWord,
+    responses(
+        (status = 200, description = "It is changed; a new generation knows it", body = Edited),
+        Taking,
+        Missing,
+        (status = 422, description = "It is no word, or the reload was refused; nothing has changed"),
+    ),
+)]
 pub async fn change(mut call: Call) -> Result<Answer, Fault> {
     let new = word(&call.body().await?)?;
     edit(&call, |words| change_word(words, new)).await
 }
 
-/// `DELETE`: a word less.
+/// A word less.
+#[utoipa::path(delete, path = "/admin/dictionary/{pipeline}",
+    params(("pipeline" = String, Path, description = "Name of the pipeline")),
+    request_body = Which,
+    responses(
+        (status = 200, description = "It is gone; a new generation knows it", body = Edited),
+        Taking,
+        Missing,
+        (status = 422, description = "The body names no word, or the reload was refused; nothing has changed"),
+    ),
+)]
 pub async fn remove(mut call: Call) -> Result<Answer, Fault> {
     let body = call.body().await?;
     edit(&call, |words| remove_word(words, &body)).await
 }
 
-/// `POST …/import`: many words at once.
+/// Many words at once; those of the same surface are replaced.
+#[utoipa::path(post, path = "/admin/dictionary/{pipeline}/import",
+    params(("pipeline" = String, Path, description = "Name of the pipeline")),
+    request_body(content((String = "application/toml"), (String = "text/csv")), description = "A dictionary, as its file would have it"),
+    responses(
+        (status = 200, description = "They are there; a new generation knows it", body = Edited),
+        Taking,
+        Missing,
+        (status = 422, description = "One is no word, or the reload was refused; nothing has changed"),
+    ),
+)]
 pub async fn import(mut call: Call) -> Result<Answer, Fault> {
     let csv = is_csv(call.headers());
     let others = imported(&call.body().await?, csv)?;
@@ -61,15 +118,13 @@ async fn edit(
     change: impl FnOnce(&mut Vec<WrittenWord>) -> Result<(), Fault>,
 ) -> Result<Answer, Fault> {
     let edited = edit_words(&call.app, call.segment(0), change).await?;
-    Ok(answer::json(&json!({
-        "words": edited.words,
-        "before": edited.before,
-        "generation": edited.generation,
-    })))
+    Ok(answer::json(&edited))
 }
 
 /// What an edit has done.
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Edited {
+    /// How many there are.
     pub(crate) words: usize,
     pub(crate) before: usize,
     /// That knows the words.
@@ -129,6 +184,11 @@ fn imported(bytes: &[u8], csv: bool) -> Result<Vec<WrittenWord>, Fault> {
     let text = std::str::from_utf8(bytes).map_err(|_| {
         wrong("the body is no UTF-8; it is TOML, or CSV with `Content-Type: text/csv`".to_owned())
     })?;
+    if text.trim().is_empty() {
+        return Err(wrong(
+            "the body is empty; there is no word in it".to_owned(),
+        ));
+    }
     let format = match csv {
         true => DictionaryFormat::Csv,
         false => DictionaryFormat::Toml,
@@ -176,10 +236,6 @@ fn change_word(words: &mut [WrittenWord], new: WrittenWord) -> Result<(), Fault>
 }
 
 fn remove_word(words: &mut Vec<WrittenWord>, bytes: &[u8]) -> Result<(), Fault> {
-    #[derive(Deserialize)]
-    struct Which {
-        surface: String,
-    }
     let which: Which = serde_json::from_slice(bytes).map_err(|e| {
         wrong(format!(
             "the body names no word: {e}; such as {{\"surface\": \"C#\"}}"
@@ -191,6 +247,13 @@ fn remove_word(words: &mut Vec<WrittenWord>, bytes: &[u8]) -> Result<(), Fault> 
         true => Err(missing(&which.surface)),
         false => Ok(()),
     }
+}
+
+/// The word that goes.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Surface, examples(json!({"surface": "C#"})))]
+struct Which {
+    surface: String,
 }
 
 fn missing(surface: &str) -> Fault {

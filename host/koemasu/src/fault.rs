@@ -5,10 +5,13 @@
 use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use crate::answer::{self, Answer};
 
 /// Who can mend it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Who {
     /// Send something else.
@@ -17,6 +20,21 @@ pub enum Who {
     Time,
     /// Look at the server.
     Operator,
+}
+
+/// RFC 9457, with who can mend it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Problem<'a> {
+    /// `about:blank`: the status says what kind it is.
+    r#type: &'a str,
+    /// The status in words.
+    title: &'a str,
+    status: u16,
+    /// What went wrong, and the cure if there is one.
+    detail: &'a str,
+    who_can_act: Who,
+    /// As in the header and in the log.
+    request_id: &'a str,
 }
 
 /// A failed request, ready to be told.
@@ -90,18 +108,15 @@ impl Fault {
 
     /// As our own routes tell it.
     pub fn problem(&self, request_id: &str) -> Answer {
-        let problem = serde_json::json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("error"),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "who_can_act": self.who,
-            "request_id": request_id,
-        });
-        self.dress(answer::with_type(
-            "application/problem+json",
-            problem.to_string(),
-        ))
+        let problem = Problem {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            who_can_act: self.who,
+            request_id,
+        };
+        self.dress(answer::json_as("application/problem+json", &problem))
     }
 
     /// Gives an answer the status and the headers of this failure.

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::args;
 use crate::config::{Config, Files};
 use crate::platform;
-use crate::read::row;
+use crate::read::Row;
 
 pub fn run(args: &args::G2p) -> anyhow::Result<()> {
     let files = Files::named(args.files.config.as_deref(), None);
@@ -28,7 +28,7 @@ pub fn run(args: &args::G2p) -> anyhow::Result<()> {
         let text = text_of(&line);
         let said = pronounce(next.generation(), args.pipeline.as_deref(), &text);
         let answer = match runtime.block_on(said) {
-            Ok(pronounced) => row(&pronounced),
+            Ok(pronounced) => serde_json::to_value(Row::from(&pronounced))?,
             Err(error) => json!({ "error": error.to_string() }),
         };
         writeln!(out, "{answer}")?;

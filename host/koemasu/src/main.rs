@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use koemasu::args::{Args, Command};
-use koemasu::{check, g2p, key, policy, say, serve, soak, telemetry};
+use koemasu::{check, g2p, key, openapi, policy, say, serve, soak, telemetry};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::G2p(g2p) => g2p::run(&g2p),
         Command::Key(key) => key::run(&key),
+        Command::Openapi => openapi::print(),
         Command::Policy(policy) => policy::run(&policy),
         Command::Soak(soak) => match soak::run(&soak) {
             // Its last line has said why.

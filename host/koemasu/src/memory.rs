@@ -6,31 +6,58 @@ use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use pipeline::spec;
-use serde_json::json;
+use serde::Serialize;
+use session::memory::MemoryPolicy;
+use session::residency::MemoryReport;
+use utoipa::ToSchema;
 
 use crate::answer::{self, Answer};
 use crate::app::App;
 use crate::events;
 use crate::fault::Fault;
+use crate::openapi::{Free, Pinning, Taking};
 use crate::route::Call;
 
 /// How often the system's own count is looked at.
 pub(crate) const EVERY: Duration = Duration::from_secs(5);
 
-/// `GET /admin/memory`.
+/// What holds how much memory, and by which policy.
+#[utoipa::path(get, path = "/admin/memory", responses(
+    (status = 200, description = "Zones, owners, voices by tier, slots, workspace, and what lies outside", body = Report),
+    Pinning,
+))]
 pub async fn report(call: Call) -> Result<Answer, Fault> {
     let residency = call.app.live.residency();
     let report = residency
         .report()
         .ok_or_else(|| Fault::later("no model is open yet", 2))?;
-    Ok(answer::json(&json!({
-        "policy": residency.policy(),
-        "memory": report,
-    })))
+    Ok(answer::json(&Report {
+        policy: residency.policy(),
+        memory: report,
+    }))
 }
 
-/// `PUT /admin/memory/policy`: the table `[memory]` as TOML, obeyed from the
-/// next decision on and until the next reload, which brings the file's again.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Memory)]
+struct Report {
+    /// The table `[memory]`.
+    #[schema(value_type = Free)]
+    policy: MemoryPolicy,
+    memory: MemoryReport,
+}
+
+/// Another policy, until the next reload.
+///
+/// The body is the table `[memory]` as TOML, obeyed from the next decision on. A
+/// reload brings the file's again.
+#[utoipa::path(put, path = "/admin/memory/policy",
+    request_body(content = Option<String>, content_type = "application/toml", description = "As in koemasu.toml, without its head line; nothing is the usual policy"),
+    responses(
+        (status = 200, description = "The policy is obeyed", body = Obeyed),
+        Taking,
+        (status = 422, description = "It is no policy"),
+    ),
+)]
 pub async fn policy(mut call: Call) -> Result<Answer, Fault> {
     let text = call.body().await?;
     let app = &call.app;
@@ -46,19 +73,43 @@ pub async fn policy(mut call: Call) -> Result<Answer, Fault> {
         .await
         .map_err(|e| wrong(e.to_string()))?;
     events::memory_policy_set();
-    Ok(answer::json(&json!({
-        "obeyed": true,
-        "needs_reload": needs_reload,
-        "needs_restart": needs_restart,
-        "policy": app.live.residency().policy(),
-    })))
+    Ok(answer::json(&Obeyed {
+        obeyed: true,
+        needs_reload,
+        needs_restart,
+        policy: app.live.residency().policy(),
+    }))
 }
 
-/// `POST /admin/memory/renew`: every slot's sessions are opened anew, one after
-/// the other, while the others speak.
+#[derive(Serialize, ToSchema)]
+struct Obeyed {
+    obeyed: bool,
+    /// Fields that wait for a reload.
+    needs_reload: Vec<&'static str>,
+    /// Fields that wait for a start.
+    needs_restart: Vec<&'static str>,
+    /// The table `[memory]`.
+    #[schema(value_type = Free)]
+    policy: MemoryPolicy,
+}
+
+/// Opens every slot's sessions anew.
+///
+/// One after the other, while the others speak.
+#[utoipa::path(post, path = "/admin/memory/renew", responses(
+    (status = 200, description = "Every slot has new sessions", body = Renewed),
+    (status = 500, description = "A session did not open"),
+))]
 pub async fn renew(call: Call) -> Result<Answer, Fault> {
     let renewed = renew_all(call.app).await?;
-    Ok(answer::json(&json!({ "slots_renewed": renewed })))
+    Ok(answer::json(&Renewed {
+        slots_renewed: renewed,
+    }))
+}
+
+#[derive(Serialize, ToSchema)]
+struct Renewed {
+    slots_renewed: usize,
 }
 
 async fn renew_all(app: Arc<App>) -> Result<usize, Fault> {

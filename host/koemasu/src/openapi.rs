@@ -1,9 +1,563 @@
-//! `GET /openapi.json`.
+//! The HTTP in OpenAPI 3.1: `GET /openapi.json` and `koemasu openapi`.
+//!
+//! What a route takes and answers stands beside its handler, and its shapes are
+//! the types that serde reads and writes. Here that is put together, and what
+//! is the same everywhere is added: who may ask, how a failure is told.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use hyper::Method;
+use utoipa::ToSchema;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::response::Response;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{Content, Info, KnownFormat, License, OpenApi, RefOr, SchemaFormat};
 
 use crate::answer::{self, Answer};
-use crate::fault::Fault;
-use crate::route::Call;
+use crate::dialect::{DIALECTS, Part, Parts};
+use crate::fault::{Fault, Problem};
+use crate::route::{Call, ROUTES, Route, Who};
+use crate::{admin, dictionary, memory, read};
 
-pub(crate) async fn document(_: Call) -> Result<Answer, Fault> {
-    Ok(answer::json(&serde_json::json!({})))
+/// The HTTP of this port, as OpenAPI 3.1.
+#[utoipa::path(get, path = "/openapi.json", responses(
+    (status = 200, description = "This document", body = Free),
+))]
+pub(crate) async fn document(call: Call) -> Result<Answer, Fault> {
+    let access = call.app.access();
+    let locks = Locks {
+        keys: Lock::of(!access.keys.none()),
+        admin: Lock::of(access.admin.is_some()),
+    };
+    Ok(answer::json(&describe(call.parts, locks)))
+}
+
+/// `koemasu openapi`: every part, whatever is configured.
+pub fn print() -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", whole().to_pretty_json()?)?;
+    Ok(())
+}
+
+/// The document of all there can be.
+pub fn whole() -> OpenApi {
+    let all = DIALECTS.into_iter().fold(Parts::core(), Parts::and);
+    let locks = Locks {
+        keys: Lock::Perhaps,
+        admin: Lock::Perhaps,
+    };
+    describe(all, locks)
+}
+
+/// What is locked on this server.
+#[derive(Clone, Copy)]
+struct Locks {
+    keys: Lock,
+    admin: Lock,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lock {
+    Open,
+    Locked,
+    /// The configuration says.
+    Perhaps,
+}
+
+impl Lock {
+    fn of(locked: bool) -> Self {
+        match locked {
+            true => Self::Locked,
+            false => Self::Open,
+        }
+    }
+}
+
+fn describe(parts: Parts, locks: Locks) -> OpenApi {
+    let mut document = OpenApi::new(info(), utoipa::openapi::Paths::new());
+    let there = std::iter::once(Part::Core).chain(DIALECTS);
+    for part in there.filter(|part| parts.has(*part)) {
+        let mut described = part.described();
+        for (path, item) in &mut described.paths.paths {
+            for (method, operation) in operations(item) {
+                finish(operation, &method, path, part, locks);
+            }
+        }
+        let tag = TagBuilder::new().name(part.name());
+        let tag = tag.description(Some(part.about())).build();
+        document.tags.get_or_insert_default().push(tag);
+        document.merge(described);
+    }
+    lock(&mut document, locks);
+    document
+}
+
+fn info() -> Info {
+    let mut info = Info::new("koemasu", env!("CARGO_PKG_VERSION"));
+    info.description = Some(ABOUT.to_owned());
+    let mut licence = License::new("MIT OR Apache-2.0");
+    licence.identifier = Some("MIT OR Apache-2.0".to_owned());
+    info.license = Some(licence);
+    info
+}
+
+const ABOUT: &str = "\
+Speech from Style-Bert-VITS2 voices. Our own routes have the tag `core`; each other tag is a dialect \
+that existing clients speak, and can be switched off or given a port of its own.
+
+Times are in seconds, memory is in bytes, rates are in samples per second, tones are 0 (low) and 1 (high), \
+unless a name or a description says otherwise. A failure says who can act by its status: 4xx the caller, 503 and 504 time \
+(`Retry-After` says when), 500 and 502 the operator.";
+
+/// What is the same for every operation of its kind.
+fn finish(operation: &mut Operation, method: &Method, path: &str, part: Part, locks: Locks) {
+    operation.tags = Some(vec![part.name().to_owned()]);
+    operation.operation_id = Some(operation_id(method, path));
+    let who = known(method, path).map_or(Who::Anyone, |route| route.who);
+    let open = SecurityRequirement::default;
+    let key = |name| SecurityRequirement::new(name, [] as [&str; 0]);
+    let (lock, mut keys) = match who {
+        Who::Anyone => (Lock::Open, vec![]),
+        Who::Key => (locks.keys, vec![key(KEY), key(KEY_HEADER)]),
+        Who::Admin => (locks.admin, vec![key(ADMIN), key(ADMIN_HEADER)]),
+    };
+    match lock {
+        Lock::Open => keys.clear(),
+        Lock::Locked => {}
+        Lock::Perhaps => keys.push(open()),
+    }
+    operation.security = Some(keys);
+
+    let responses = &mut operation.responses.responses;
+    let refused = match who {
+        Who::Anyone | Who::Key => "A web page of an origin that may not ask",
+        Who::Admin => "Not from this machine, or from a web page, and there is no token",
+    };
+    let mut add = |status: &str, why: &str| {
+        let response = || Response::new(why).into();
+        responses.entry(status.to_owned()).or_insert_with(response);
+    };
+    add("403", refused);
+    if lock != Lock::Open {
+        add("401", "No key or token, or a wrong one");
+    }
+    for (status, response) in responses {
+        if let RefOr::T(response) = response {
+            dress(response, status, part);
+        }
+    }
+}
+
+/// Every answer has an id, and every failure its shape.
+fn dress(response: &mut Response, status: &str, part: Part) {
+    let id = "The caller's own, or a new one; logs have it";
+    add_header(response, ("x-request-id", Type::String, id));
+    match status {
+        "401" => add_header(response, ("www-authenticate", Type::String, "`Bearer`")),
+        "429" | "503" | "504" => {
+            let about = "Seconds after which another try makes sense";
+            add_header(response, ("retry-after", Type::Integer, about));
+        }
+        _ => {}
+    }
+    if status >= "400" && response.content.is_empty() {
+        let (content_type, schema) = part.told();
+        let content = Content::new(Some(schema));
+        response
+            .content
+            .insert(content_type.to_owned(), content.into());
+    }
+}
+
+const KEY: &str = "key";
+const KEY_HEADER: &str = "keyHeader";
+const ADMIN: &str = "admin";
+const ADMIN_HEADER: &str = "adminHeader";
+
+fn lock(document: &mut OpenApi, locks: Locks) {
+    let bearer = |about: &str| {
+        let http = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+        SecurityScheme::Http(http.description(Some(about)).build())
+    };
+    let header = |about: &str| {
+        let value = ApiKeyValue::with_description("X-API-Key", about);
+        SecurityScheme::ApiKey(ApiKey::Header(value))
+    };
+    let components = document.components.get_or_insert_default();
+    if locks.keys != Lock::Open {
+        let about = "A key of `[[keys]]`. Without any, whoever reaches the server may speak.";
+        components.add_security_scheme(KEY, bearer(about));
+        components.add_security_scheme(KEY_HEADER, header(about));
+    }
+    if locks.admin != Lock::Open {
+        let about = "`admin.token`. Without one, admin routes answer this machine only.";
+        components.add_security_scheme(ADMIN, bearer(about));
+        components.add_security_scheme(ADMIN_HEADER, header(about));
+    }
+}
+
+fn known(method: &Method, path: &str) -> Option<&'static Route> {
+    let mut routes = ROUTES.iter();
+    routes.find(|route| route.method == *method && route.path == path)
+}
+
+/// `GET /v1/models` is `get_v1_models`: unique, and the same in every version.
+fn operation_id(method: &Method, path: &str) -> String {
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    format!("{}_{}", method.as_str().to_lowercase(), words.join("_"))
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
+    let all = [
+        (Method::GET, &mut item.get),
+        (Method::PUT, &mut item.put),
+        (Method::POST, &mut item.post),
+        (Method::DELETE, &mut item.delete),
+        (Method::OPTIONS, &mut item.options),
+        (Method::HEAD, &mut item.head),
+        (Method::PATCH, &mut item.patch),
+        (Method::TRACE, &mut item.trace),
+    ];
+    all.into_iter()
+        .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// Our own routes.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(
+        admin::healthz, admin::readyz, admin::metrics, document, read::g2p, admin::reload,
+        admin::generations, memory::report, memory::policy, memory::renew, dictionary::list,
+        dictionary::add, dictionary::change, dictionary::remove, dictionary::import,
+    ),
+    components(schemas(Problem<'_>))
+)]
+pub(crate) struct Core;
+
+/// Statuses by what they come from, for the `responses` of a handler. In which
+/// shape they are told is the part's matter.
+macro_rules! outcomes {
+    ($($(#[$doc:meta])* $name:ident { $($status:literal: $about:literal,)* })*) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name;
+
+        impl utoipa::IntoResponses for $name {
+            fn responses() -> std::collections::BTreeMap<String, utoipa::openapi::RefOr<utoipa::openapi::Response>> {
+                [$(($status, $about)),*]
+                    .into_iter()
+                    .map(|(status, about)| {
+                        (status.to_owned(), utoipa::openapi::Response::new(about).into())
+                    })
+                    .collect()
+            }
+        }
+    )*};
+}
+
+outcomes! {
+    /// `Call::body`.
+    Taking {
+        "400": "The body is not as documented, or broke off",
+        "408": "The body did not arrive in time",
+        "413": "The body has more bytes than this server takes",
+    }
+    /// `App::pin`.
+    Pinning {
+        "503": "The first generation is still being prepared",
+    }
+    /// `Call::enter`.
+    Entering {
+        "429": "More than this key may ask",
+        "503": "Every place is taken, or nothing serves yet",
+    }
+    /// A pipeline's dictionary and the words in it.
+    Missing {
+        "404": "There is no such pipeline or no such word",
+        "409": "The pipeline has no dictionary, its file cannot be written, or the word is there already",
+        "503": "Nothing serves yet, or the server is stopping",
+    }
+    /// What a text can meet in plugins and models.
+    Working {
+        "500": "A model failed, or work was lost; the log says why",
+        "502": "A plugin failed",
+        "503": "No place, model or memory was free in time, or nothing serves yet",
+        "504": "The request's time was over",
+    }
+}
+
+/// What the headers say of sound.
+const OF_SOUND: [(&str, Type, &str); 5] = [
+    (
+        "x-koemasu-generation",
+        Type::Integer,
+        "The generation that spoke",
+    ),
+    (
+        "x-koemasu-sampling-rate",
+        Type::Integer,
+        "Samples per second",
+    ),
+    (
+        "x-koemasu-loudness",
+        Type::String,
+        "How the level was set: `whole`, `running` or `none`",
+    ),
+    (
+        "x-koemasu-warnings",
+        Type::Integer,
+        "How many warnings there are",
+    ),
+    (
+        "x-koemasu-warning",
+        Type::String,
+        "The first 16, a header each: what was not read, percent-encoded",
+    ),
+];
+
+fn add_header(response: &mut Response, (name, of, about): (&str, Type, &str)) {
+    let header = HeaderBuilder::new().schema(Some(Object::with_type(of)));
+    let header = header.description(Some(about)).build();
+    response.headers.insert(name.to_owned(), header.into());
+}
+
+macro_rules! sounds {
+    ($($(#[$doc:meta])* $name:ident($about:literal: $($content_type:literal),*);)*) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name;
+
+        impl utoipa::IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                let mut response = Response::new($about);
+                OF_SOUND.into_iter().for_each(|header| add_header(&mut response, header));
+                for content_type in [$($content_type),*] {
+                    // What an event is, 3.1 cannot say here.
+                    let sound = content_type.starts_with("audio/");
+                    let content = Content::new(sound.then(<Sound as utoipa::PartialSchema>::schema));
+                    response.content.insert(content_type.to_owned(), content.into());
+                }
+                BTreeMap::from([("200".to_owned(), response.into())])
+            }
+        }
+    )*};
+}
+
+sounds! {
+    /// In the format that was asked for.
+    Spoken("The sound, from its first bytes on":
+        "audio/mpeg", "audio/wav", "audio/flac", "audio/ogg", "audio/pcm", "text/event-stream");
+    Wav("WAV, 16 bit, mono, at the voice's own rate": "audio/wav");
+    WavFloat("WAV, 32-bit floats, mono, at the voice's own rate": "audio/wav");
+}
+
+/// Bytes of sound.
+pub(crate) struct Sound;
+
+impl utoipa::PartialSchema for Sound {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+            .into()
+    }
+}
+
+impl ToSchema for Sound {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("Sound")
+    }
+}
+
+/// `["コ", 0]`: kana and tone.
+pub(crate) struct SaidMora;
+
+impl utoipa::PartialSchema for SaidMora {
+    fn schema() -> RefOr<Schema> {
+        let (kana, tone) = (ObjectBuilder::new(), ObjectBuilder::new());
+        let tone = tone.schema_type(Type::Integer);
+        let tone = tone.minimum(Some(0)).maximum(Some(1));
+        utoipa::openapi::schema::ArrayBuilder::new()
+            .prefix_items([kana.schema_type(Type::String).build(), tone.build()])
+            .items(utoipa::openapi::schema::ArrayItems::False)
+            .min_items(Some(2))
+            .into()
+    }
+}
+
+impl ToSchema for SaidMora {}
+
+/// As FastAPI reads a boolean in a query.
+pub(crate) struct Flag;
+
+impl utoipa::PartialSchema for Flag {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(
+                "^(?:[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|1|0|[Oo][Nn]|[Oo][Ff][Ff]|[Yy][Ee][Ss]|[Nn][Oo]|[TtFfYyNn])$",
+            ))
+            .into()
+    }
+}
+
+impl ToSchema for Flag {}
+
+/// A name or a number.
+pub(crate) struct Step;
+
+impl utoipa::PartialSchema for Step {
+    fn schema() -> RefOr<Schema> {
+        let either = utoipa::openapi::schema::SchemaType::from_iter([Type::String, Type::Integer]);
+        ObjectBuilder::new().schema_type(either).into()
+    }
+}
+
+impl ToSchema for Step {}
+
+/// A JSON object of which nothing is said.
+pub(crate) struct Free;
+
+impl utoipa::PartialSchema for Free {
+    fn schema() -> RefOr<Schema> {
+        Object::with_type(Type::Object).into()
+    }
+}
+
+impl ToSchema for Free {}
+
+/// Any text.
+pub(crate) fn text() -> RefOr<Schema> {
+    Object::with_type(Type::String).into()
+}
+
+/// A schema by its name.
+pub(crate) fn reference<S: ToSchema>() -> RefOr<Schema> {
+    utoipa::openapi::Ref::from_schema_name(S::name()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_route_is_described_and_nothing_else() {
+        let mut document = whole();
+        let described: BTreeSet<String> = document
+            .paths
+            .paths
+            .iter_mut()
+            .flat_map(|(path, item)| {
+                let methods: Vec<_> = operations(item).map(|(method, _)| method).collect();
+                let told = methods.into_iter().map(move |it| format!("{it} {path}"));
+                told.collect::<Vec<_>>()
+            })
+            .collect();
+        let routes: BTreeSet<String> = ROUTES
+            .iter()
+            .map(|route| format!("{} {}", route.method, route.path))
+            .collect();
+        let missing: Vec<_> = routes.difference(&described).collect();
+        assert!(
+            missing.is_empty(),
+            "these routes have no `#[utoipa::path]` in the `paths(…)` of their part: {missing:#?}"
+        );
+        let invented: Vec<_> = described.difference(&routes).collect();
+        assert!(
+            invented.is_empty(),
+            "these are described and nothing serves them: {invented:#?}"
+        );
+    }
+
+    #[test]
+    fn a_part_describes_its_own_routes() {
+        for part in std::iter::once(Part::Core).chain(DIALECTS) {
+            let mut described = part.described();
+            for (path, item) in &mut described.paths.paths {
+                for (method, _) in operations(item) {
+                    let route = known(&method, path);
+                    assert_eq!(route.map(|route| route.part), Some(part), "{method} {path}");
+                }
+            }
+        }
+    }
+
+    /// Merging keeps the first of two schemas of one name.
+    #[test]
+    fn no_two_shapes_share_a_name() {
+        let mut all = BTreeMap::new();
+        for part in std::iter::once(Part::Core).chain(DIALECTS) {
+            let components = part.described().components.unwrap_or_default();
+            for (name, schema) in components.schemas {
+                let schema = serde_json::to_value(schema).expect("a schema");
+                if let Some((other, of)) = all.get(&name) {
+                    assert_eq!(
+                        &schema, other,
+                        "`{name}` is another thing in {part:?} than in {of:?}; give one of them `#[schema(as = …)]`"
+                    );
+                }
+                all.insert(name, (schema, part));
+            }
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = serde_json::to_value(whole()).expect("a document");
+        let mut open = vec![&document];
+        while let Some(value) = open.pop() {
+            match value {
+                serde_json::Value::Object(object) => {
+                    if let Some(reference) = object.get("$ref").and_then(|it| it.as_str()) {
+                        let place = reference.trim_start_matches('#');
+                        assert!(document.pointer(place).is_some(), "{reference}");
+                    }
+                    open.extend(object.values());
+                }
+                serde_json::Value::Array(items) => open.extend(items),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_switched_off_is_left_out() {
+        let locks = Locks {
+            keys: Lock::Open,
+            admin: Lock::Locked,
+        };
+        let document = describe(Parts::core().and(Part::Sbv2), locks);
+        let paths = &document.paths.paths;
+        assert!(paths.contains_key("/voice") && paths.contains_key("/healthz"));
+        assert!(!paths.contains_key("/v1/audio/speech"));
+        let components = document.components.expect("schemes");
+        let schemes: Vec<_> = components.security_schemes.keys().collect();
+        assert_eq!(schemes, [ADMIN, ADMIN_HEADER]);
+        assert!(
+            !components
+                .schemas
+                .keys()
+                .any(|name| name.starts_with("openai"))
+        );
+    }
+
+    #[test]
+    fn the_committed_document_is_this_one() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json");
+        let committed = std::fs::read_to_string(file).unwrap_or_default();
+        let document = whole().to_pretty_json().expect("a document") + "\n";
+        assert!(
+            committed == document,
+            "docs/openapi.json is older than the routes: `cargo run -p koemasu -- openapi > docs/openapi.json`"
+        );
+    }
 }

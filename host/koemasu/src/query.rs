@@ -57,6 +57,18 @@ impl<'a> Query<'a> {
         }
     }
 
+    /// The same within bounds, which it may not leave by the little that `f32`
+    /// rounds away.
+    pub fn within(&self, name: &str, low: f64, high: f64) -> Result<Option<f32>, Fault> {
+        match self.number::<f64>(name)? {
+            Some(number) if !(low..=high).contains(&number) => {
+                let detail = format!("it is {number}; it lies between {low} and {high}");
+                Err(wrong(name, detail))
+            }
+            number => Ok(number.map(|number| number as f32)),
+        }
+    }
+
     pub fn flag(&self, name: &str) -> Result<Option<bool>, Fault> {
         let Some(text) = self.text(name) else {
             return Ok(None);
@@ -91,5 +103,10 @@ mod tests {
             assert_eq!(refused.field.as_deref(), Some(name));
         }
         assert!(query.needed("none").is_err());
+        let within = |query| Query::new(query).within("n", 0.0, 60.0).is_ok();
+        assert!(within("n=60") && within("n=0") && within(""));
+        for far in ["n=60.00000000000001", "n=-1e308", "n=NaN", "n=inf", "n=x"] {
+            assert!(!within(far), "{far}");
+        }
     }
 }

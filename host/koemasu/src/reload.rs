@@ -32,7 +32,8 @@ pub enum ReloadError {
 }
 
 /// What asked for a reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Cause {
     Start,
     Signal,

@@ -31,6 +31,13 @@ pub struct Route {
     pub(crate) serve: Serve,
 }
 
+impl Route {
+    /// What watches a server asks for the head alone. hyper leaves out the body.
+    fn has_head(&self) -> bool {
+        self.method == Method::GET && self.who == Who::Anyone
+    }
+}
+
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
@@ -223,11 +230,14 @@ fn find(parts: Parts, method: &Method, path: &str) -> Found {
         let Some(segments) = segments(route.path, path) else {
             continue;
         };
-        if route.method == *method {
+        if route.method == *method || (*method == Method::HEAD && route.has_head()) {
             return Found::Route(route, segments);
         }
         part = route.part;
         methods.push(route.method.as_str());
+        if route.has_head() {
+            methods.push("HEAD");
+        }
     }
     match methods.is_empty() {
         true => Found::Nothing,

@@ -9,21 +9,28 @@ use speech::g2p::Frontend;
 use speech::user::{Case, PartOfSpeech, UserWords, Word};
 
 /// A word as files and callers write it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Word, examples(json!({"surface": "C#", "reading": "シーシャープ", "accent": 4})))]
 pub struct WrittenWord {
     /// By which clients of VOICEVOX know it; without one it has one by its
     /// surface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// As it is written.
+    #[schema(min_length = 1, max_length = 100)]
     pub surface: String,
     /// In katakana, as it is said.
+    #[schema(min_length = 1)]
     pub reading: String,
+    /// The mora after which the pitch falls; 0 is flat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accent: Option<usize>,
     #[serde(default)]
     pub part_of_speech: WrittenPartOfSpeech,
+    /// More wins over the dictionary's own words.
     #[serde(default = "usual_priority")]
+    #[schema(minimum = 0, maximum = 10)]
     pub priority: u8,
     #[serde(default)]
     pub case: WrittenCase,
@@ -33,8 +40,9 @@ fn usual_priority() -> u8 {
     5
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = PartOfSpeech)]
 pub enum WrittenPartOfSpeech {
     Noun,
     #[default]
@@ -47,8 +55,9 @@ pub enum WrittenPartOfSpeech {
     Suffix,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = Case)]
 pub enum WrittenCase {
     #[default]
     Any,

@@ -45,7 +45,18 @@ pub enum Answer {
 
 /// Who goes first where requests wait for the models.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Deserialize,
+    Serialize,
+    utoipa::ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
@@ -95,7 +106,7 @@ impl Default for Sound {
 }
 
 /// How the level of an answer is set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Loudness {
     /// The loudest sample of the whole answer becomes full scale, as in SBV2;
@@ -152,7 +163,7 @@ pub struct Delivery {
 
 /// Where a text is cut before it is spoken. The flow's attention is quadratic
 /// in length, so short pieces cost less time and less memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
     /// At line ends and at the ends of sentences.

@@ -25,7 +25,7 @@ use crate::weights::Weights;
 /// heard at 1e-2 and more, and changes the length.
 const TOLERANCE: f32 = 1e-4;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     Swappable {

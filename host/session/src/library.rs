@@ -153,7 +153,7 @@ struct Counts {
     loaded_bytes: AtomicU64,
 }
 
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct LibraryCensus {
     pub evictions: u64,
     pub loads: u64,
@@ -163,7 +163,7 @@ pub struct LibraryCensus {
     pub voices: Vec<VoiceCensus>,
 }
 
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct VoiceCensus {
     pub name: String,
     pub template: String,

@@ -63,7 +63,7 @@ pub(crate) struct TemplateEntry {
 struct Resident<M>(Mutex<HashMap<String, Weak<M>>>);
 
 /// All there is to say about memory, for `/admin/memory`.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct MemoryReport {
     pub mode: Mode,
     pub slab: Option<SlabReport>,
@@ -73,7 +73,7 @@ pub struct MemoryReport {
     pub outside: Outside,
 }
 
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct SlabReport {
     pub kind: &'static str,
     pub budget: usize,
@@ -86,14 +86,14 @@ pub struct SlabReport {
     pub owners: Vec<OwnerCensus>,
 }
 
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct ZoneReport {
     #[serde(flatten)]
     pub census: ZoneCensus,
     pub fragmentation: f64,
 }
 
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct TemplateReport {
     pub digest: String,
     pub voice_bytes: usize,
@@ -105,7 +105,7 @@ pub struct TemplateReport {
     pub slots: usize,
 }
 
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct WorkspaceReport {
     pub bytes: usize,
     pub free: usize,

@@ -12,7 +12,9 @@ use std::ops::Range;
 pub const ALIGNMENT: usize = 256;
 
 /// A part of the slab for one kind of tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Zone {
     /// BERT's weights: resident once.
@@ -96,7 +98,7 @@ pub struct NoRoom {
 }
 
 /// What the counters say of a zone, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct ZoneCensus {
     pub zone: Zone,
     pub bytes: usize,
@@ -123,7 +125,7 @@ impl ZoneCensus {
 }
 
 /// What an owner holds, in bytes.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct OwnerCensus {
     pub owner: String,
     pub in_use: usize,

@@ -75,7 +75,7 @@ impl Activation {
 }
 
 /// One slot, for the report.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct SlotCensus {
     pub number: usize,
     pub holds: Option<String>,

@@ -17,7 +17,7 @@ use crate::native::reservation::Kind;
 use crate::placement::Placement;
 
 /// Memory as the system counts it, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Outside {
     /// Resident set of the process.
     pub rss: u64,

@@ -36,7 +36,7 @@ impl Permit {
 }
 
 /// A measured or configured need.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Need {
     pub graph: String,
     pub length: usize,

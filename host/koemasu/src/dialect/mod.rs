@@ -12,9 +12,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use utoipa::OpenApi as _;
+use utoipa::openapi::{OpenApi as Document, RefOr, Schema};
 
 use crate::answer::Answer;
-use crate::fault::Fault;
+use crate::fault::{Fault, Problem};
+use crate::openapi;
 
 /// A set of routes that can be switched off and listened to apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,49 @@ impl Part {
             Self::OpenAi => openai::tell(fault),
             Self::Sbv2 | Self::Voicevox => sbv2::tell(fault),
             Self::Sbv2Api => sbv2_api::tell(fault),
+        }
+    }
+
+    /// What its routes take and answer.
+    pub(crate) fn described(self) -> Document {
+        match self {
+            Self::Core => openapi::Core::openapi(),
+            Self::OpenAi => openai::Described::openapi(),
+            Self::Sbv2 => sbv2::Described::openapi(),
+            Self::Sbv2Api => sbv2_api::Described::openapi(),
+            Self::Voicevox => voicevox::Described::openapi(),
+        }
+    }
+
+    /// Content type and shape of what [`tell`](Self::tell) tells.
+    pub(crate) fn told(self) -> (&'static str, RefOr<Schema>) {
+        match self {
+            Self::Core => (
+                "application/problem+json",
+                openapi::reference::<Problem<'_>>(),
+            ),
+            Self::OpenAi => (
+                "application/json",
+                openapi::reference::<openai::Refusal<'_>>(),
+            ),
+            Self::Sbv2 | Self::Voicevox => (
+                "application/json",
+                openapi::reference::<sbv2::Refusal<'_>>(),
+            ),
+            Self::Sbv2Api => ("text/plain", openapi::text()),
+        }
+    }
+
+    /// For whom it is.
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Self::Core => {
+                "koemasu's own: health, metrics, readings, administration. On every port."
+            }
+            Self::OpenAi => "OpenAI's speech API, and what its clients and proxies ask for.",
+            Self::Sbv2 => "The HTTP of Style-Bert-VITS2's `server_fastapi.py`.",
+            Self::Sbv2Api => "The HTTP of sbv2-api.",
+            Self::Voicevox => "The HTTP of VOICEVOX's engine, as AivisSpeech speaks it.",
         }
     }
 }

@@ -17,13 +17,14 @@ use pipeline::{
     Answer as Way, Assist, Channels, Delivery, Format, Loudness, Pauses, Priority, Request, Sound,
     Split,
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use speech::moras::{Given, Mora};
+use utoipa::ToSchema;
 
 use crate::answer::{self, Answer, Body, Cut, Flow};
 use crate::dialect::Part;
 use crate::fault::Fault;
+use crate::openapi::{self, Entering, Pinning, Taking, Working};
 use crate::route::{Call, Route, Who, routes};
 use crate::speak::{self, Speech as Spoken};
 
@@ -36,7 +37,25 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// `POST /v1/audio/speech`.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(speech, voices, models),
+    components(schemas(Refusal<'_>, Event<'_>))
+)]
+pub(crate) struct Described;
+
+/// Speaks a text.
+///
+/// OpenAI's "Create speech". The sound is sent as it is made, unless
+/// `koemasu.stream` is false. With `stream_format` `sse` it comes in
+/// server-sent events, each of them one `SpeechEvent` as JSON after `data: `.
+#[utoipa::path(post, path = "/v1/audio/speech", request_body = Speech, responses(
+    openapi::Spoken,
+    Taking,
+    Entering,
+    Working,
+    (status = 400, description = "The body is not as documented, or cannot be spoken"),
+))]
 pub(crate) async fn speech(mut call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
     let body = call.body().await?;
@@ -80,7 +99,13 @@ fn bad_request(fault: Fault) -> Fault {
     }
 }
 
-/// `GET /v1/audio/voices`: not OpenAI's, but what its compatible servers have.
+/// The voices there are.
+///
+/// Not OpenAI's, but what its compatible servers have.
+#[utoipa::path(get, path = "/v1/audio/voices", responses(
+    (status = 200, description = "Voices and pipelines", body = Voices<'_>),
+    Pinning,
+))]
 pub(crate) async fn voices(call: Call) -> Result<Answer, Fault> {
     let generation = call.app.pin()?;
     let voices: Vec<_> = generation
@@ -88,30 +113,76 @@ pub(crate) async fn voices(call: Call) -> Result<Answer, Fault> {
         .iter()
         .map(|(name, voice)| {
             let package = voice.package();
-            json!({
-                "name": name,
-                "title": package.name(),
-                "speakers": package.speakers().collect::<Vec<_>>(),
-                "styles": package.styles().collect::<Vec<_>>(),
-                "sampling_rate": package.sampling_rate(),
-                "licence": package.licence(),
-            })
+            Voice {
+                name,
+                title: package.name(),
+                speakers: package.speakers().collect(),
+                styles: package.styles().collect(),
+                sampling_rate: package.sampling_rate(),
+                licence: package.licence(),
+            }
         })
         .collect();
-    Ok(answer::json(&json!({
-        "voices": voices,
-        "pipelines": generation.pipelines(),
-        "generation": generation.number(),
-    })))
+    Ok(answer::json(&Voices {
+        voices,
+        pipelines: generation.pipelines(),
+        generation: generation.number().get(),
+    }))
 }
 
-/// `GET /v1/models`: the pipelines, which are what `model` may name.
+#[derive(Serialize, ToSchema)]
+struct Voices<'a> {
+    voices: Vec<Voice<'a>>,
+    pipelines: Vec<&'a str>,
+    generation: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Voice<'a> {
+    /// What `voice` names; `name/speaker` is one of its speakers.
+    name: &'a str,
+    /// As its package calls it.
+    title: &'a str,
+    speakers: Vec<&'a str>,
+    styles: Vec<&'a str>,
+    sampling_rate: u32,
+    licence: Option<&'a str>,
+}
+
+/// The pipelines, which are what `model` may name.
+#[utoipa::path(get, path = "/v1/models", responses(
+    (status = 200, description = "OpenAI's list", body = Models<'_>),
+    Pinning,
+))]
 pub(crate) async fn models(call: Call) -> Result<Answer, Fault> {
     let generation = call.app.pin()?;
-    let model =
-        |name: &&str| json!({"id": name, "object": "model", "created": 0, "owned_by": "koemasu"});
-    let models: Vec<_> = generation.pipelines().iter().map(model).collect();
-    Ok(answer::json(&json!({"object": "list", "data": models})))
+    let pipelines = generation.pipelines();
+    let model = |id| Model {
+        id,
+        object: "model",
+        created: 0,
+        owned_by: "koemasu",
+    };
+    Ok(answer::json(&Models {
+        object: "list",
+        data: pipelines.into_iter().map(model).collect(),
+    }))
+}
+
+#[derive(Serialize, ToSchema)]
+struct Models<'a> {
+    object: &'a str,
+    data: Vec<Model<'a>>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Model<'a> {
+    /// Name of the pipeline.
+    id: &'a str,
+    object: &'a str,
+    /// Always 0: a pipeline has no date.
+    created: u64,
+    owned_by: &'a str,
 }
 
 /// OpenAI's error object.
@@ -123,31 +194,65 @@ pub(crate) fn tell(fault: &Fault) -> Answer {
         status if status.is_client_error() => ("invalid_request_error", None),
         _ => ("server_error", None),
     };
-    fault.dress(answer::json(&json!({ "error": {
-        "message": fault.detail,
-        "type": kind,
-        "param": fault.field,
-        "code": code,
-    }})))
+    fault.dress(answer::json(&Refusal {
+        error: Error {
+            message: &fault.detail,
+            r#type: kind,
+            param: fault.field.as_deref(),
+            code,
+        },
+    }))
+}
+
+/// OpenAI's error.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OpenAiError)]
+pub(crate) struct Refusal<'a> {
+    #[schema(inline)]
+    error: Error<'a>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Error<'a> {
+    message: &'a str,
+    r#type: &'a str,
+    /// The field that is wrong.
+    param: Option<&'a str>,
+    code: Option<&'a str>,
 }
 
 /// OpenAI's fields, and our own under `koemasu`. `instructions` are taken and
 /// change nothing: the models know no such thing. Clients send fields of other
 /// servers too, and null for what they leave open.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(examples(json!({
+    "input": "今日はいい天気ですね。", "voice": "demo", "response_format": "wav",
+    "koemasu": {"style": "Happy", "sentence_pause": 0.3}
+})))]
 struct Speech {
+    /// The text; the pipeline may take less.
+    #[schema(min_length = 1, max_length = 4096)]
     input: String,
+    /// Names a pipeline where there is one of that name; any other is taken and
+    /// means nothing.
     model: Option<String>,
+    /// `voice` or `voice/speaker`; without one the only voice there is.
     voice: Option<VoiceName>,
+    /// Taken, and changes nothing.
+    #[schema(max_length = 4096)]
     instructions: Option<String>,
+    /// Without one MP3, or WAV where no MP3 encoder is built in. `aac` is
+    /// refused.
     response_format: Option<ResponseFormat>,
+    /// Speech rate; without one the pipeline's.
+    #[schema(minimum = 0.25, maximum = 4.0)]
     speed: Option<f32>,
     stream_format: Option<StreamFormat>,
     koemasu: Option<Own>,
 }
 
 /// A name, or an object with an `id`, as OpenAI allows.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(
     untagged,
     expecting = "`voice` is a name, or an object with the name as its `id`"
@@ -157,7 +262,9 @@ enum VoiceName {
     Object { id: String },
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// `pcm` is 16 bits, little-endian, at 24,000 samples per second unless
+/// `koemasu.sampling_rate` says otherwise.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum ResponseFormat {
     Mp3,
@@ -171,7 +278,7 @@ enum ResponseFormat {
     PcmFloat,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum StreamFormat {
     #[default]
@@ -179,41 +286,76 @@ enum StreamFormat {
     Sse,
 }
 
-/// What OpenAI's fields cannot say. Everything is optional.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// What OpenAI's fields cannot say. Everything is optional; what is left open the
+/// pipeline decides.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Koemasu)]
 struct Own {
     pipeline: Option<String>,
+    /// A tag such as `ja`, which the pipeline must speak.
     language: Option<String>,
     style: Option<String>,
+    /// 0 is the mean style, 1 the style as recorded, more exaggerates.
+    #[schema(minimum = -10.0, maximum = 50.0)]
     style_weight: Option<f32>,
+    /// Share of the stochastic duration predictor.
+    #[schema(minimum = 0.0, maximum = 1.0)]
     sdp_ratio: Option<f32>,
+    /// Variation of the voice.
+    #[schema(minimum = 0.0, maximum = 2.0)]
     noise: Option<f32>,
+    /// Variation of the durations.
+    #[schema(minimum = 0.0, maximum = 2.0)]
     noise_w: Option<f32>,
+    /// The same seed, the same sound; without one no two are alike.
     seed: Option<u64>,
+    /// Factor of the mean pitch.
+    #[schema(minimum = 0.25, maximum = 4.0)]
     pitch: Option<f32>,
+    /// Factor of the pitch's distance from its mean; 0 is a monotone.
+    #[schema(minimum = 0.0, maximum = 4.0)]
     intonation: Option<f32>,
     split: Option<Split>,
     /// `[["コ", 0], ["エ", 1]]`: kana and tones instead of the frontend's.
     moras: Option<Vec<(String, u8)>>,
+    /// With one of `tones` each.
     phonemes: Option<Vec<String>>,
+    /// Alone they replace the frontend's own, one for each phoneme.
     tones: Option<Vec<u8>>,
+    /// A text whose mood colours the one that is spoken.
     assist_text: Option<String>,
+    /// 0 changes nothing, 1 leaves nothing of the text's own mood, which is what
+    /// is meant without one.
+    #[schema(minimum = 0.0, maximum = 1.0)]
     assist_weight: Option<f32>,
+    /// How much BERT's features say; 1 is as trained, less lets given tones win.
+    #[schema(minimum = 0.0, maximum = 2.0)]
     bert_strength: Option<f32>,
     /// False: in one piece, with its length in the header. Only FLAC comes so
     /// unless this is true.
     stream: Option<bool>,
     loudness: Option<Loudness>,
+    /// Samples per second; without one the voice's own.
+    #[schema(minimum = 8000, maximum = 192_000)]
     sampling_rate: Option<u32>,
     /// 1 or 2.
+    #[schema(minimum = 1, maximum = 2)]
     channels: Option<u8>,
+    /// A factor, after the loudness is set; 1 without one.
+    #[schema(minimum = 0.0, maximum = 10.0)]
     volume: Option<f32>,
-    /// Seconds, all of them.
+    /// Seconds, and so are the next four.
+    #[schema(minimum = 0.0, maximum = 60.0)]
     leading_silence: Option<f32>,
+    #[schema(minimum = 0.0, maximum = 60.0)]
     trailing_silence: Option<f32>,
+    #[schema(minimum = 0.0, maximum = 3600.0)]
     sentence_pause: Option<f32>,
+    #[schema(minimum = 0.0, maximum = 3600.0)]
     line_pause: Option<f32>,
+    /// For the first sound; never more than the pipeline's own.
+    #[schema(minimum = 0.0, maximum = 3600.0)]
     deadline: Option<f32>,
     priority: Option<Priority>,
 }
@@ -451,28 +593,70 @@ impl Flow for Events {
         let event = match frame.map(|frame| frame.map(|it| it.into_data().unwrap_or_default())) {
             Some(Ok(bytes)) => {
                 self.bytes += bytes.len();
-                json!({"type": "speech.audio.delta", "audio": STANDARD.encode(&bytes)})
+                Event::Delta {
+                    audio: STANDARD.encode(&bytes),
+                }
             }
             Some(Err(cut)) => {
                 self.state = Told::Done;
-                json!({"type": "error", "error": {"type": "server_error", "message": cut.to_string()}})
+                Event::Error {
+                    error: Broken {
+                        r#type: "server_error",
+                        message: cut.to_string(),
+                    },
+                }
             }
             None => {
                 self.state = Told::Done;
-                // Characters and bytes stand for tokens, which we do not count in.
-                let (input, output) = (self.characters, self.bytes);
-                json!({"type": "speech.audio.done", "usage": {
-                    "input_tokens": input,
-                    "output_tokens": output,
-                    "total_tokens": input + output,
-                }})
+                Event::Done {
+                    usage: Usage {
+                        input_tokens: self.characters,
+                        output_tokens: self.bytes,
+                        total_tokens: self.characters + self.bytes,
+                    },
+                }
             }
         };
         Poll::Ready(Some(Ok(event_bytes(&event))))
     }
 }
 
-fn event_bytes(event: &Value) -> Bytes {
+/// What comes after `data: `.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "type")]
+#[schema(as = SpeechEvent)]
+enum Event<'a> {
+    #[serde(rename = "speech.audio.delta")]
+    Delta {
+        /// The next bytes of the sound, in base64.
+        audio: String,
+    },
+    #[serde(rename = "speech.audio.done")]
+    Done { usage: Usage },
+    /// The sound ends before its end.
+    #[serde(rename = "error")]
+    Error { error: Broken<'a> },
+}
+
+/// Characters and bytes stand for tokens, which we do not count in.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SpeechUsage)]
+struct Usage {
+    input_tokens: usize,
+    output_tokens: usize,
+    total_tokens: usize,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = SpeechError)]
+struct Broken<'a> {
+    r#type: &'a str,
+    message: String,
+}
+
+fn event_bytes(event: &Event<'_>) -> Bytes {
+    // Strings and numbers: it cannot fail.
+    let event = serde_json::to_string(event).unwrap_or_default();
     Bytes::from(format!("data: {event}\n\n"))
 }
 

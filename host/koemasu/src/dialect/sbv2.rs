@@ -5,6 +5,7 @@
 //! (`reference_audio_path`), and `/tools/get_audio` answers from one folder
 //! that the operator names, or not at all.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,12 +13,14 @@ use hyper::StatusCode;
 use pipeline::{
     Answer as Way, Assist, Delivery, Format, Generation, Loudness, Pauses, Request, Sound, Split,
 };
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::answer::{self, Answer};
 use crate::dialect::Part;
 use crate::fault::Fault;
-use crate::machine;
+use crate::machine::{self, Machine};
+use crate::openapi::{self, Entering, Flag, Free, Pinning, SaidMora, Step, Working};
 use crate::query::{Query, wrong};
 use crate::reload::Cause;
 use crate::route::{Call, Route, Who, routes};
@@ -36,7 +39,25 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// `GET` and `POST /voice`.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(voice, g2p, models_info, models_refresh, status, get_audio),
+    components(schemas(Refusal<'_>))
+)]
+pub(crate) struct Described;
+
+/// Speaks a text.
+#[utoipa::path(
+    method(get, post),
+    path = "/voice",
+    params(Parameters),
+    responses(
+        openapi::Wav,
+        Entering,
+        Working,
+        (status = 422, description = "A parameter is wrong or missing, or the text cannot be spoken"),
+    ),
+)]
 pub(crate) async fn voice(call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
     let query = Query::new(call.query());
@@ -49,6 +70,53 @@ pub(crate) async fn voice(call: Call) -> Result<Answer, Fault> {
         .clone_from(&call.app.dialects.sbv2.pipeline);
     let spoken = speak::speak(&call.app, place, request, &call.id).await;
     Ok(spoken.map_err(unprocessable)?.answer())
+}
+
+/// With Style-Bert-VITS2's defaults. A parameter that is not named here is
+/// passed over.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the document alone reads it")]
+struct Parameters {
+    #[param(min_length = 1, example = "こんにちは")]
+    text: String,
+    /// Charset of a `text` that is percent-encoded once more.
+    encoding: Option<String>,
+    /// Wins over `model_id`.
+    model_name: Option<String>,
+    /// Place among the names of `/models/info`.
+    #[param(default = 0, minimum = 0)]
+    model_id: Option<usize>,
+    /// Wins over `speaker_id`.
+    speaker_name: Option<String>,
+    #[param(default = 0)]
+    speaker_id: Option<i64>,
+    #[param(default = 0.2, minimum = 0.0, maximum = 1.0)]
+    sdp_ratio: Option<f32>,
+    #[param(default = 0.6, minimum = 0.0, maximum = 2.0)]
+    noise: Option<f32>,
+    #[param(default = 0.8, minimum = 0.0, maximum = 2.0)]
+    noisew: Option<f32>,
+    /// More is slower.
+    #[param(default = 1.0, minimum = 0.1, maximum = 10.0)]
+    length: Option<f32>,
+    /// The pipeline must speak it.
+    #[param(pattern = "^(JP|EN|ZH)?$")]
+    language: Option<String>,
+    /// Whether each line is spoken apart.
+    #[param(inline, default = true)]
+    auto_split: Option<Flag>,
+    /// Seconds between lines.
+    #[param(default = 0.5, minimum = 0.0, maximum = 60.0)]
+    split_interval: Option<f32>,
+    /// A text whose mood colours the one that is spoken.
+    assist_text: Option<String>,
+    #[param(default = 1.0, minimum = 0.0, maximum = 1.0)]
+    assist_text_weight: Option<f32>,
+    #[param(default = "Neutral")]
+    style: Option<String>,
+    #[param(default = 1.0, minimum = -10.0, maximum = 50.0)]
+    style_weight: Option<f32>,
 }
 
 /// What cannot be spoken is wrong in its parameters here.
@@ -95,14 +163,10 @@ fn request(query: &Query<'_>, generation: &Generation) -> Result<Request, Fault>
     if package.styles().all(|known| known != style) {
         return Err(wrong("style", format!("there is no style `{style}`")));
     }
-    let length = query.float("length")?.unwrap_or(1.0);
-    if length <= 0.0 {
-        return Err(wrong("length", "it is more than 0; 1 is the usual length"));
-    }
-    let pause = query.float("split_interval")?.unwrap_or(0.5);
-    if !(0.0..=60.0).contains(&pause) {
-        return Err(wrong("split_interval", "it lies between 0 and 60 seconds"));
-    }
+    let length = query.within("length", 0.1, 10.0)?.unwrap_or(1.0);
+    let pause = query.within("split_interval", 0.0, 60.0)?.unwrap_or(0.5);
+    // Wrong even if there is no text that it would weigh.
+    let weight = query.within("assist_text_weight", 0.0, 1.0)?.unwrap_or(1.0);
     Ok(Request {
         text: text(query)?,
         voice: format!("{name}/{speaker}"),
@@ -120,20 +184,17 @@ fn request(query: &Query<'_>, generation: &Generation) -> Result<Request, Fault>
             true => Split::Line,
             false => Split::None,
         }),
-        assist: match query.filled("assist_text") {
-            Some(text) => Some(Assist {
-                text: text.to_owned(),
-                weight: query.float("assist_text_weight")?.unwrap_or(1.0),
-            }),
-            None => None,
-        },
+        assist: query.filled("assist_text").map(|text| Assist {
+            text: text.to_owned(),
+            weight,
+        }),
         delivery: Delivery {
             style: Some(style.to_owned()),
-            style_weight: Some(query.float("style_weight")?.unwrap_or(1.0)),
+            style_weight: Some(query.within("style_weight", -10.0, 50.0)?.unwrap_or(1.0)),
             speed: Some(1.0 / length),
-            sdp_ratio: Some(query.float("sdp_ratio")?.unwrap_or(0.2)),
-            noise: Some(query.float("noise")?.unwrap_or(0.6)),
-            noise_w: Some(query.float("noisew")?.unwrap_or(0.8)),
+            sdp_ratio: Some(query.within("sdp_ratio", 0.0, 1.0)?.unwrap_or(0.2)),
+            noise: Some(query.within("noise", 0.0, 2.0)?.unwrap_or(0.6)),
+            noise_w: Some(query.within("noisew", 0.0, 2.0)?.unwrap_or(0.8)),
             ..Delivery::default()
         },
         pauses: Pauses {
@@ -215,7 +276,13 @@ fn model<'g>(
     Ok((found.0, found.1))
 }
 
-/// `POST /g2p?text=`: moras with their tones.
+/// Moras with their tones, 0 low and 1 high.
+#[utoipa::path(post, path = "/g2p", params(("text" = String, Query, example = "こんにちは")), responses(
+    (status = 200, description = "Kana and tone of each mora", body = Vec<SaidMora>),
+    Entering,
+    Working,
+    (status = 422, description = "A parameter is wrong or missing, or the text cannot be read"),
+))]
 pub(crate) async fn g2p(call: Call) -> Result<Answer, Fault> {
     let _place = call.enter()?;
     let query = Query::new(call.query());
@@ -223,20 +290,31 @@ pub(crate) async fn g2p(call: Call) -> Result<Answer, Fault> {
     let pipeline = call.app.dialects.sbv2.pipeline.as_deref();
     let said = pipeline::pronounce(&generation, pipeline, query.needed("text")?).await;
     let said = said.map_err(Fault::from).map_err(unprocessable)?;
-    let moras = said.moras.iter().map(|mora| json!([mora.kana, mora.tone]));
+    let moras = said.moras.iter().map(|mora| (&mora.kana, mora.tone));
     Ok(answer::json(&moras.collect::<Vec<_>>()))
 }
 
-/// `GET /models/info`. Paths are made up: clients take the name of a voice from
-/// them, and where files lie is nobody's business.
+/// The voices by their place.
+///
+/// Paths are made up: clients take the name of a voice from them, and where
+/// files lie is nobody's business.
+#[utoipa::path(get, path = "/models/info", responses(
+    (status = 200, description = "What `model_id` may be", body = BTreeMap<String, Info>),
+    Pinning,
+))]
 pub(crate) async fn models_info(call: Call) -> Result<Answer, Fault> {
     let generation = call.app.pin()?;
     Ok(answer::json(&info(&generation)))
 }
 
-/// `POST /models/refresh`: a reload, which keeps what has not changed. Bots ask
-/// for it whenever they start. A refused one is the operator's to mend, who
-/// finds it in the log; the caller gets what is served.
+/// Reloads, which keeps what has not changed.
+///
+/// Bots ask for it whenever they start. A refused one is the operator's to mend,
+/// who finds it in the log; the caller gets what is served.
+#[utoipa::path(post, path = "/models/refresh", responses(
+    (status = 200, description = "As `/models/info`", body = BTreeMap<String, Info>),
+    Entering,
+))]
 pub(crate) async fn models_refresh(call: Call) -> Result<Answer, Fault> {
     let _place = call.enter()?;
     let _ = call.app.reloads.ask_and_wait(Cause::Admin).await;
@@ -244,60 +322,118 @@ pub(crate) async fn models_refresh(call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&info(&generation)))
 }
 
-fn info(generation: &Generation) -> Value {
+fn info(generation: &Generation) -> BTreeMap<String, Info> {
     let device = generation.device().to_string();
     let models = generation.voices().iter().enumerate();
-    let models: Map<String, Value> = models
-        .map(|(id, (name, voice))| (id.to_string(), model_info(name, voice, &device)))
-        .collect();
-    Value::Object(models)
+    models
+        .map(|(id, (name, voice))| (id.to_string(), Info::new(name, voice, &device)))
+        .collect()
 }
 
-fn model_info(name: &str, voice: &session::voice::Voice, device: &str) -> Value {
-    let package = voice.package();
-    let spk2id: Map<_, _> = package
-        .speaker_ids()
-        .map(|(name, id)| (name.to_owned(), json!(id)))
-        .collect();
-    let id2spk: Map<_, _> = package
-        .speaker_ids()
-        .map(|(name, id)| (id.to_string(), json!(name)))
-        .collect();
-    let style2id: Map<_, _> = package
-        .style_ids()
-        .map(|(name, id)| (name.to_owned(), json!(id)))
-        .collect();
-    json!({
-        "config_path": format!("model_assets/{name}/config.json"),
-        "model_path": format!("model_assets/{name}/{name}.onnx"),
-        "device": device,
-        "spk2id": spk2id,
-        "id2spk": id2spk,
-        "style2id": style2id,
-    })
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelInfo)]
+struct Info {
+    config_path: String,
+    model_path: String,
+    device: String,
+    /// Speakers by name.
+    spk2id: BTreeMap<String, i64>,
+    id2spk: BTreeMap<String, String>,
+    style2id: BTreeMap<String, u32>,
 }
 
-/// `GET /status`.
+impl Info {
+    fn new(name: &str, voice: &session::voice::Voice, device: &str) -> Self {
+        let package = voice.package();
+        let speakers = || package.speaker_ids();
+        let styles = package.style_ids();
+        Self {
+            config_path: format!("model_assets/{name}/config.json"),
+            model_path: format!("model_assets/{name}/{name}.onnx"),
+            device: device.to_owned(),
+            spk2id: speakers().map(|(name, id)| (name.to_owned(), id)).collect(),
+            id2spk: speakers()
+                .map(|(name, id)| (id.to_string(), name.to_owned()))
+                .collect(),
+            style2id: styles.map(|(name, id)| (name.to_owned(), id)).collect(),
+        }
+    }
+}
+
+/// What the machine has and uses.
+#[utoipa::path(get, path = "/status", responses(
+    (status = 200, description = "Memory in bytes", body = Status),
+    (status = 500, description = "The reading was lost"),
+    Pinning,
+))]
 pub(crate) async fn status(call: Call) -> Result<Answer, Fault> {
     let reading = tokio::task::spawn_blocking(machine::read).await;
     let machine = reading.map_err(|lost| pipeline::Error::Lost(lost.to_string()))?;
     let generation = call.app.pin()?;
-    Ok(answer::json(&json!({
-        "devices": [generation.device().to_string()],
-        "cpu_percent": machine.cpu_percent,
-        "memory_total": machine.total,
-        "memory_available": machine.available,
-        "memory_used": machine.used,
-        "memory_percent": machine.percent(),
-        "gpu": machine.gpus.iter().map(|gpu| json!({
-            "gpu_id": gpu.id,
-            "gpu_load": gpu.load,
-            "gpu_memory": {"total": gpu.total, "used": gpu.used, "free": gpu.total - gpu.used},
-        })).collect::<Vec<_>>(),
-    })))
+    let device = generation.device().to_string();
+    Ok(answer::json(&Status::new(device, &machine)))
 }
 
-/// `GET /tools/get_audio?path=`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MachineStatus)]
+struct Status {
+    devices: Vec<String>,
+    /// Since the last reading, 0 to 100.
+    cpu_percent: f32,
+    memory_total: u64,
+    memory_available: u64,
+    memory_used: u64,
+    memory_percent: f64,
+    gpu: Vec<Gpu>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Gpu {
+    gpu_id: u32,
+    /// 0 to 1.
+    gpu_load: f64,
+    gpu_memory: GpuMemory,
+}
+
+#[derive(Serialize, ToSchema)]
+struct GpuMemory {
+    total: u64,
+    used: u64,
+    free: u64,
+}
+
+impl Status {
+    fn new(device: String, machine: &Machine) -> Self {
+        let gpu = machine.gpus.iter().map(|gpu| Gpu {
+            gpu_id: gpu.id,
+            gpu_load: gpu.load,
+            gpu_memory: GpuMemory {
+                total: gpu.total,
+                used: gpu.used,
+                free: gpu.total - gpu.used,
+            },
+        });
+        Self {
+            devices: vec![device],
+            cpu_percent: machine.cpu_percent,
+            memory_total: machine.total,
+            memory_available: machine.available,
+            memory_used: machine.used,
+            memory_percent: machine.percent(),
+            gpu: gpu.collect(),
+        }
+    }
+}
+
+/// A WAV file of the one folder that the operator names.
+#[utoipa::path(get, path = "/tools/get_audio",
+    params(("path" = String, Query, pattern = r"\.[Ww][Aa][Vv]$", description = "Within the folder")),
+    responses(
+        (status = 200, description = "The file", body = openapi::Sound, content_type = "audio/wav"),
+        (status = 404, description = "This server hands out no files"),
+        (status = 422, description = "A parameter is missing, or there is no such file"),
+    ),
+)]
 pub(crate) async fn get_audio(call: Call) -> Result<Answer, Fault> {
     let Some(folder) = &call.app.dialects.sbv2.audio_folder else {
         return Err(Fault::caller(
@@ -329,21 +465,48 @@ pub(crate) async fn get_audio(call: Call) -> Result<Answer, Fault> {
 
 /// FastAPI's shape: a list of what is wrong where, or a sentence.
 pub(crate) fn tell(fault: &Fault) -> Answer {
-    let detail = match &fault.field {
-        _ if fault.told.is_some() => json!(fault.told),
-        Some(field) => json!([{
-            "type": "invalid_params",
-            "msg": fault.detail,
-            "loc": ["query", field],
-        }]),
-        None if fault.status == StatusCode::UNPROCESSABLE_ENTITY => json!([{
-            "type": "invalid_params",
-            "msg": fault.detail,
-            "loc": ["body"],
-        }]),
-        None => json!(fault.detail),
+    let wrong = |place: &'static str, field| {
+        Detail::Wrong([Wrong {
+            r#type: "invalid_params",
+            msg: &fault.detail,
+            loc: std::iter::once(place).chain(field).collect(),
+        }])
     };
-    fault.dress(answer::json(&json!({ "detail": detail })))
+    let detail = match &fault.field {
+        _ if fault.told.is_some() => Detail::Told(fault.told.as_deref()),
+        Some(field) => wrong("query", Some(field.as_str())),
+        None if fault.status == StatusCode::UNPROCESSABLE_ENTITY => wrong("body", None),
+        None => Detail::Sentence(&fault.detail),
+    };
+    fault.dress(answer::json(&Refusal { detail }))
+}
+
+/// FastAPI's error.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FastApiError)]
+pub(crate) struct Refusal<'a> {
+    detail: Detail<'a>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = FastApiDetail)]
+enum Detail<'a> {
+    Wrong([Wrong<'a>; 1]),
+    Sentence(&'a str),
+    /// A dialect's own: a list as above, or an object.
+    #[schema(value_type = Free)]
+    Told(Option<&'a serde_json::Value>),
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = FastApiWrong)]
+struct Wrong<'a> {
+    r#type: &'a str,
+    msg: &'a str,
+    /// `query` or `body`, then names of fields and numbers of items.
+    #[schema(value_type = Vec<Step>)]
+    loc: Vec<&'a str>,
 }
 
 #[cfg(test)]

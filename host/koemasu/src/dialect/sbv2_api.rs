@@ -9,10 +9,12 @@ use pipeline::{
     Answer as Way, Delivery, Format, Generation, Loudness, Pauses, Request, Sound, Split,
 };
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::answer::{self, Answer};
 use crate::dialect::Part;
 use crate::fault::Fault;
+use crate::openapi::{self, Entering, Pinning, Taking, Working};
 use crate::route::{Call, Route, Who, routes};
 use crate::speak;
 
@@ -24,7 +26,15 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// `GET /models`: the names.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(models, synthesize))]
+pub(crate) struct Described;
+
+/// The names of the voices.
+#[utoipa::path(get, path = "/models", responses(
+    (status = 200, description = "What `ident` may be", body = Vec<String>),
+    Pinning,
+))]
 pub(crate) async fn models(call: Call) -> Result<Answer, Fault> {
     let generation = call.app.pin()?;
     Ok(answer::json(
@@ -33,18 +43,36 @@ pub(crate) async fn models(call: Call) -> Result<Answer, Fault> {
 }
 
 /// What `/synthesize` takes, with sbv2-api's defaults.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(examples(json!({"text": "こんにちは", "ident": "demo"})))]
 struct Synthesize {
+    #[schema(min_length = 1)]
     text: String,
     /// Name of the voice.
     ident: String,
+    /// Share of the stochastic duration predictor; 0 without one.
+    #[schema(minimum = 0.0, maximum = 1.0)]
     sdp_ratio: Option<f32>,
+    /// More is slower; 1 without one.
+    #[schema(minimum = 0.1, maximum = 10.0)]
     length_scale: Option<f32>,
+    /// 0 without one.
     style_id: Option<u32>,
+    /// 0 without one.
     speaker_id: Option<i64>,
 }
 
-/// `POST /synthesize`.
+/// Speaks a text at the model's own level.
+#[utoipa::path(post, path = "/synthesize", request_body = Synthesize, responses(
+    openapi::WavFloat,
+    Taking,
+    Entering,
+    Working,
+    (status = 400, description = "The text cannot be spoken, or the body broke off"),
+    (status = 404, description = "There is no such voice"),
+    (status = 415, description = "The body is no JSON and is not called so"),
+    (status = 422, description = "The body is not as documented, or names no such style or speaker"),
+))]
 pub(crate) async fn synthesize(mut call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
     let body = call.body().await?;

@@ -48,7 +48,9 @@ pub struct MemoryPolicy<P = NoPlugin> {
     pub trace: Trace,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// One allocation of ours holds every tensor.

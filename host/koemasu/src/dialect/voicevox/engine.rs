@@ -11,6 +11,7 @@ use session::device::Device;
 use super::query::SAMPLING_RATE;
 use crate::answer::{self, Answer};
 use crate::fault::Fault;
+use crate::openapi::{Free, Pinning};
 use crate::route::Call;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -19,7 +20,12 @@ const UUID: &str = "5c1d6a8e-3f0b-4d4c-9b57-2f1f6f6f0a3d";
 const NAME: &str = "koemasu";
 const TERMS: &str = "koemasu is under MIT OR Apache-2.0. Each voice has terms of its own: see `license` in GET /aivm_models.";
 
-/// `GET /`.
+/// What this is.
+#[utoipa::path(get, path = "/",
+    responses(
+        (status = 200, description = "A page", body = String, content_type = "text/html"),
+    ),
+)]
 pub(crate) async fn page(_call: Call) -> Result<Answer, Fault> {
     Ok(html(format!(
         "<h1>{NAME} {VERSION}</h1><p>This is the HTTP of VOICEVOX and AivisSpeech. \
@@ -28,17 +34,29 @@ pub(crate) async fn page(_call: Call) -> Result<Answer, Fault> {
     )))
 }
 
-/// `GET /version`.
+/// The version.
+#[utoipa::path(get, path = "/version",
+    responses(
+        (status = 200, description = "It", body = String, content_type = "application/json"),
+    ),
+)]
 pub(crate) async fn version(_call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&VERSION))
 }
 
-/// `GET /core_versions`: there is one core, the engine itself.
+/// There is one core, the engine itself.
+#[utoipa::path(get, path = "/core_versions",
+    responses((status = 200, description = "Its version", body = Vec<String>)),
+)]
 pub(crate) async fn core_versions(_call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&[VERSION]))
 }
 
-/// `GET /supported_devices`.
+/// What the models may run on.
+#[utoipa::path(get, path = "/supported_devices",
+    params(("core_version" = Option<String>, Query, description = "Passed over")),
+    responses((status = 200, description = "`cpu`, `cuda`, `dml`", body = Free), Pinning),
+)]
 pub(crate) async fn devices(call: Call) -> Result<Answer, Fault> {
     let device = call.app.pin()?.device();
     Ok(answer::json(&json!({
@@ -48,7 +66,10 @@ pub(crate) async fn devices(call: Call) -> Result<Answer, Fault> {
     })))
 }
 
-/// `GET /engine_manifest`.
+/// What this engine is and can do.
+#[utoipa::path(get, path = "/engine_manifest",
+    responses((status = 200, description = "The manifest", body = Free)),
+)]
 pub(crate) async fn manifest(_call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&json!({
         "manifest_version": "0.13.1",
@@ -88,7 +109,12 @@ pub(crate) async fn manifest(_call: Call) -> Result<Answer, Fault> {
     })))
 }
 
-/// `GET /setting`.
+/// Which web pages may ask.
+#[utoipa::path(get, path = "/setting",
+    responses(
+        (status = 200, description = "A page", body = String, content_type = "text/html"),
+    ),
+)]
 pub(crate) async fn setting(call: Call) -> Result<Answer, Fault> {
     let access = call.app.access();
     let origins = access.cors.origins.join(", ");
@@ -99,7 +125,10 @@ pub(crate) async fn setting(call: Call) -> Result<Answer, Fault> {
     )))
 }
 
-/// `POST /setting`.
+/// Refused: the operator's file has the settings.
+#[utoipa::path(post, path = "/setting",
+    responses((status = 403, description = "Always")),
+)]
 pub(crate) async fn set(_call: Call) -> Result<Answer, Fault> {
     Err(Fault::caller(
         StatusCode::FORBIDDEN,
@@ -107,7 +136,10 @@ pub(crate) async fn set(_call: Call) -> Result<Answer, Fault> {
     ))
 }
 
-/// What needs pitch and length of each mora.
+/// Refused: the models do not sing.
+#[utoipa::path(get, path = "/singers",
+    responses((status = 501, description = "The models do not sing")),
+)]
 pub(crate) async fn no_songs(_call: Call) -> Result<Answer, Fault> {
     Err(Fault::caller(
         StatusCode::NOT_IMPLEMENTED,
@@ -115,7 +147,10 @@ pub(crate) async fn no_songs(_call: Call) -> Result<Answer, Fault> {
     ))
 }
 
-/// `POST /synthesis_morphing`.
+/// Refused: no two styles can be morphed.
+#[utoipa::path(post, path = "/synthesis_morphing",
+    responses((status = 400, description = "Always")),
+)]
 pub(crate) async fn no_morphing(_call: Call) -> Result<Answer, Fault> {
     Err(Fault::caller(
         StatusCode::BAD_REQUEST,

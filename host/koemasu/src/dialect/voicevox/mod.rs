@@ -26,10 +26,58 @@ pub(crate) use presets::Presets;
 
 use hyper::StatusCode;
 
-use crate::dialect::Part;
+use crate::dialect::{Part, sbv2};
 use crate::fault::Fault;
 use crate::query::Query;
 use crate::route::{Call, Route, Who, routes};
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(
+        query::audio_query, query::from_preset, query::accent_phrases, query::mora_data,
+        query::validate_kana, synthesis::synthesis, synthesis::streaming, synthesis::multi,
+        waves::connect, speakers::list, speakers::info, speakers::icon, speakers::style_icon,
+        speakers::sample, speakers::initialize, speakers::is_initialized,
+        speakers::morphable_targets, engine::no_morphing, engine::no_songs, presets::list,
+        presets::add, presets::update, presets::delete, words::list, words::add, words::change,
+        words::remove, words::import, models::list, models::install, models::one, models::load,
+        models::unload, models::update, models::uninstall, engine::page, engine::version,
+        engine::core_versions, engine::manifest, engine::devices, engine::setting, engine::set,
+    ),
+    components(schemas(sbv2::Refusal<'_>)),
+    modifiers(&Namesakes)
+)]
+pub(crate) struct Described;
+
+/// Paths that do what another one does.
+struct Namesakes;
+
+impl utoipa::Modify for Namesakes {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let paths = &mut document.paths.paths;
+        for (path, of) in [
+            ("/mora_length", "/mora_data"),
+            ("/mora_pitch", "/mora_data"),
+            ("/cancellable_synthesis", "/synthesis"),
+            ("/singer_info", "/singers"),
+        ] {
+            if let Some(item) = paths.get(of).cloned() {
+                paths.insert(path.to_owned(), item);
+            }
+        }
+        for path in [
+            "/sing_frame_audio_query",
+            "/sing_frame_f0",
+            "/sing_frame_volume",
+            "/frame_synthesis",
+        ] {
+            if let Some(mut item) = paths.get("/singers").cloned() {
+                item.post = item.get.take();
+                paths.insert(path.to_owned(), item);
+            }
+        }
+    }
+}
 
 pub(crate) fn routes() -> Vec<Route> {
     use hyper::Method;
@@ -80,7 +128,7 @@ pub(crate) fn routes() -> Vec<Route> {
         GET "/aivm_models/{model}" "aivm-models" Key Part::Voicevox => models::one;
         POST "/aivm_models/{model}/load" "aivm-models" Key Part::Voicevox => models::load;
         POST "/aivm_models/{model}/unload" "unsupported" Key Part::Voicevox => models::unload;
-        POST "/aivm_models/{model}/update" "unsupported" Key Part::Voicevox => models::install;
+        POST "/aivm_models/{model}/update" "unsupported" Key Part::Voicevox => models::update;
         DELETE "/aivm_models/{model}/uninstall" "unsupported" Key Part::Voicevox => models::uninstall;
 
         GET "/" "engine" Key Part::Voicevox => engine::page;

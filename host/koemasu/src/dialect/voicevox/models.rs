@@ -11,10 +11,18 @@ use super::catalog::{Catalog, Listed};
 use super::speakers::{self, Pictures};
 use crate::answer::{self, Answer};
 use crate::fault::Fault;
+use crate::openapi::{Entering, Free, Pinning, Working};
 use crate::route::Call;
 
-/// `GET /aivm_models`. Pictures and samples are addresses: all of them at once
-/// would be many megabytes.
+/// The voices, by uuid.
+///
+/// Pictures and samples are addresses: all of them at once would be many megabytes.
+#[utoipa::path(get, path = "/aivm_models",
+    responses(
+        (status = 200, description = "Models by uuid", body = BTreeMap<String, Free>),
+        Pinning,
+    ),
+)]
 pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
     let generation = call.app.pin()?;
     let catalog = Catalog::of(&generation);
@@ -25,7 +33,15 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&models))
 }
 
-/// `GET /aivm_models/{uuid}`.
+/// One voice.
+#[utoipa::path(get, path = "/aivm_models/{model}",
+    params(("model" = String, Path, description = "Uuid of the model")),
+    responses(
+        (status = 200, description = "The model", body = Free),
+        Pinning,
+        (status = 404, description = "There is no such model"),
+    ),
+)]
 pub(crate) async fn one(call: Call) -> Result<Answer, Fault> {
     let generation = call.app.pin()?;
     let catalog = Catalog::of(&generation);
@@ -33,7 +49,16 @@ pub(crate) async fn one(call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&model(&call, &generation, &speakers)))
 }
 
-/// `POST /aivm_models/{uuid}/load`.
+/// Afterwards the voice is in memory.
+#[utoipa::path(post, path = "/aivm_models/{model}/load",
+    params(("model" = String, Path, description = "Uuid of the model")),
+    responses(
+        (status = 204, description = "It is done"),
+        Entering,
+        Working,
+        (status = 404, description = "There is no such model"),
+    ),
+)]
 pub(crate) async fn load(call: Call) -> Result<Answer, Fault> {
     let (voice, request) = {
         let generation = call.app.pin()?;
@@ -53,7 +78,15 @@ pub(crate) async fn load(call: Call) -> Result<Answer, Fault> {
     Ok(answer::no_content())
 }
 
-/// `POST /aivm_models/{uuid}/unload`.
+/// Refused: a voice leaves memory when another needs the room.
+#[utoipa::path(post, path = "/aivm_models/{model}/unload",
+    params(("model" = String, Path, description = "Uuid of the model")),
+    responses(
+        Pinning,
+        (status = 404, description = "There is no such model"),
+        (status = 501, description = "Where there is the model"),
+    ),
+)]
 pub(crate) async fn unload(call: Call) -> Result<Answer, Fault> {
     known(&call)?;
     Err(Fault::caller(
@@ -62,7 +95,10 @@ pub(crate) async fn unload(call: Call) -> Result<Answer, Fault> {
     ))
 }
 
-/// `POST /aivm_models/install` and `/aivm_models/{uuid}/update`.
+/// Refused: the operator installs voices.
+#[utoipa::path(post, path = "/aivm_models/install",
+    responses((status = 403, description = "Always")),
+)]
 pub(crate) async fn install(_call: Call) -> Result<Answer, Fault> {
     Err(Fault::caller(
         StatusCode::FORBIDDEN,
@@ -70,7 +106,24 @@ pub(crate) async fn install(_call: Call) -> Result<Answer, Fault> {
     ))
 }
 
-/// `DELETE /aivm_models/{uuid}/uninstall`.
+/// Refused: the operator updates voices.
+#[utoipa::path(post, path = "/aivm_models/{model}/update",
+    params(("model" = String, Path, description = "Uuid of the model")),
+    responses((status = 403, description = "Always")),
+)]
+pub(crate) async fn update(call: Call) -> Result<Answer, Fault> {
+    install(call).await
+}
+
+/// Refused: the operator deletes voices.
+#[utoipa::path(delete, path = "/aivm_models/{model}/uninstall",
+    params(("model" = String, Path, description = "Uuid of the model")),
+    responses(
+        Pinning,
+        (status = 403, description = "Where there is the model"),
+        (status = 404, description = "There is no such model"),
+    ),
+)]
 pub(crate) async fn uninstall(call: Call) -> Result<Answer, Fault> {
     known(&call)?;
     Err(Fault::caller(

@@ -13,13 +13,14 @@ use super::may_change;
 use crate::answer::{self, Answer};
 use crate::dictionary;
 use crate::fault::Fault;
+use crate::openapi::{Pinning, Taking};
 use crate::query::{Query, wrong};
 use crate::route::Call;
 
 const PRESETS_MAX: usize = 1_000;
 const NAME_MAX: usize = 200;
 
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 pub(super) struct Preset {
     #[serde(deserialize_with = "whole")]
     pub(super) id: i64,
@@ -118,12 +119,30 @@ impl Presets {
     }
 }
 
-/// `GET /presets`.
+/// The presets.
+#[utoipa::path(get, path = "/presets",
+    responses(
+        (status = 200, description = "All of them", body = Vec<Preset>),
+        (status = 500, description = "The file of the presets cannot be read"),
+    ),
+)]
 pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&call.app.presets.all().await?))
 }
 
-/// `POST /add_preset`: a number that is taken becomes another one.
+/// One more preset; a number that is taken becomes another one.
+#[utoipa::path(post, path = "/add_preset",
+    request_body = Preset,
+    responses(
+        (status = 200, description = "Its number", body = i64, content_type = "application/json"),
+        Taking,
+        Pinning,
+        (status = 500, description = "The file of the presets cannot be read"),
+        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
+        (status = 409, description = "Their file cannot be written"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn add(mut call: Call) -> Result<Answer, Fault> {
     may_change(&call)?;
     let mut preset = Preset::parse(&call.body().await?)?;
@@ -141,7 +160,19 @@ pub(crate) async fn add(mut call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&call.app.presets.change(add).await?))
 }
 
-/// `POST /update_preset`.
+/// Another preset of the same number.
+#[utoipa::path(post, path = "/update_preset",
+    request_body = Preset,
+    responses(
+        (status = 200, description = "Its number", body = i64, content_type = "application/json"),
+        Taking,
+        Pinning,
+        (status = 500, description = "The file of the presets cannot be read"),
+        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
+        (status = 409, description = "Their file cannot be written"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn update(mut call: Call) -> Result<Answer, Fault> {
     may_change(&call)?;
     let preset = Preset::parse(&call.body().await?)?;
@@ -159,7 +190,18 @@ pub(crate) async fn update(mut call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&call.app.presets.change(update).await?))
 }
 
-/// `POST /delete_preset?id=`.
+/// A preset less.
+#[utoipa::path(post, path = "/delete_preset",
+    params(("id" = i64, Query)),
+    responses(
+        (status = 204, description = "It is done"),
+        Pinning,
+        (status = 500, description = "The file of the presets cannot be read"),
+        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
+        (status = 409, description = "Their file cannot be written"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn delete(call: Call) -> Result<Answer, Fault> {
     may_change(&call)?;
     let query = Query::new(call.query());

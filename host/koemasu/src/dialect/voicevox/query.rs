@@ -11,35 +11,45 @@ use super::catalog::Catalog;
 use super::{presets::Preset, style_id};
 use crate::answer::{self, Answer};
 use crate::fault::Fault;
+use crate::openapi::{Entering, Flag, Pinning, Taking, Working};
 use crate::query::{Query, wrong};
 use crate::route::Call;
 
 /// How a text is spoken. Clients edit it and send it back.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
 pub(super) struct AudioQuery {
     pub(super) accent_phrases: Vec<AccentPhrase>,
     #[serde(rename = "speedScale")]
+    #[schema(exclusive_minimum = 0.0)]
     pub(super) speed: f32,
     /// How much of the style; AivisSpeech gave the field this sense.
     #[serde(rename = "intonationScale")]
+    #[schema(minimum = 0.0)]
     pub(super) intonation: f32,
     #[serde(rename = "tempoDynamicsScale", default = "one")]
+    #[schema(minimum = 0.0)]
     pub(super) tempo_dynamics: f32,
     #[serde(rename = "pitchScale")]
     pub(super) pitch: f32,
     #[serde(rename = "volumeScale")]
+    #[schema(minimum = 0.0)]
     pub(super) volume: f32,
     /// Seconds.
     #[serde(rename = "prePhonemeLength")]
+    #[schema(minimum = 0.0)]
     pub(super) leading: f32,
     #[serde(rename = "postPhonemeLength")]
+    #[schema(minimum = 0.0)]
     pub(super) trailing: f32,
     /// The models decide how long they pause.
     #[serde(rename = "pauseLength", default)]
+    #[schema(minimum = 0.0)]
     pub(super) pause: Option<f32>,
     #[serde(rename = "pauseLengthScale", default = "one")]
+    #[schema(minimum = 0.0)]
     pub(super) pause_scale: f32,
     #[serde(rename = "outputSamplingRate", deserialize_with = "whole")]
+    #[schema(minimum = 8000, maximum = 192_000)]
     pub(super) sampling_rate: i64,
     #[serde(rename = "outputStereo")]
     pub(super) stereo: bool,
@@ -48,7 +58,7 @@ pub(super) struct AudioQuery {
     pub(super) kana: Option<String>,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
 pub(super) struct AccentPhrase {
     moras: Vec<Mora>,
     #[serde(deserialize_with = "whole")]
@@ -60,7 +70,7 @@ pub(super) struct AccentPhrase {
 }
 
 /// Lengths and pitch are always 0: the models keep them to themselves.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
 struct Mora {
     text: String,
     #[serde(default)]
@@ -85,7 +95,23 @@ pub(super) const QUERY_BYTES: usize = 2 << 20;
 /// Most seconds of silence before or after.
 const SILENCE_MAX: f32 = 60.0;
 
-/// `POST /audio_query?text=&speaker=`.
+/// From a text to a query that clients can edit.
+#[utoipa::path(post, path = "/audio_query",
+    params(
+        ("text" = String, Query, example = "こんにちは"),
+        ("speaker" = i64, Query, description = "Number of a style, as GET /speakers has it"),
+        ("core_version" = Option<String>, Query, description = "Passed over"),
+    ),
+    responses(
+        (status = 200, description = "The query", body = AudioQuery),
+        Entering,
+        Working,
+        (status = 400, description = "The text cannot be read"),
+        (status = 404, description = "There is no such style"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+        (status = 501, description = "The pipeline does not read in kana"),
+    ),
+)]
 pub(crate) async fn audio_query(call: Call) -> Result<Answer, Fault> {
     let _place = call.enter()?;
     let query = Query::new(call.query());
@@ -94,7 +120,23 @@ pub(crate) async fn audio_query(call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&asked(&call, text, id).await?))
 }
 
-/// `POST /audio_query_from_preset?text=&preset_id=`.
+/// The same with the scales of a preset.
+#[utoipa::path(post, path = "/audio_query_from_preset",
+    params(
+        ("text" = String, Query, example = "こんにちは"),
+        ("preset_id" = i64, Query),
+        ("core_version" = Option<String>, Query, description = "Passed over"),
+    ),
+    responses(
+        (status = 200, description = "The query", body = AudioQuery),
+        Entering,
+        Working,
+        (status = 400, description = "The text cannot be read"),
+        (status = 404, description = "There is no such style"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+        (status = 501, description = "The pipeline does not read in kana"),
+    ),
+)]
 pub(crate) async fn from_preset(call: Call) -> Result<Answer, Fault> {
     let _place = call.enter()?;
     let query = Query::new(call.query());
@@ -108,7 +150,24 @@ pub(crate) async fn from_preset(call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&asked.with(&preset)))
 }
 
-/// `POST /accent_phrases?text=&speaker=&is_kana=`.
+/// The accent phrases of a text, or of kana notation.
+#[utoipa::path(post, path = "/accent_phrases",
+    params(
+        ("text" = String, Query, example = "こんにちは"),
+        ("speaker" = i64, Query, description = "Number of a style, as GET /speakers has it"),
+        ("is_kana" = inline(Option<Flag>), Query, description = "Whether `text` is kana notation"),
+        ("core_version" = Option<String>, Query, description = "Passed over"),
+    ),
+    responses(
+        (status = 200, description = "The phrases", body = Vec<AccentPhrase>),
+        Entering,
+        Working,
+        (status = 400, description = "It is no kana notation, or the text cannot be read"),
+        (status = 404, description = "There is no such style"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+        (status = 501, description = "The pipeline does not read in kana"),
+    ),
+)]
 pub(crate) async fn accent_phrases(call: Call) -> Result<Answer, Fault> {
     let _place = call.enter()?;
     let query = Query::new(call.query());
@@ -122,8 +181,23 @@ pub(crate) async fn accent_phrases(call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&asked(&call, text, id).await?.accent_phrases))
 }
 
-/// `POST /mora_data`, `/mora_length`, `/mora_pitch`: the phrases as they are,
-/// for there is no length and no pitch to fill in.
+/// The phrases as they are.
+///
+/// There is no length and no pitch to fill in: the models keep them to themselves.
+#[utoipa::path(post, path = "/mora_data",
+    params(
+        ("speaker" = i64, Query, description = "Number of a style, as GET /speakers has it"),
+        ("core_version" = Option<String>, Query, description = "Passed over"),
+    ),
+    request_body = Vec<AccentPhrase>,
+    responses(
+        (status = 200, description = "The phrases", body = Vec<AccentPhrase>),
+        Taking,
+        Pinning,
+        (status = 404, description = "There is no such style"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn mora_data(mut call: Call) -> Result<Answer, Fault> {
     let body = call.body_of(QUERY_BYTES).await?;
     check_style(&call, style_id(&Query::new(call.query()))?)?;
@@ -132,7 +206,15 @@ pub(crate) async fn mora_data(mut call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&phrases.collect::<Vec<_>>()))
 }
 
-/// `POST /validate_kana?text=`.
+/// Whether a text is kana notation.
+#[utoipa::path(post, path = "/validate_kana",
+    params(("text" = String, Query, example = "コンニチワ'")),
+    responses(
+        (status = 200, description = "It is", body = bool, content_type = "application/json"),
+        (status = 400, description = "It is none, and why"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn validate_kana(call: Call) -> Result<Answer, Fault> {
     let query = Query::new(call.query());
     phrases::parse_kana(query.needed("text")?).map_err(bad_kana)?;

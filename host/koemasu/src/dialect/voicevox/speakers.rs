@@ -14,6 +14,7 @@ use super::{body, style_id};
 use crate::answer::{self, Answer};
 use crate::app::App;
 use crate::fault::Fault;
+use crate::openapi::{self, Entering, Flag, Free, Pinning, Taking, Working};
 use crate::query::{Query, wrong};
 use crate::route::Call;
 use crate::speak;
@@ -21,7 +22,14 @@ use crate::speak;
 /// Targets that one question may name.
 const TARGETS_MAX: usize = 1_000;
 
-/// `GET /speakers`.
+/// Who speaks, in which styles.
+#[utoipa::path(get, path = "/speakers",
+    params(("core_version" = Option<String>, Query, description = "Passed over")),
+    responses(
+        (status = 200, description = "Speakers with the numbers of their styles", body = Vec<Free>),
+        Pinning,
+    ),
+)]
 pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
     let generation = call.app.pin()?;
     let catalog = Catalog::of(&generation);
@@ -40,7 +48,21 @@ pub(super) fn speaker(listed: &Listed<'_>) -> Value {
     })
 }
 
-/// `GET /speaker_info?speaker_uuid=&resource_format=`.
+/// How a speaker looks and sounds.
+#[utoipa::path(get, path = "/speaker_info",
+    params(
+        ("speaker_uuid" = String, Query),
+        ("resource_format" = Option<String>, Query, pattern = "^(base64|url)$", description = "`base64` without it"),
+        ("core_version" = Option<String>, Query, description = "Passed over"),
+    ),
+    responses(
+        (status = 200, description = "Pictures and samples", body = Free),
+        Pinning,
+        (status = 500, description = "The voice's file cannot be read"),
+        (status = 404, description = "There is no such speaker"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn info(call: Call) -> Result<Answer, Fault> {
     let query = Query::new(call.query());
     let uuid = query.needed("speaker_uuid")?;
@@ -151,20 +173,54 @@ pub(super) fn base(call: &Call) -> String {
     }
 }
 
-/// `GET /_resources/{speaker}/icon`.
+/// A speaker's picture.
+#[utoipa::path(get, path = "/_resources/{speaker}/icon",
+    params(("speaker" = String, Path, description = "Uuid of the speaker")),
+    responses(
+        (status = 200, description = "A picture", content((openapi::Sound = "image/png"), (openapi::Sound = "image/jpeg"), (openapi::Sound = "application/octet-stream"))),
+        Pinning,
+        (status = 500, description = "The voice's file cannot be read"),
+        (status = 404, description = "There is no such speaker, picture or sample"),
+    ),
+)]
 pub(crate) async fn icon(call: Call) -> Result<Answer, Fault> {
     let portrait = portrait(&call, call.segment(0)).await?;
     Ok(picture(portrait.icon))
 }
 
-/// `GET /_resources/{speaker}/{style}/icon`.
+/// A style's picture.
+#[utoipa::path(get, path = "/_resources/{speaker}/{style}/icon",
+    params(
+        ("speaker" = String, Path, description = "Uuid of the speaker"),
+        ("style" = u64, Path, description = "Its number within the speaker"),
+    ),
+    responses(
+        (status = 200, description = "A picture", content((openapi::Sound = "image/png"), (openapi::Sound = "image/jpeg"), (openapi::Sound = "application/octet-stream"))),
+        Pinning,
+        (status = 500, description = "The voice's file cannot be read"),
+        (status = 404, description = "There is no such speaker, picture or sample"),
+    ),
+)]
 pub(crate) async fn style_icon(call: Call) -> Result<Answer, Fault> {
     let portrait = portrait(&call, call.segment(0)).await?;
     let style = call.segment(1).parse().map_err(|_| no_resource())?;
     Ok(picture(style_icon_of(&portrait, style).cloned()))
 }
 
-/// `GET /_resources/{speaker}/{style}/sample/{number}`.
+/// A style's sample.
+#[utoipa::path(get, path = "/_resources/{speaker}/{style}/sample/{number}",
+    params(
+        ("speaker" = String, Path, description = "Uuid of the speaker"),
+        ("style" = u64, Path, description = "Its number within the speaker"),
+        ("number" = u64, Path),
+    ),
+    responses(
+        (status = 200, description = "Sound", content((openapi::Sound = "audio/wav"), (openapi::Sound = "audio/mp4"), (openapi::Sound = "application/octet-stream"))),
+        Pinning,
+        (status = 500, description = "The voice's file cannot be read"),
+        (status = 404, description = "There is no such speaker, picture or sample"),
+    ),
+)]
 pub(crate) async fn sample(call: Call) -> Result<Answer, Fault> {
     let portrait = portrait(&call, call.segment(0)).await?;
     let style: u32 = call.segment(1).parse().map_err(|_| no_resource())?;
@@ -222,8 +278,21 @@ async fn portrait(call: &Call, uuid: &str) -> Result<Portrait, Fault> {
     Ok(read.transpose().map_err(failed)?.unwrap_or_default())
 }
 
-/// `POST /initialize_speaker?speaker=&skip_reinit=`: afterwards the voice is in
-/// memory.
+/// Afterwards the voice is in memory.
+#[utoipa::path(post, path = "/initialize_speaker",
+    params(
+        ("speaker" = i64, Query, description = "Number of a style, as GET /speakers has it"),
+        ("skip_reinit" = inline(Option<Flag>), Query, description = "Whether one that is there stays as it is"),
+        ("core_version" = Option<String>, Query, description = "Passed over"),
+    ),
+    responses(
+        (status = 204, description = "It is done"),
+        Entering,
+        Working,
+        (status = 404, description = "There is no such style"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn initialize(call: Call) -> Result<Answer, Fault> {
     let query = Query::new(call.query());
     let id = style_id(&query)?;
@@ -240,7 +309,19 @@ pub(crate) async fn initialize(call: Call) -> Result<Answer, Fault> {
     Ok(answer::no_content())
 }
 
-/// `GET /is_initialized_speaker?speaker=`.
+/// Whether the voice is in memory.
+#[utoipa::path(get, path = "/is_initialized_speaker",
+    params(
+        ("speaker" = i64, Query, description = "Number of a style, as GET /speakers has it"),
+        ("core_version" = Option<String>, Query, description = "Passed over"),
+    ),
+    responses(
+        (status = 200, description = "Whether it is", body = bool, content_type = "application/json"),
+        Pinning,
+        (status = 404, description = "There is no such style"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn is_initialized(call: Call) -> Result<Answer, Fault> {
     let id = style_id(&Query::new(call.query()))?;
     let generation = call.app.pin()?;
@@ -274,7 +355,18 @@ pub(super) fn bytes_of(app: &App, voice: &str) -> usize {
     voices.find(|it| it.name == voice).map_or(0, |it| it.bytes)
 }
 
-/// `POST /morphable_targets`: none is.
+/// What a style can be morphed with: nothing.
+#[utoipa::path(post, path = "/morphable_targets",
+    params(("core_version" = Option<String>, Query, description = "Passed over")),
+    request_body = Vec<i64>,
+    responses(
+        (status = 200, description = "By number: `is_morphable`, always false", body = Vec<Free>),
+        Taking,
+        Pinning,
+        (status = 404, description = "There is no such style"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn morphable_targets(mut call: Call) -> Result<Answer, Fault> {
     let body = call.body().await?;
     let asked: Vec<i64> = body::parse(&body)?;

@@ -21,6 +21,7 @@ use super::style_id;
 use crate::access::Place;
 use crate::answer::{self, Answer, Body, Cut, Flow};
 use crate::fault::Fault;
+use crate::openapi::{self, Entering, Flag, Taking, Working};
 use crate::query::{Query, wrong};
 use crate::route::Call;
 use crate::speak::{self, Speech};
@@ -34,8 +35,26 @@ const ARCHIVE_MAX: usize = 512 << 20;
 /// Sound of a query without phrases, as AivisSpeech has it.
 const SILENCE: f64 = 0.5;
 
-/// `POST /synthesis` and `/cancellable_synthesis`: whoever goes away cancels,
-/// on both.
+/// From a query to sound, in one piece.
+///
+/// Whoever goes away cancels.
+#[utoipa::path(post, path = "/synthesis",
+    params(
+        ("speaker" = i64, Query, description = "Number of a style, as GET /speakers has it"),
+        ("enable_interrogative_upspeak" = inline(Option<Flag>), Query, description = "Whether questions rise; true without it"),
+        ("core_version" = Option<String>, Query, description = "Passed over"),
+    ),
+    request_body = AudioQuery,
+    responses(
+        (status = 200, description = "WAV, 16 bit", body = openapi::Sound, content_type = "audio/wav"),
+        Taking,
+        Entering,
+        Working,
+        (status = 400, description = "It cannot be spoken, or the body broke off"),
+        (status = 404, description = "There is no such style"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn synthesis(mut call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
     let body = call.body_of(QUERY_BYTES).await?;
@@ -51,9 +70,29 @@ pub(crate) async fn synthesis(mut call: Call) -> Result<Answer, Fault> {
     }
 }
 
-/// `POST /streaming_synthesis`: the same as it is made, from `start_offset` on.
-/// A query as it was made is spoken sentence by sentence, an edited one in one
-/// run; both leave window by window, and `segment_length` changes nothing.
+/// The same as it is made.
+///
+/// A query as it was made is spoken sentence by sentence, an edited one in one run;
+/// both leave window by window, and `segment_length` changes nothing.
+#[utoipa::path(post, path = "/streaming_synthesis",
+    params(
+        ("speaker" = i64, Query, description = "Number of a style, as GET /speakers has it"),
+        ("enable_interrogative_upspeak" = inline(Option<Flag>), Query, description = "Whether questions rise; true without it"),
+        ("start_offset" = Option<f32>, Query, minimum = 0.0, description = "Seconds that are left out"),
+        ("segment_length" = Option<f32>, Query, exclusive_minimum = 0.0),
+        ("core_version" = Option<String>, Query, description = "Passed over"),
+    ),
+    request_body = AudioQuery,
+    responses(
+        (status = 200, description = "WAV, 16 bit", body = openapi::Sound, content_type = "audio/wav"),
+        Taking,
+        Entering,
+        Working,
+        (status = 400, description = "It cannot be spoken, or the offset lies beyond the end"),
+        (status = 404, description = "There is no such style"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn streaming(mut call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
     let body = call.body_of(QUERY_BYTES).await?;
@@ -93,7 +132,24 @@ pub(crate) async fn streaming(mut call: Call) -> Result<Answer, Fault> {
     }
 }
 
-/// `POST /multi_synthesis`: a WAV file for each query, in a ZIP.
+/// A WAV file for each query, in a ZIP.
+#[utoipa::path(post, path = "/multi_synthesis",
+    params(
+        ("speaker" = i64, Query, description = "Number of a style, as GET /speakers has it"),
+        ("enable_interrogative_upspeak" = inline(Option<Flag>), Query, description = "Whether questions rise; true without it"),
+        ("core_version" = Option<String>, Query, description = "Passed over"),
+    ),
+    request_body = Vec<AudioQuery>,
+    responses(
+        (status = 200, description = "The files, by number", body = openapi::Sound, content_type = "application/zip"),
+        Taking,
+        Entering,
+        Working,
+        (status = 400, description = "One cannot be spoken, or the body broke off"),
+        (status = 404, description = "There is no such style"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn multi(mut call: Call) -> Result<Answer, Fault> {
     let mut place = Some(call.enter()?);
     let body = call.body_of(MANY_BYTES).await?;

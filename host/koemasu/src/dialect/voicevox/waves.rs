@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use super::body::{self, Loc};
 use crate::answer::{self, Answer};
 use crate::fault::Fault;
+use crate::openapi::{self, Entering, Taking};
 use crate::route::Call;
 
 /// Of a body, and of the samples it may become: a low rate beside a high one
@@ -24,8 +25,17 @@ const SAMPLES_MAX: u64 = 128 << 20;
 static TURNS: Semaphore = Semaphore::const_new(2);
 const WAIT: Duration = Duration::from_secs(30);
 
-/// `POST /connect_waves`: files in base64, one after the other, in the highest
-/// of their rates.
+/// WAV files in base64, one after the other, in the highest of their rates.
+#[utoipa::path(post, path = "/connect_waves",
+    request_body = Vec<String>,
+    responses(
+        (status = 200, description = "WAV, 16 bit", body = openapi::Sound, content_type = "audio/wav"),
+        Taking,
+        Entering,
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+        (status = 500, description = "Work was lost; the log says why"),
+    ),
+)]
 pub(crate) async fn connect(mut call: Call) -> Result<Answer, Fault> {
     let _place = call.enter()?;
     let turn = tokio::time::timeout(WAIT, TURNS.acquire()).await;

@@ -18,13 +18,25 @@ use super::may_change;
 use crate::answer::{self, Answer};
 use crate::dictionary;
 use crate::fault::Fault;
+use crate::openapi::{Flag, Free, Pinning, Taking};
 use crate::query::{Query, wrong};
 use crate::route::Call;
 
 /// Bytes of a dictionary that is imported.
 const IMPORT_MAX: usize = 8 << 20;
 
-/// `GET /user_dict?enable_compound_accent=`.
+/// The words of the pipeline's dictionary, by uuid.
+#[utoipa::path(get, path = "/user_dict",
+    params(
+        ("enable_compound_accent" = inline(Option<Flag>), Query, description = "Whether each has lists of its parts"),
+    ),
+    responses(
+        (status = 200, description = "Words by uuid", body = Free),
+        Pinning,
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+        (status = 404, description = "There is no such pipeline"),
+    ),
+)]
 pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
     let query = Query::new(call.query());
     let lists = query.flag("enable_compound_accent")?.unwrap_or(false);
@@ -41,8 +53,26 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&words))
 }
 
-/// `POST /user_dict_word?surface=&pronunciation=&accent_type=&word_type=&priority=`:
-/// one word for each surface, so a second one takes the first one's place.
+/// One more word.
+///
+/// One for each surface: a second one takes the first one's place.
+#[utoipa::path(post, path = "/user_dict_word",
+    params(
+        ("surface" = Vec<String>, Query, description = "As it is written; several are the parts of a compound"),
+        ("pronunciation" = Vec<String>, Query, description = "In katakana, one for each surface"),
+        ("accent_type" = Vec<u64>, Query, description = "The mora after which each falls, 0 is flat"),
+        ("word_type" = inline(Option<WordType>), Query),
+        ("priority" = Option<u8>, Query, minimum = 0, maximum = 10, description = "5 without it"),
+    ),
+    responses(
+        (status = 200, description = "Its uuid", body = String, content_type = "application/json"),
+        Pinning,
+        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
+        (status = 404, description = "There is no such pipeline"),
+        (status = 409, description = "The pipeline has no dictionary, or its file cannot be written"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn add(call: Call) -> Result<Answer, Fault> {
     may_change(&call)?;
     let word = asked(&Query::new(call.query()))?;
@@ -55,7 +85,25 @@ pub(crate) async fn add(call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&added))
 }
 
-/// `PUT /user_dict_word/{uuid}`.
+/// Another word in the place of one.
+#[utoipa::path(put, path = "/user_dict_word/{word}",
+    params(
+        ("word" = String, Path, description = "Uuid of the word"),
+        ("surface" = Vec<String>, Query, description = "As it is written; several are the parts of a compound"),
+        ("pronunciation" = Vec<String>, Query, description = "In katakana, one for each surface"),
+        ("accent_type" = Vec<u64>, Query, description = "The mora after which each falls, 0 is flat"),
+        ("word_type" = inline(Option<WordType>), Query),
+        ("priority" = Option<u8>, Query, minimum = 0, maximum = 10, description = "5 without it"),
+    ),
+    responses(
+        (status = 204, description = "It is done"),
+        Pinning,
+        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
+        (status = 404, description = "There is no such pipeline"),
+        (status = 409, description = "The pipeline has no dictionary, or its file cannot be written"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn change(call: Call) -> Result<Answer, Fault> {
     may_change(&call)?;
     let new = asked(&Query::new(call.query()))?;
@@ -72,7 +120,18 @@ pub(crate) async fn change(call: Call) -> Result<Answer, Fault> {
     Ok(answer::no_content())
 }
 
-/// `DELETE /user_dict_word/{uuid}`.
+/// A word less.
+#[utoipa::path(delete, path = "/user_dict_word/{word}",
+    params(("word" = String, Path, description = "Uuid of the word")),
+    responses(
+        (status = 204, description = "It is done"),
+        Pinning,
+        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
+        (status = 404, description = "There is no such pipeline"),
+        (status = 409, description = "The pipeline has no dictionary, or its file cannot be written"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn remove(call: Call) -> Result<Answer, Fault> {
     may_change(&call)?;
     let uuid = call.segment(0);
@@ -85,7 +144,22 @@ pub(crate) async fn remove(call: Call) -> Result<Answer, Fault> {
     Ok(answer::no_content())
 }
 
-/// `POST /import_user_dict?override=`: all of it, or nothing.
+/// Many words, or none of them.
+#[utoipa::path(post, path = "/import_user_dict",
+    params(
+        ("override" = inline(Flag), Query, description = "Whether they take the place of words of the same surface"),
+    ),
+    request_body = BTreeMap<String, Imported>,
+    responses(
+        (status = 204, description = "It is done"),
+        Taking,
+        Pinning,
+        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
+        (status = 404, description = "There is no such pipeline"),
+        (status = 409, description = "The pipeline has no dictionary, or its file cannot be written"),
+        (status = 422, description = "A parameter or the body is wrong or missing"),
+    ),
+)]
 pub(crate) async fn import(mut call: Call) -> Result<Answer, Fault> {
     may_change(&call)?;
     let body = call.body_of(IMPORT_MAX).await?;
@@ -332,13 +406,28 @@ const KINDS: [Kind; 10] = {
     ]
 };
 
+/// Names of [`KINDS`].
+struct WordType;
+
+impl utoipa::PartialSchema for WordType {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        let names = KINDS.iter().map(|kind| kind.name);
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::Type::String)
+            .enum_values(Some(names))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for WordType {}
+
 fn kind_of(name: &str) -> Option<WrittenPartOfSpeech> {
     let mut kinds = KINDS.iter();
     kinds.find(|kind| kind.name == name).map(|kind| kind.own)
 }
 
 /// One value or a list of them: the two shapes that a dictionary may have.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 enum Values<T> {
     Many(Vec<T>),
@@ -355,7 +444,7 @@ impl<T> Values<T> {
 }
 
 /// A word as a dictionary of VOICEVOX or AivisSpeech has it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 struct Imported {
     surface: Values<String>,
     priority: u8,
