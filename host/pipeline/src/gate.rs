@@ -101,6 +101,15 @@ impl Gate {
         self.rules.wait
     }
 
+    /// Whether somebody waits for a lane.
+    pub(crate) fn is_crowded(&self) -> bool {
+        let queue = self.queue();
+        queue
+            .waiting
+            .iter()
+            .any(|waiting| !waiting.wake.is_closed())
+    }
+
     pub(crate) async fn enter(self: &Arc<Self>, turn: Turn) -> Result<Lane, Error> {
         let came = match self.come(turn) {
             Ok(lane) => return Ok(lane),

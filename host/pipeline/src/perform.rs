@@ -125,6 +125,13 @@ struct Begin {
     answer: Answer,
 }
 
+/// Of a sentence in its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    First,
+    Later,
+}
+
 /// One sentence that is being said.
 struct Take {
     heard: mpsc::UnboundedReceiver<Heard>,
@@ -144,15 +151,11 @@ impl Begin {
     async fn all(self, verses: Vec<Verse>, begun: mpsc::Sender<Take>) -> Result<(), Error> {
         let colour = Colour::mix(&self.generation, &self.plan, &self.request, self.turn());
         let colour = stage("bert", colour).await?;
-        // Whoever reads a stream waits for its first sound alone.
-        let mut pace = match self.answer {
-            Answer::Stream => Pace::Soon,
-            Answer::Whole => Pace::Even,
-        };
+        let mut place = Place::First;
         for verse in verses {
             self.ahead.room().await;
-            let pace = std::mem::replace(&mut pace, Pace::Even);
-            let take = self.one(verse, &colour, pace).await?;
+            let place = std::mem::replace(&mut place, Place::Later);
+            let take = self.one(verse, &colour, place).await?;
             if begun.send(take).await.is_err() {
                 break; // The other half has failed, and says why.
             }
@@ -161,7 +164,7 @@ impl Begin {
     }
 
     /// Features, bucket, a lane, a session: and it speaks.
-    async fn one(&self, verse: Verse, colour: &Colour, pace: Pace) -> Result<Take, Error> {
+    async fn one(&self, verse: Verse, colour: &Colour, place: Place) -> Result<Take, Error> {
         let Self {
             generation, plan, ..
         } = self;
@@ -177,6 +180,7 @@ impl Begin {
         let wait = generation.gate.wait().min(self.clock.left());
         let lease = self.voice.checkout(bucketed.padded, wait).await;
         let lease = lease.map_err(|e| model_error(self.voice.name(), &e))?;
+        let pace = self.pace(place);
         let (say, heard) = mpsc::unbounded_channel();
         let run = Run {
             lane,
@@ -207,6 +211,15 @@ impl Begin {
             characters,
             pause,
         })
+    }
+
+    /// Short windows cost more work in all: only for a first sound that a
+    /// reader waits for, and only while nobody waits for the lane.
+    fn pace(&self, place: Place) -> Pace {
+        match (self.answer, place) {
+            (Answer::Stream, Place::First) if !self.generation.gate.is_crowded() => Pace::Soon,
+            (Answer::Stream | Answer::Whole, Place::First | Place::Later) => Pace::Even,
+        }
     }
 
     fn turn(&self) -> Turn {

@@ -1,4 +1,4 @@
-//! Language and sound, pure: text, phonemes, alignment, waveforms.
+//! Language, pure: text, phonemes, accents, alignment.
 //!
 //! Values in, values out: no async, no files, no GPU. Whoever holds a
 //! dictionary's files hands in their bytes.
@@ -14,7 +14,6 @@ pub mod sentence;
 pub mod text;
 pub mod user;
 pub mod utterance;
-pub mod wave;
 
 mod accent;
 mod chain;
