@@ -711,16 +711,16 @@ def _(site):
 
 @check("voicevox", "user dictionary: a word changes the reading, and is deleted")
 def _(site):
-    spelt = lambda: "".join(mora["text"] for phrase in site.query("聲枡です。")["accent_phrases"] for mora in phrase["moras"])
+    spelt = lambda: "".join(mora["text"] for phrase in site.query("音枡です。")["accent_phrases"] for mora in phrase["moras"])
     before = spelt()
-    answer = site.post("/user_dict_word", surface="聲枡", pronunciation="コエマス", accent_type=3, priority=9)
+    answer = site.post("/user_dict_word", surface="音枡", pronunciation="コエマス", accent_type=3, priority=9)
     expect(answer.status_code == 200, answer.text[:200])
     word = answer.json()
     try:
         expect(word in site.get("/user_dict").json(), "not in /user_dict")
         expect(until(lambda: "コエマス" in spelt()), f"read {spelt()}")
         changed = site.http.put(f"{site.base}/user_dict_word/{word}", params={
-            "surface": "聲枡", "pronunciation": "セイショウ", "accent_type": 0, "word_type": "PROPER_NOUN", "priority": 9})
+            "surface": "音枡", "pronunciation": "セイショウ", "accent_type": 0, "word_type": "PROPER_NOUN", "priority": 9})
         expect(changed.status_code == 204, changed.text[:200])
         expect(until(lambda: "セイショ" in spelt()), f"read {spelt()}")
     finally:

@@ -111,7 +111,7 @@ impl Plan {
         let characters = text.chars().count();
         if characters > most {
             return Err(Error::Request(format!(
-                "the text has {characters} characters; pipeline `{}` takes {most} at most",
+                "the text has {characters} characters; pipeline `{}` takes {most} at most (its `limits.characters_max`)",
                 self.name
             )));
         }
