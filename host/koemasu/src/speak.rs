@@ -8,6 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use hyper::Response;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pipeline::{Answer as Way, Head, Pin, Request, Stream};
 
 use crate::access::Place;
@@ -26,15 +27,16 @@ pub struct Speech {
 }
 
 /// Begins to speak and waits for the first sound, so that everything that can
-/// go wrong before it has a status of its own.
+/// go wrong before it has a status of its own. `pin` is the generation whose
+/// names the request was made of.
 pub async fn speak(
     app: &Arc<App>,
+    pin: Pin,
     place: Place,
     mut request: Request,
     request_id: &str,
 ) -> Result<Speech, Fault> {
     let start = Instant::now();
-    let pin = app.pin()?;
     request.priority = place.priority(request.priority);
     let voice = request.voice.clone();
     let (performance, mut stream) = pipeline::begin(&pin, request).await?;
@@ -121,15 +123,9 @@ pub fn told(head: &Head) -> HeaderMap {
 }
 
 fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if matches!(byte, b' '..=b'~') && byte != b'%' {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    /// What is neither printable ASCII nor `%`; other bytes are encoded anyway.
+    const UNFIT: &AsciiSet = &CONTROLS.add(b'%');
+    utf8_percent_encode(text, UNFIT).to_string()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::gate::Turn;
 use crate::generation::Generation;
 use crate::plan::{Plan, blocking};
 use crate::request::{Assist, Request};
+use crate::synthesize::stage;
 
 /// What a request does to the features of its text.
 pub(crate) struct Colour {
@@ -70,7 +71,7 @@ async fn assist(
     let features = generation
         .features
         .get(plan, &generation.gate, turn, utterance.text());
-    let features = features.await?;
+    let features = stage("bert", features).await?;
     let mut mean = vec![0.0; features.width];
     for row in features.data.chunks_exact(features.width.max(1)) {
         for (sum, value) in mean.iter_mut().zip(row) {

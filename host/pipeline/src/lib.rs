@@ -10,6 +10,7 @@
 mod backlog;
 mod batch;
 mod cast;
+mod clock;
 mod colour;
 mod error;
 mod events;

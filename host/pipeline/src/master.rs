@@ -84,7 +84,7 @@ impl Master {
                 samples.extend(heard);
                 Ok(Chunk::empty())
             }
-            Way::Flow(flow) => flow.push(&heard),
+            Way::Flow(flow) => flow.push(heard),
         }
     }
 
@@ -124,16 +124,15 @@ impl Finish {
         if self.loudness == Loudness::Whole {
             sound::normalize_peak(&mut samples);
         }
-        let mut kept = samples.as_slice();
-        if self.sound.trim {
-            kept = sound::trim(kept, QUIET);
-            self.sound.trim = false;
+        // Here and not in the flow, since the length must be known before it.
+        if std::mem::take(&mut self.sound.trim) {
+            samples = sound::trim(&samples, QUIET).to_vec();
         }
         let silence = self.samples(self.sound.leading) + self.samples(self.sound.trailing);
-        let length = (kept.len() + silence) as f64 * f64::from(self.rate);
+        let length = (samples.len() + silence) as f64 * f64::from(self.rate);
         let length = (length / f64::from(self.voice_rate)).round() as u64;
         let mut flow = self.flow(Some(length))?;
-        let chunk = flow.push(kept)?;
+        let chunk = flow.push(samples)?;
         flow.finish(chunk)
     }
 
@@ -143,11 +142,11 @@ impl Finish {
 }
 
 impl Flow {
-    fn push(&mut self, heard: &[f32]) -> Result<Chunk, Error> {
-        let mut samples = Vec::with_capacity(heard.len());
-        match &mut self.trim {
-            Some(trim) => trim.push(heard, &mut samples),
-            None => samples.extend_from_slice(heard),
+    fn push(&mut self, mut samples: Vec<f32>) -> Result<Chunk, Error> {
+        if let Some(trim) = &mut self.trim {
+            let mut kept = Vec::with_capacity(samples.len());
+            trim.push(&samples, &mut kept);
+            samples = kept;
         }
         if let Some(leveller) = &mut self.leveller {
             let mut levelled = Vec::with_capacity(samples.len());

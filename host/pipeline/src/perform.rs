@@ -7,7 +7,7 @@
 //! a reader who goes ends every run within one window.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use session::voice::{Lease, Pace, Voice};
@@ -18,6 +18,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::backlog::Ticket;
 use crate::batch;
 use crate::cast::Manner;
+use crate::clock::Clock;
 use crate::colour::Colour;
 use crate::error::Error;
 use crate::events;
@@ -149,8 +150,7 @@ enum Heard {
 
 impl Begin {
     async fn all(self, verses: Vec<Verse>, begun: mpsc::Sender<Take>) -> Result<(), Error> {
-        let colour = Colour::mix(&self.generation, &self.plan, &self.request, self.turn());
-        let colour = stage("bert", colour).await?;
+        let colour = Colour::mix(&self.generation, &self.plan, &self.request, self.turn()).await?;
         let mut place = Place::First;
         for verse in verses {
             self.ahead.room().await;
@@ -457,79 +457,6 @@ impl Ahead {
                 *first + Duration::from_secs_f64(made / f64::from(self.sampling_rate))
             }
             _ => start,
-        }
-    }
-}
-
-/// The time a request may take. Waiting for its reader does not count.
-pub(crate) struct Clock {
-    pub(crate) start: Instant,
-    limit: Duration,
-    paused: Mutex<Paused>,
-}
-
-#[derive(Default)]
-struct Paused {
-    since: Option<Instant>,
-    /// Pauses that are over.
-    over: Duration,
-}
-
-/// Stops the clock until it is dropped.
-struct Pause<'c>(&'c Clock);
-
-impl Clock {
-    pub(crate) fn new(start: Instant, limit: Duration) -> Self {
-        Self {
-            start,
-            limit,
-            paused: Mutex::default(),
-        }
-    }
-
-    /// Runs one part of a request within its time.
-    pub(crate) async fn within<T>(
-        &self,
-        work: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        tokio::select! {
-            done = work => done,
-            late = self.run_out() => Err(late),
-        }
-    }
-
-    /// Waits until the time is over.
-    async fn run_out(&self) -> Error {
-        loop {
-            let left = self.left();
-            if left.is_zero() {
-                return Error::Deadline { limit: self.limit };
-            }
-            // While the clock stands still, as little as this may be left.
-            tokio::time::sleep(left.max(Duration::from_millis(50))).await;
-        }
-    }
-
-    fn left(&self) -> Duration {
-        let paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = paused.since.unwrap_or_else(Instant::now);
-        let used = until.duration_since(self.start).saturating_sub(paused.over);
-        self.limit.saturating_sub(used)
-    }
-
-    fn pause(&self) -> Pause<'_> {
-        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
-        paused.since = Some(Instant::now());
-        Pause(self)
-    }
-}
-
-impl Drop for Pause<'_> {
-    fn drop(&mut self) {
-        let paused = &self.0.paused;
-        let mut paused = paused.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(since) = paused.since.take() {
-            paused.over += since.elapsed();
         }
     }
 }

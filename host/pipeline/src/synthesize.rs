@@ -8,12 +8,13 @@ use speech::moras::Given;
 use tokio::sync::mpsc;
 
 use crate::cast::{cast, check_sound};
+use crate::clock::Clock;
 use crate::colour::check_colour;
 use crate::error::Error;
 use crate::events;
 use crate::generation::Generation;
 use crate::master::Master;
-use crate::perform::{Clock, Performance};
+use crate::perform::Performance;
 use crate::plan::{Plan, Recital};
 use crate::request::{Answer, Audio, Head, Loudness, Request, Split};
 use crate::stream::Stream;

@@ -66,15 +66,14 @@ pub(crate) async fn speech(mut call: Call) -> Result<Answer, Fault> {
     if let Some(other) = dialect.voices.get(&request.voice) {
         request.voice.clone_from(other);
     }
-    let pipelines = call.app.pin()?;
-    let named = |name: &String| pipelines.pipelines().contains(&name.as_str());
+    let generation = call.app.pin()?;
+    let named = |name: &String| generation.pipelines().contains(&name.as_str());
     // `model` names a pipeline where there is one of that name.
     request.pipeline = request
         .pipeline
         .or_else(|| asked.model.clone().filter(named))
         .or_else(|| dialect.pipeline.clone());
-    drop(pipelines);
-    let spoken = speak::speak(&call.app, place, request, &call.id).await;
+    let spoken = speak::speak(&call.app, generation, place, request, &call.id).await;
     let spoken = spoken.map_err(bad_request)?;
     Ok(match stream_format {
         StreamFormat::Audio => spoken.answer(),
@@ -354,7 +353,8 @@ struct Own {
     sentence_pause: Option<f32>,
     #[schema(minimum = 0.0, maximum = 3600.0)]
     line_pause: Option<f32>,
-    /// For the first sound; never more than the pipeline's own.
+    /// For all of the sound, without the time its reader takes; never more than
+    /// the pipeline's own.
     #[schema(minimum = 0.0, maximum = 3600.0)]
     deadline: Option<f32>,
     priority: Option<Priority>,

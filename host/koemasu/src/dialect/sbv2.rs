@@ -61,14 +61,12 @@ pub(crate) struct Described;
 pub(crate) async fn voice(call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
     let query = Query::new(call.query());
-    let mut request = {
-        let generation = call.app.pin()?;
-        request(&query, &generation)?
-    };
+    let generation = call.app.pin()?;
+    let mut request = request(&query, &generation)?;
     request
         .pipeline
         .clone_from(&call.app.dialects.sbv2.pipeline);
-    let spoken = speak::speak(&call.app, place, request, &call.id).await;
+    let spoken = speak::speak(&call.app, generation, place, request, &call.id).await;
     Ok(spoken.map_err(unprocessable)?.answer())
 }
 

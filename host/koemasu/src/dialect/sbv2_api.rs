@@ -78,14 +78,12 @@ pub(crate) async fn synthesize(mut call: Call) -> Result<Answer, Fault> {
     let body = call.body().await?;
     let asked: Synthesize =
         serde_json::from_slice(&body).map_err(|e| refused(&e, call.headers()))?;
-    let mut request = {
-        let generation = call.app.pin()?;
-        asked.request(&generation)?
-    };
+    let generation = call.app.pin()?;
+    let mut request = asked.request(&generation)?;
     request
         .pipeline
         .clone_from(&call.app.dialects.sbv2_api.pipeline);
-    let spoken = speak::speak(&call.app, place, request, &call.id).await?;
+    let spoken = speak::speak(&call.app, generation, place, request, &call.id).await?;
     Ok(spoken.answer())
 }
 

@@ -60,8 +60,8 @@ pub(crate) async fn one(call: Call) -> Result<Answer, Fault> {
     ),
 )]
 pub(crate) async fn load(call: Call) -> Result<Answer, Fault> {
+    let generation = call.app.pin()?;
     let (voice, request) = {
-        let generation = call.app.pin()?;
         let catalog = Catalog::of(&generation);
         let speakers = catalog.model(call.segment(0))?;
         let first = speakers
@@ -73,7 +73,7 @@ pub(crate) async fn load(call: Call) -> Result<Answer, Fault> {
         (listed.voice.to_owned(), listed.cast(style))
     };
     if !speakers::is_resident(&call.app, &voice) {
-        speakers::wake(&call, request).await?;
+        speakers::wake(&call, generation, request).await?;
     }
     Ok(answer::no_content())
 }

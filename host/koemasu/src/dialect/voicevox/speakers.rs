@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use pipeline::{Request, Split};
+use pipeline::{Pin, Request, Split};
 use serde_json::{Map, Value, json};
 use session::package::{Media, Portrait, Speaker};
 
@@ -297,14 +297,14 @@ pub(crate) async fn initialize(call: Call) -> Result<Answer, Fault> {
     let query = Query::new(call.query());
     let id = style_id(&query)?;
     let skip = query.flag("skip_reinit")?.unwrap_or(false);
+    let generation = call.app.pin()?;
     let (voice, request) = {
-        let generation = call.app.pin()?;
         let catalog = Catalog::of(&generation);
         let (listed, style) = catalog.style(id)?;
         (listed.voice.to_owned(), listed.cast(style))
     };
     if !(skip && is_resident(&call.app, &voice)) {
-        wake(&call, request).await?;
+        wake(&call, generation, request).await?;
     }
     Ok(answer::no_content())
 }
@@ -331,14 +331,14 @@ pub(crate) async fn is_initialized(call: Call) -> Result<Answer, Fault> {
 }
 
 /// Says one mora and throws it away: what it needs is there then.
-pub(super) async fn wake(call: &Call, request: Request) -> Result<(), Fault> {
+pub(super) async fn wake(call: &Call, generation: Pin, request: Request) -> Result<(), Fault> {
     let request = Request {
         text: "あ".to_owned(),
         split: Some(Split::None),
         pipeline: call.app.dialects.voicevox.pipeline.clone(),
         ..request
     };
-    let spoken = speak::speak(&call.app, call.enter()?, request, &call.id).await?;
+    let spoken = speak::speak(&call.app, generation, call.enter()?, request, &call.id).await?;
     spoken.collect().await.map(drop)
 }
 

@@ -1,13 +1,16 @@
 //! From a query to sound: one answer, a stream, or a file for each of many.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
-use pipeline::{Answer as Way, Channels, Delivery, Format, Loudness, Request, Sound, Split};
+use pipeline::{
+    Answer as Way, Channels, Delivery, Format, Generation, Loudness, Request, Sound, Split,
+};
 use sound::{Encoder, Shape};
 use speech::moras::Given;
 use speech::phrases::{self, Phrase};
@@ -225,8 +228,8 @@ impl Asked {
         phrases: Vec<Phrase>,
         way: Way,
     ) -> Result<Spoken, Fault> {
+        let generation = call.app.pin()?;
         let request = {
-            let generation = call.app.pin()?;
             let catalog = Catalog::of(&generation);
             let (listed, style) = catalog.style(self.style)?;
             listed.cast(style)
@@ -234,25 +237,28 @@ impl Asked {
         if phrases.is_empty() {
             return Ok(Spoken::Silence(silence(query)?));
         }
+        let pipeline = call.app.dialects.voicevox.pipeline.as_deref();
         let words = match (way, query.kana.as_deref()) {
-            (Way::Stream, Some(kana)) if is_read(call, kana, &phrases).await => Words {
-                text: kana.to_owned(),
-                given: None,
-                split: Split::Sentence,
-            },
-            _ => Words::given(call, query, &phrases).await?,
+            (Way::Stream, Some(kana)) if is_read(&generation, pipeline, kana, &phrases).await => {
+                Words {
+                    text: kana.to_owned(),
+                    given: None,
+                    split: Split::Sentence,
+                }
+            }
+            _ => Words::given(&generation, pipeline, query, &phrases).await?,
         };
         let request = Request {
             text: words.text,
             given: words.given,
             split: Some(words.split),
-            pipeline: call.app.dialects.voicevox.pipeline.clone(),
+            pipeline: pipeline.map(str::to_owned),
             delivery: delivery(query, request.delivery.style),
             sound: sound_of(query, way),
             answer: way,
             ..request
         };
-        let speech = speak::speak(&call.app, place, request, &call.id).await?;
+        let speech = speak::speak(&call.app, generation, place, request, &call.id).await?;
         Ok(Spoken::Speech(speech))
     }
 }
@@ -268,16 +274,19 @@ impl Words {
     /// The phrases as they are, in one run. The models find their mood by the
     /// text that was asked for, or by what the phrases say, if they were edited
     /// so much that they no longer fit it.
-    async fn given(call: &Call, query: &AudioQuery, phrases: &[Phrase]) -> Result<Self, Fault> {
+    async fn given(
+        generation: &Arc<Generation>,
+        pipeline: Option<&str>,
+        query: &AudioQuery,
+        phrases: &[Phrase],
+    ) -> Result<Self, Fault> {
         let given = Given::Moras(phrases::moras(phrases));
         let kana = query.kana.as_deref();
         let mut text = phrases::hiragana(phrases);
-        if let Some(kana) = kana.filter(|kana| !kana.trim().is_empty()) {
-            let generation = call.app.pin()?;
-            let pipeline = call.app.dialects.voicevox.pipeline.as_deref();
-            if pipeline::fits(&generation, pipeline, kana, &given).await? {
-                kana.clone_into(&mut text);
-            }
+        if let Some(kana) = kana.filter(|kana| !kana.trim().is_empty())
+            && pipeline::fits(generation, pipeline, kana, &given).await?
+        {
+            kana.clone_into(&mut text);
         }
         Ok(Self {
             text,
@@ -289,12 +298,13 @@ impl Words {
 
 /// Whether the phrases are those of the text, so that a stream may begin with
 /// its first sentence instead of waiting for one run over all of it.
-async fn is_read(call: &Call, kana: &str, phrases: &[Phrase]) -> bool {
-    let Ok(generation) = call.app.pin() else {
-        return false;
-    };
-    let pipeline = call.app.dialects.voicevox.pipeline.as_deref();
-    let Ok(said) = pipeline::pronounce(&generation, pipeline, kana).await else {
+async fn is_read(
+    generation: &Arc<Generation>,
+    pipeline: Option<&str>,
+    kana: &str,
+    phrases: &[Phrase],
+) -> bool {
+    let Ok(said) = pipeline::pronounce(generation, pipeline, kana).await else {
         return false;
     };
     // Grouped as the query was: it may lose a tone on the way.
