@@ -63,18 +63,27 @@ async fn two_hundred_reloads_a_third_of_them_broken_lose_and_mix_nothing() {
     // Which speed each generation was made from, and how long it speaks.
     let mut speed_of = BTreeMap::from([(1, SPEEDS[0])]);
     let mut length_of = BTreeMap::new();
+    let mut good = SPEEDS[0];
     for reload in 0..200usize {
         if reload % 3 == 2 {
             folder.write("pipelines/ja.toml", broken(reload));
             let reply = post(to, "/admin/reload", "").await;
-            assert_eq!(
-                reply.status,
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "{}",
-                reply.text()
-            );
+            // What cannot be read changes nothing; what cannot be built goes on
+            // as it was, and the rest is new.
+            if reload % 5 < 2 {
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                assert_eq!(reply.status, status, "{}", reply.text());
+            } else {
+                assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+                let told = reply.json();
+                assert_eq!(told["left_out"][0]["name"], "ja", "{told}");
+                assert_eq!(told["left_out"][0]["carried_on"], true, "{told}");
+                let generation = told["generation"].as_u64().expect("a number");
+                speed_of.insert(generation, good);
+            }
         } else {
             let speed = SPEEDS[reload % SPEEDS.len()];
+            good = speed;
             folder.write("pipelines/ja.toml", pipeline(speed));
             let reply = post(to, "/admin/reload", "").await;
             assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
@@ -210,4 +219,62 @@ async fn a_server_that_cannot_start_says_why() {
         told.contains("`bert.model` is `not-there`") && told.contains("it has `embedded`"),
         "{told}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_voice_is_named_and_the_rest_serves() {
+    let folder = Folder::new();
+    folder.write(
+        "koemasu.toml",
+        "[pipelines]\nfolder = \"pipelines\"\n[server]\nwatch = false\n[voices]\nfolder = \"voices\"\nembedded = true\n",
+    );
+    folder.add_decoded();
+    folder.write("voices/torn.aivmx", b"torn");
+    std::fs::create_dir(folder.path().join("voices/piped")).expect("a folder");
+    let pipe = folder.path().join("voices/piped/config.json");
+    let made = std::process::Command::new("mkfifo").arg(pipe).status();
+    assert!(made.expect("mkfifo").success());
+    folder.write("pipelines/other.toml", broken(2));
+
+    // At the start.
+    let server = folder.serve().await;
+    let to = server.address();
+    let report = get(to, "/admin/generations").await.json();
+    let names = |left_out: &serde_json::Value| {
+        let left_out = left_out.as_array().expect("a list").iter();
+        let name = |out: &serde_json::Value| out["name"].as_str().expect("a name").to_owned();
+        left_out.map(name).collect::<Vec<_>>()
+    };
+    let left_out = &report["living"][0]["left_out"];
+    assert_eq!(names(left_out), ["other", "piped", "torn"], "{report}");
+    let say = |voice: &str| json!({"input": "はい", "voice": voice});
+    for (voice, status, says) in [
+        ("demo", 200, ""),
+        ("decoded", 200, ""),
+        ("torn", 503, "voice `torn` cannot serve"),
+        ("piped", 503, "named pipe"),
+        ("nobody", 404, "there is no voice"),
+    ] {
+        let reply = speak(to, say(voice)).await;
+        assert_eq!(reply.status.as_u16(), status, "{voice}: {}", reply.text());
+        assert!(status == 200 || reply.text().contains(says), "{}", reply.text());
+    }
+
+    // And later: what served before and breaks goes on as it was.
+    std::fs::write(folder.path().join("voices/new.onnx"), b"").expect("a file");
+    folder.write("voices/decoded/config.json", b"{}");
+    let reloaded = post(to, "/admin/reload", "").await;
+    assert_eq!(reloaded.status, StatusCode::OK, "{}", reloaded.text());
+    let told = reloaded.json();
+    assert_eq!(
+        names(&told["left_out"]),
+        ["other", "decoded", "piped", "torn"],
+        "{told}"
+    );
+    assert_eq!(told["left_out"][1]["carried_on"], true, "{told}");
+    assert_eq!(speak(to, say("decoded")).await.status, StatusCode::OK);
+    if std::env::var_os("NEXTEST").is_some() {
+        assert_eq!(metric(to, "koemasu_left_out{kind=\"voice\"}").await, 3.0);
+    }
+    server.stop().await;
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::StatusCode;
-use pipeline::{GenerationReport, Published};
+use pipeline::{GenerationReport, LeftOut, Published};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -100,6 +100,8 @@ struct Living {
     requests: usize,
     pipelines: Vec<String>,
     voices: Vec<String>,
+    /// What is configured and could not be prepared.
+    left_out: Vec<LeftOut>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -134,6 +136,8 @@ struct Reloaded {
     prepared_in_seconds: f64,
     /// The swap alone: what a request could ever have to wait for.
     swapped_in_seconds: f64,
+    /// What is configured and could not be prepared; the rest serves.
+    left_out: Vec<LeftOut>,
 }
 
 impl From<GenerationReport> for Living {
@@ -148,6 +152,7 @@ impl From<GenerationReport> for Living {
             requests: generation.requests,
             pipelines: generation.pipelines,
             voices: generation.voices,
+            left_out: generation.left_out,
         }
     }
 }
@@ -172,6 +177,7 @@ impl From<&Published> for Reloaded {
             replaced: reloaded.replaced.map(NonZeroU64::get),
             prepared_in_seconds: reloaded.prepared_in.as_secs_f64(),
             swapped_in_seconds: reloaded.swapped_in.as_secs_f64(),
+            left_out: reloaded.left_out.clone(),
         }
     }
 }

@@ -39,5 +39,14 @@ pub fn run(args: &args::Check) -> anyhow::Result<()> {
         "prepared in {:.2} s; nothing was published",
         next.took().as_secs_f64()
     )?;
+    let left_out = generation.left_out();
+    for left in left_out {
+        writeln!(out, "LEFT OUT   {} {}: {}", left.kind.name(), left.name, left.cause)?;
+    }
+    anyhow::ensure!(
+        left_out.is_empty(),
+        "{} could not be prepared; the rest would serve",
+        left_out.len()
+    );
     Ok(())
 }

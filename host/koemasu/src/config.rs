@@ -165,6 +165,27 @@ struct File {
     models: spec::Models,
     memory: spec::Memory,
     cache: Cache,
+    reload: Reload,
+}
+
+/// `[reload]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Reload {
+    /// How long one voice, pipeline or dictionary may take to open and to say
+    /// its first word. What takes longer is left out by name, and the rest
+    /// serves.
+    package_timeout: Span,
+}
+
+impl Default for Reload {
+    fn default() -> Self {
+        // A voice of 250 MB from a disk of 5 MB/s is there after 50 s, and is
+        // tried for half a minute when its kind is new.
+        Self {
+            package_timeout: Span::seconds(120),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -385,6 +406,7 @@ impl Config {
                 dictionary,
                 feature_cache: file.cache.features,
                 memory,
+                package_timeout: file.reload.package_timeout,
             },
         })
     }
@@ -411,7 +433,7 @@ pub(crate) fn check_open(
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+    session::files::read_text(path, session::files::TEXT_MAX).map_err(|source| ConfigError::Read {
         path: path.to_owned(),
         source,
     })

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
-use pipeline::{DictionaryFormat, WrittenWord};
+use pipeline::{DictionaryFormat, Kind, Published, WrittenWord};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::answer::{self, Answer};
 use crate::app::App;
 use crate::fault::Fault;
+use crate::files;
 use crate::openapi::{Missing, Taking};
 use crate::reload::Cause;
 use crate::route::Call;
@@ -271,9 +272,21 @@ fn wrong(cause: String) -> Fault {
 async fn save(app: &App, file: &Path, words: &[WrittenWord]) -> Result<u64, Fault> {
     let text = DictionaryFormat::of(file).write(words);
     let text = text.map_err(|e| wrong(e.to_string()))?;
-    let old = tokio::fs::read(file).await.ok();
+    let old = files::read(file, session::files::TEXT_MAX).await.ok();
     write(file, text.as_bytes()).await?;
-    match app.reloads.ask_and_wait(Cause::Admin).await {
+    let reloaded = app.reloads.ask_and_wait(Cause::Admin).await;
+    // Whatever else is left out is no fault of these words.
+    let refused = |published: &Published| {
+        let name = file.display().to_string();
+        let mut left_out = published.left_out.iter();
+        let wrong = left_out.find(|out| out.kind == Kind::Dictionary && out.name == name);
+        wrong.map(|out| out.cause.clone())
+    };
+    let reloaded = reloaded.and_then(|published| match refused(&published) {
+        Some(cause) => Err(cause),
+        None => Ok(published),
+    });
+    match reloaded {
         Ok(published) => Ok(published.generation.get()),
         Err(reason) => {
             match old {

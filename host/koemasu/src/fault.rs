@@ -159,6 +159,7 @@ impl From<pipeline::Error> for Fault {
                 status: StatusCode::GATEWAY_TIMEOUT,
                 ..Self::later(detail, 10)
             },
+            Error::Broken { .. } => Self::operator(StatusCode::SERVICE_UNAVAILABLE, detail),
             Error::Plugin { .. } => Self::operator(StatusCode::BAD_GATEWAY, detail),
             Error::Model { .. } | Error::Gone | Error::Lost(_) => {
                 Self::operator(StatusCode::INTERNAL_SERVER_ERROR, detail)

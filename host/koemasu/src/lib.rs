@@ -17,6 +17,7 @@ pub mod dialect;
 pub mod dictionary;
 pub mod events;
 pub mod fault;
+mod files;
 pub mod g2p;
 pub mod key;
 mod machine;

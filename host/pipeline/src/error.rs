@@ -40,6 +40,14 @@ pub enum Error {
     #[error("plugin `{plugin}` failed: {cause}")]
     Plugin { plugin: String, cause: String },
 
+    /// It is there and cannot serve: the operator can act.
+    #[error("{kind} `{name}` cannot serve: {cause}")]
+    Broken {
+        kind: &'static str,
+        name: String,
+        cause: String,
+    },
+
     /// A model failed while it ran: the operator can act.
     #[error("model `{model}` failed: {cause}")]
     Model { model: String, cause: String },

@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::generation::{Kind, LeftOut};
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
@@ -22,6 +23,10 @@ pub fn describe() {
     describe_gauge!(
         "koemasu_generations_living",
         "Generations that still serve or drain."
+    );
+    describe_gauge!(
+        "koemasu_left_out",
+        "What is configured and could not be prepared, by kind."
     );
     describe_gauge!(
         "koemasu_generation",
@@ -153,4 +158,21 @@ pub(crate) fn turned_away(after: Duration) {
 pub(crate) fn reader_gone() {
     counter!("koemasu_readers_gone_total").increment(1);
     tracing::debug!("the reader has gone; the work ends");
+}
+
+/// Of the generation that serves now.
+pub(crate) fn left_out(left_out: &[LeftOut]) {
+    for kind in Kind::ALL {
+        let count = left_out.iter().filter(|out| out.kind == kind).count();
+        gauge!("koemasu_left_out", "kind" => kind.name()).set(count as f64);
+    }
+    for out in left_out {
+        tracing::error!(
+            kind = out.kind.name(),
+            name = out.name,
+            cause = out.cause,
+            carried_on = out.carried_on,
+            "left out: it could not be prepared"
+        );
+    }
 }

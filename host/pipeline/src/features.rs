@@ -124,6 +124,11 @@ pub(crate) fn model_error(name: &str, error: &session::Error) -> Error {
         session::Error::TooLarge { .. } => {
             Error::Request(format!("{error}; a shorter sentence would do"))
         }
+        session::Error::Changed { .. } => Error::Broken {
+            kind: "model",
+            name: name.to_owned(),
+            cause: error.to_string(),
+        },
         other => Error::Model {
             model: name.to_owned(),
             cause: other.to_string(),

@@ -28,8 +28,43 @@ pub struct Generation {
     pub(crate) features: FeatureCache,
     pub(crate) gate: Arc<Gate>,
     pub(crate) device: Device,
+    /// What is configured and does not serve as it is written.
+    pub(crate) left_out: Vec<LeftOut>,
     /// Requests that hold a [`Pin`] now.
     pub(crate) requests: AtomicUsize,
+}
+
+/// Something that is configured and could not be prepared.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct LeftOut {
+    pub kind: Kind,
+    pub name: String,
+    pub cause: String,
+    /// What served under this name before goes on.
+    pub carried_on: bool,
+}
+
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Voice,
+    Pipeline,
+    /// Of the system, or the user's words of a pipeline.
+    Dictionary,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Voice, Self::Pipeline, Self::Dictionary];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Voice => "voice",
+            Self::Pipeline => "pipeline",
+            Self::Dictionary => "dictionary",
+        }
+    }
 }
 
 /// A request's hold on its generation.
@@ -57,6 +92,39 @@ impl Drop for Pin {
 }
 
 impl Generation {
+    /// What is configured and does not serve as it is written.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// The same once more, to be changed before it serves; this one may still
+    /// be held by a run that is ending.
+    pub(crate) fn again(&self) -> Self {
+        events::generation_born(self.number.get());
+        Self {
+            number: self.number,
+            born: self.born,
+            plans: self.plans.clone(),
+            default_plan: self.default_plan.clone(),
+            voices: self.voices.clone(),
+            features: self.features.clone(),
+            gate: Arc::clone(&self.gate),
+            device: self.device,
+            left_out: self.left_out.clone(),
+            requests: AtomicUsize::new(0),
+        }
+    }
+
+    fn broken(&self, kind: Kind, name: &str) -> Option<Error> {
+        let mut out = self.left_out.iter();
+        let out = out.find(|out| out.kind == kind && out.name == name)?;
+        Some(Error::Broken {
+            kind: kind.name(),
+            name: name.to_owned(),
+            cause: out.cause.clone(),
+        })
+    }
+
     /// Counted from the first one of the process, 1.
     pub fn number(&self) -> NonZeroU64 {
         self.number
@@ -88,10 +156,13 @@ impl Generation {
     /// The named pipeline, or the default one.
     pub fn plan(&self, name: Option<&str>) -> Result<&Arc<Plan>, Error> {
         let name = name.unwrap_or(&self.default_plan);
-        self.plans.get(name).ok_or_else(|| Error::Unknown {
-            kind: "pipeline",
-            name: name.to_owned(),
-            known: self.plans.keys().cloned().collect(),
+        self.plans.get(name).ok_or_else(|| {
+            let broken = self.broken(Kind::Pipeline, name);
+            broken.unwrap_or_else(|| Error::Unknown {
+                kind: "pipeline",
+                name: name.to_owned(),
+                known: self.plans.keys().cloned().collect(),
+            })
         })
     }
 
@@ -102,10 +173,13 @@ impl Generation {
             "" => self.voices.values().next(),
             name => self.voices.get(name),
         };
-        found.ok_or_else(|| Error::Unknown {
-            kind: "voice",
-            name: name.to_owned(),
-            known: self.voices.keys().cloned().collect(),
+        found.ok_or_else(|| {
+            let broken = self.broken(Kind::Voice, name);
+            broken.unwrap_or_else(|| Error::Unknown {
+                kind: "voice",
+                name: name.to_owned(),
+                known: self.voices.keys().cloned().collect(),
+            })
         })
     }
 }

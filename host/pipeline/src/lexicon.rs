@@ -142,7 +142,7 @@ pub fn check(words: &[WrittenWord]) -> Result<UserWords, DictionaryError> {
 /// The words of a file; none if there is no file yet.
 pub fn open(path: &Path) -> Result<Vec<WrittenWord>, DictionaryError> {
     let named = |e: &dyn std::fmt::Display| DictionaryError(format!("{}: {e}", path.display()));
-    match std::fs::read_to_string(path) {
+    match session::files::read_text(path, session::files::TEXT_MAX) {
         Ok(text) => DictionaryFormat::of(path)
             .read(&text)
             .map_err(|e| named(&e)),

@@ -7,6 +7,7 @@
 //! - [`synthesize`](synthesize::synthesize): one request, top to bottom.
 //! - [`live`]: which generation serves, and how the next one takes over.
 
+mod apart;
 mod backlog;
 mod batch;
 mod cast;
@@ -26,6 +27,7 @@ mod plan;
 mod policy;
 mod prepare;
 mod read;
+mod rehearsal;
 mod request;
 pub mod spec;
 mod stream;
@@ -34,7 +36,7 @@ mod trace;
 
 pub use error::Error;
 pub use events::describe as describe_metrics;
-pub use generation::{Generation, Pin};
+pub use generation::{Generation, Kind, LeftOut, Pin};
 pub use lexicon::{
     DictionaryError, DictionaryFormat, WrittenCase, WrittenPartOfSpeech, WrittenWord,
     check as check_words, open as open_words,

@@ -16,12 +16,12 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwapOption;
 use session::library::Rules;
 
+use crate::apart::apart;
 use crate::events;
-use crate::generation::{Generation, Pin};
+use crate::generation::{Generation, LeftOut, Pin};
 use crate::prepare::{PrepareError, Workshop};
-use crate::request::Request;
+use crate::rehearsal::rehearse;
 use crate::spec::{Memory, Service};
-use crate::synthesize::synthesize;
 
 pub struct Live {
     workshop: Arc<Workshop>,
@@ -57,6 +57,8 @@ pub struct Published {
     pub prepared_in: Duration,
     /// The swap alone: what a request could ever have to wait for.
     pub swapped_in: Duration,
+    /// What is configured and does not serve as it is written.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// One living generation, for `/admin/generations`.
@@ -69,6 +71,7 @@ pub struct GenerationReport {
     pub requests: usize,
     pub pipelines: Vec<String>,
     pub voices: Vec<String>,
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Live {
@@ -94,15 +97,17 @@ impl Live {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let number = NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN);
         let workshop = Arc::clone(&self.workshop);
-        let built = tokio::task::spawn_blocking(move || {
-            let rules = workshop.rules(&service.plugins, &service.memory)?;
-            Ok::<_, PrepareError>((workshop.build(&service, number)?, rules))
-        });
-        let (generation, rules) = built
-            .await
-            .map_err(|lost| PrepareError::Lost(lost.to_string()))??;
-        let generation = Arc::new(generation);
-        rehearse(&generation, self.serving.load_full().as_deref()).await?;
+        let old = self.serving.load_full();
+        let limit = service.package_timeout.0;
+        let before = old.clone();
+        let (next, rules) = apart(move || {
+            let service = Arc::new(service);
+            let rules = workshop.rules_in_time(&service)?;
+            let next = workshop.build(&service, number, before.as_deref())?;
+            Ok((next, rules))
+        })
+        .await?;
+        let generation = rehearse(next, old.as_deref(), limit).await?;
         Ok(Prepared {
             generation,
             rules,
@@ -115,6 +120,7 @@ impl Live {
     pub fn publish(&self, prepared: Prepared) -> Published {
         let generation = prepared.generation;
         let number = generation.number;
+        let left_out = generation.left_out.clone();
         {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             known.retain(|generation| generation.strong_count() > 0);
@@ -125,11 +131,13 @@ impl Live {
         let replaced = self.serving.swap(Some(generation));
         let swapped_in = start.elapsed();
         events::generation_published(number.get(), prepared.took);
+        events::left_out(&left_out);
         Published {
             generation: number,
             replaced: replaced.map(|old| old.number),
             prepared_in: prepared.took,
             swapped_in,
+            left_out,
         }
     }
 
@@ -169,45 +177,8 @@ impl Live {
                 requests: generation.requests.load(Ordering::Relaxed),
                 pipelines: generation.plans.keys().cloned().collect(),
                 voices: generation.voices.keys().cloned().collect(),
+                left_out: generation.left_out.clone(),
             })
             .collect()
     }
-}
-
-/// Speaks one short word with each voice that is new and through each pipeline
-/// that is new, so that what cannot speak never serves.
-async fn rehearse(
-    next: &Arc<Generation>,
-    serving: Option<&Generation>,
-) -> Result<(), PrepareError> {
-    let new_voice = |name: &String| {
-        let old = serving.and_then(|old| old.voices.get(name));
-        !old.is_some_and(|old| Arc::ptr_eq(old, &next.voices[name]))
-    };
-    let new_plan = |name: &String| {
-        let old = serving.and_then(|old| old.plans.get(name));
-        !old.is_some_and(|old| old.spec == next.plans[name].spec)
-    };
-    let first_voice = next.voices.keys().next();
-    let voices = next.voices.keys().filter(|name| new_voice(name));
-    let plans = next.plans.keys().filter(|name| new_plan(name));
-    let through_default = voices.map(|voice| (voice, &next.default_plan));
-    let with_first = plans.filter_map(|plan| first_voice.map(|voice| (voice, plan)));
-    let pairs = through_default.chain(with_first);
-    for (voice, pipeline) in pairs {
-        let request = Request {
-            text: "こんにちは。".to_owned(),
-            voice: voice.clone(),
-            pipeline: Some(pipeline.clone()),
-            ..Request::default()
-        };
-        synthesize(next, request)
-            .await
-            .map_err(|cause| PrepareError::Rehearsal {
-                voice: voice.clone(),
-                pipeline: pipeline.clone(),
-                cause,
-            })?;
-    }
-    Ok(())
 }

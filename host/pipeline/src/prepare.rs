@@ -1,23 +1,26 @@
 //! From a [`Service`] as written to a [`Generation`] that could serve: compile,
-//! open, rehearse. May fail at any line and changes nothing that serves.
+//! open. Changes nothing that serves. What fails or takes too long is left out by
+//! name and the rest goes on: one package must not stop the others.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
 
+use session::files;
 use session::library::Rules;
 use sha2::{Digest, Sha256};
 use speech::dictionary::{Dictionary, DictionaryFiles};
 use speech::g2p::Frontend;
 use speech::user::UserWords;
 
+use crate::apart::Apart;
 use crate::events;
 use crate::features::{BertModel, FeatureCache};
 use crate::gate::{self, Gate};
-use crate::generation::Generation;
+use crate::generation::{Generation, Kind};
 use crate::lexicon::{self, Words};
 use crate::plan::Plan;
 use crate::policy::{BucketStep, NormalizeStep};
@@ -36,6 +39,8 @@ pub enum PrepareError {
     Bert { model: String, cause: String },
     #[error("dictionary {}: {cause}; `cargo xtask setup` unpacks it", folder.display())]
     Dictionary { folder: PathBuf, cause: String },
+    #[error("the dictionary {0}")]
+    Words(String),
     #[error("{0}")]
     Device(String),
     #[error("there is no {what}")]
@@ -46,6 +51,12 @@ pub enum PrepareError {
         pipeline: String,
         cause: crate::Error,
     },
+    #[error("nothing can serve: {0}")]
+    Nothing(String),
+    #[error(
+        "{what} has not opened in {} s (`reload.package_timeout`); it is left behind", limit.as_secs()
+    )]
+    Late { what: String, limit: Duration },
     #[error("preparing was cut short: {0}")]
     Lost(String),
 }
@@ -55,21 +66,24 @@ pub enum PrepareError {
 pub(crate) struct Workshop {
     sandbox: Arc<plugin::Sandbox>,
     residency: session::residency::Residency,
+    /// Never held while something is opened: what hangs must hang alone.
     carried: Mutex<Carried>,
+    apart: Apart,
 }
 
 #[derive(Default)]
 struct Carried {
     normalizers: BTreeMap<String, Weak<plugin::Normalizer>>,
     bucketers: BTreeMap<String, Weak<plugin::Bucketer>>,
-    frontends: BTreeMap<PathBuf, Weak<Frontend>>,
+    frontends: BTreeMap<String, Weak<Frontend>>,
     gate: Weak<Gate>,
     features: Option<(u64, FeatureCache)>,
 }
 
-/// Plugins built once for a generation, by what makes them what they are.
+/// What pipelines of one generation share, by what makes it what it is.
 #[derive(Default)]
 struct Tools {
+    berts: BTreeMap<String, Arc<BertModel>>,
     normalizers: BTreeMap<String, Arc<plugin::Normalizer>>,
     bucketers: BTreeMap<String, Arc<plugin::Bucketer>>,
 }
@@ -99,14 +113,29 @@ impl Workshop {
             sandbox,
             residency,
             carried: Mutex::default(),
+            apart: Apart::default(),
         }
     }
 
+    /// As [`rules`](Self::rules), within the time a package has.
+    pub(crate) fn rules_in_time(
+        self: &Arc<Self>,
+        service: &Arc<Service>,
+    ) -> Result<Rules, PrepareError> {
+        let (this, of) = (Arc::clone(self), Arc::clone(service));
+        let work = move || this.rules(&of.plugins, &of.memory);
+        let limit = service.package_timeout.0;
+        self.apart
+            .within("the plugin of the memory policy", limit, work)
+    }
+
     /// Builds generation `number`. Slow: reads files, compiles, opens models.
+    /// What cannot be built is left out by name; `old` lends what it has.
     pub(crate) fn build(
-        &self,
-        service: &Service,
+        self: &Arc<Self>,
+        service: &Arc<Service>,
         number: NonZeroU64,
+        old: Option<&Generation>,
     ) -> Result<Generation, PrepareError> {
         if service.voices.is_empty() {
             return Err(PrepareError::Empty { what: "voice" });
@@ -114,62 +143,194 @@ impl Workshop {
         if service.pipelines.is_empty() {
             return Err(PrepareError::Empty { what: "pipeline" });
         }
-        let mut carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
-
-        let frontend = carried.frontend(&service.dictionary)?;
-        let settings = self.session_settings(service)?;
-        let mut tools = Tools::default();
-        let mut berts = BTreeMap::new();
-        let mut plans = BTreeMap::new();
-        for (name, spec) in &service.pipelines {
-            let bert = self.bert(service, &settings, &mut berts, name, spec)?;
-            let words = Arc::new(Words::new(&frontend, user_words(name, spec)?));
-            let plan = Plan {
-                name: name.clone(),
-                normalizers: self.normalizers(service, &carried, &mut tools, spec)?,
-                bucketer: self.bucketer(service, &carried, &mut tools, spec)?,
-                frontend: Arc::clone(&frontend),
-                words,
-                bert,
-                spec: spec.clone(),
-            };
-            plans.insert(name.clone(), Arc::new(plan));
-        }
-        if !plans.contains_key(&service.default_pipeline) {
+        if !service.pipelines.contains_key(&service.default_pipeline) {
             return Err(PrepareError::Pipeline {
                 pipeline: service.default_pipeline.clone(),
                 cause: "it is the default and does not exist".to_owned(),
             });
         }
+        let limit = service.package_timeout.0;
+        let settings = self.session_settings(service)?;
+        let tools = Arc::new(Mutex::new(Tools::default()));
+        events::generation_born(number.get());
+        let mut next = {
+            let mut carried = self.carried();
+            Generation {
+                number,
+                born: SystemTime::now(),
+                plans: BTreeMap::new(),
+                default_plan: service.default_pipeline.clone(),
+                voices: BTreeMap::new(),
+                features: carried.features(service.feature_cache.0),
+                gate: carried.gate(service),
+                device: settings.device,
+                left_out: Vec::new(),
+                requests: AtomicUsize::new(0),
+            }
+        };
 
-        let mut voices = BTreeMap::new();
+        let frontend = self.frontend_in_time(service, old, &mut next)?;
+        for (name, spec) in &service.pipelines {
+            let words = self.words_in_time(service, old, &mut next, name, &frontend);
+            let (this, of, tools) = (Arc::clone(self), Arc::clone(service), Arc::clone(&tools));
+            let (named, settings) = (name.clone(), settings.clone());
+            let (frontend, spec) = (Arc::clone(&frontend), spec.clone());
+            let work = move || this.plan(&of, &settings, &tools, named, spec, frontend, words);
+            match self.apart.within(&format!("pipeline `{name}`"), limit, work) {
+                Ok(plan) => drop(next.plans.insert(name.clone(), Arc::new(plan))),
+                Err(error) => next.leave_out(old, Kind::Pipeline, name, error.to_string()),
+            }
+        }
         for voice in &service.voices {
-            let opened = self
-                .residency
-                .voice(&voice.name, &model_source(&voice.source), &settings)
-                .map_err(|e| PrepareError::Voice {
-                    voice: voice.name.clone(),
+            let (this, settings) = (Arc::clone(self), settings.clone());
+            let (name, source) = (voice.name.clone(), model_source(&voice.source));
+            let work = move || {
+                let opened = this.residency.voice(&name, &source, &settings);
+                opened.map_err(|e| PrepareError::Voice {
+                    voice: name,
                     cause: e.to_string(),
-                })?;
-            voices.insert(voice.name.clone(), opened);
+                })
+            };
+            let name = &voice.name;
+            match self.apart.within(&format!("voice `{name}`"), limit, work) {
+                Ok(opened) => drop(next.voices.insert(name.clone(), opened)),
+                Err(error) => next.leave_out(old, Kind::Voice, name, error.to_string()),
+            }
         }
 
         for name in service.memory.unknown_voices(&service.voices) {
             events::unknown_voice_in_policy(name);
         }
-        carried.keep(tools);
-        events::generation_born(number.get());
-        Ok(Generation {
-            number,
-            born: SystemTime::now(),
-            plans,
-            default_plan: service.default_pipeline.clone(),
-            voices,
-            features: carried.features(service.feature_cache.0),
-            gate: carried.gate(service),
-            device: settings.device,
-            requests: AtomicUsize::new(0),
+        let tools = std::mem::take(&mut *lock(&tools));
+        self.carried().keep(tools);
+        Ok(next)
+    }
+
+    /// The dictionary that serves goes on if the new one cannot be read.
+    fn frontend_in_time(
+        self: &Arc<Self>,
+        service: &Arc<Service>,
+        old: Option<&Generation>,
+        next: &mut Generation,
+    ) -> Result<Arc<Frontend>, PrepareError> {
+        let (this, folder) = (Arc::clone(self), service.dictionary.clone());
+        let limit = service.package_timeout.0;
+        let work = move || this.frontend(&folder);
+        let before = old.and_then(|old| old.plans.values().next());
+        match (self.apart.within("the dictionary", limit, work), before) {
+            (Ok(frontend), _) => Ok(frontend),
+            (Err(error), None) => Err(error),
+            (Err(error), Some(plan)) => {
+                let name = service.dictionary.display().to_string();
+                next.leave_out(None, Kind::Dictionary, &name, error.to_string());
+                Ok(Arc::clone(&plan.frontend))
+            }
+        }
+    }
+
+    /// A dictionary of the user's that is wrong leaves the words as they were,
+    /// or none.
+    fn words_in_time(
+        self: &Arc<Self>,
+        service: &Arc<Service>,
+        old: Option<&Generation>,
+        next: &mut Generation,
+        pipeline: &str,
+        frontend: &Arc<Frontend>,
+    ) -> Arc<Words> {
+        let file = service.pipelines[pipeline].dictionary.file.clone();
+        let Some(file) = file else {
+            return Arc::new(Words::new(frontend, UserWords::default()));
+        };
+        let (of, with) = (file.clone(), Arc::clone(frontend));
+        let work = move || Ok(Arc::new(Words::new(&with, user_words(&of)?)));
+        let what = format!("the dictionary {}", file.display());
+        let read = self.apart.within(&what, service.package_timeout.0, work);
+        read.unwrap_or_else(|error| {
+            let name = file.display().to_string();
+            let known = next.left_out.iter();
+            let mut known = known.filter(|out| out.kind == Kind::Dictionary);
+            if !known.any(|out| out.name == name) {
+                next.leave_out(None, Kind::Dictionary, &name, error.to_string());
+            }
+            let before = old.and_then(|old| old.plans.get(pipeline));
+            let before = before.filter(|plan| plan.spec.dictionary.file == Some(file));
+            match before {
+                Some(plan) => Arc::clone(&plan.words),
+                None => Arc::new(Words::new(frontend, UserWords::default())),
+            }
         })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the plan")]
+    fn plan(
+        &self,
+        service: &Service,
+        settings: &session::Settings,
+        tools: &Mutex<Tools>,
+        name: String,
+        spec: Pipeline,
+        frontend: Arc<Frontend>,
+        words: Arc<Words>,
+    ) -> Result<Plan, PrepareError> {
+        Ok(Plan {
+            bert: self.bert(service, settings, tools, &name, &spec)?,
+            normalizers: self.normalizers(service, tools, &spec)?,
+            bucketer: self.bucketer(service, tools, &spec)?,
+            name,
+            frontend,
+            words,
+            spec,
+        })
+    }
+
+    /// A living handle of the same component and settings.
+    fn find<T>(
+        &self,
+        tools: &Mutex<Tools>,
+        key: &str,
+        fresh: impl FnOnce(&Tools) -> &BTreeMap<String, Arc<T>>,
+        carried: impl FnOnce(&Carried) -> &BTreeMap<String, Weak<T>>,
+    ) -> Option<Arc<T>> {
+        let found = fresh(&lock(tools)).get(key).map(Arc::clone);
+        found.or_else(|| carried(&self.carried()).get(key).and_then(Weak::upgrade))
+    }
+
+    fn carried(&self) -> MutexGuard<'_, Carried> {
+        lock(&self.carried)
+    }
+
+    fn frontend(&self, folder: &Path) -> Result<Arc<Frontend>, PrepareError> {
+        let failed = |cause: String| PrepareError::Dictionary {
+            folder: folder.to_owned(),
+            cause,
+        };
+        let source = session::Source::Path(folder.to_owned());
+        let key = source.fingerprint().map_err(|e| failed(e.to_string()))?;
+        let known = self.carried().frontends.get(&key).and_then(Weak::upgrade);
+        if let Some(frontend) = known {
+            return Ok(frontend);
+        }
+        // In memory: a mapped file that shrinks ends the process.
+        let read = |file: &str| -> Result<speech::dictionary::Blob, PrepareError> {
+            let read = files::read(&folder.join(file), files::DICTIONARY_MAX);
+            Ok(Arc::new(read.map_err(|e| failed(format!("{file}: {e}")))?))
+        };
+        let dictionary = Dictionary::new(DictionaryFiles {
+            sys: read("sys.dic")?,
+            unk: read("unk.dic")?,
+            char: read("char.bin")?,
+            matrix: read("matrix.bin")?,
+        })
+        .map_err(|e| failed(e.to_string()))?;
+        if !source.fingerprint().is_ok_and(|after| after == key) {
+            return Err(failed("it changed while it was read".to_owned()));
+        }
+        let frontend = Arc::new(Frontend::new(dictionary));
+        let mut carried = self.carried();
+        carried.frontends.retain(|_, it| it.strong_count() > 0);
+        carried.frontends.insert(key, Arc::downgrade(&frontend));
+        Ok(frontend)
     }
 
     fn session_settings(&self, service: &Service) -> Result<session::Settings, PrepareError> {
@@ -199,13 +360,13 @@ impl Workshop {
         &self,
         service: &Service,
         settings: &session::Settings,
-        opened: &mut BTreeMap<String, Arc<BertModel>>,
+        tools: &Mutex<Tools>,
         pipeline: &str,
         spec: &Pipeline,
     ) -> Result<Arc<BertModel>, PrepareError> {
         let name = &spec.bert.model;
-        if let Some(model) = opened.get(name) {
-            return Ok(Arc::clone(model));
+        if let Some(model) = lock(tools).berts.get(name).map(Arc::clone) {
+            return Ok(model);
         }
         let source = service.berts.get(name).ok_or_else(|| {
             let known: Vec<_> = service
@@ -241,20 +402,20 @@ impl Workshop {
             identity: Arc::from(model.identity()),
             model,
         });
-        opened.insert(name.clone(), Arc::clone(&model));
+        let mut tools = lock(tools);
+        tools.berts.insert(name.clone(), Arc::clone(&model));
         Ok(model)
     }
 
     fn normalizers(
         &self,
         service: &Service,
-        carried: &Carried,
-        tools: &mut Tools,
+        tools: &Mutex<Tools>,
         spec: &Pipeline,
     ) -> Result<Vec<NormalizeStep>, PrepareError> {
         let step = |plugin: &PluginRef| {
             let (key, source) = component(&service.plugins, plugin)?;
-            let handle = match carried.find(&carried.normalizers, &tools.normalizers, &key) {
+            let handle = match self.find(tools, &key, |it| &it.normalizers, |it| &it.normalizers) {
                 Some(handle) => handle,
                 None => Arc::new(
                     self.sandbox
@@ -262,7 +423,7 @@ impl Workshop {
                         .map_err(|e| plugin_error(plugin, &e))?,
                 ),
             };
-            tools.normalizers.insert(key, Arc::clone(&handle));
+            lock(tools).normalizers.insert(key, Arc::clone(&handle));
             Ok(NormalizeStep {
                 name: plugin.component.name(),
                 plugin: handle,
@@ -275,15 +436,14 @@ impl Workshop {
     fn bucketer(
         &self,
         service: &Service,
-        carried: &Carried,
-        tools: &mut Tools,
+        tools: &Mutex<Tools>,
         spec: &Pipeline,
     ) -> Result<Option<BucketStep>, PrepareError> {
         let Some(plugin) = &spec.bucket.plugin else {
             return Ok(None);
         };
         let (key, source) = component(&service.plugins, plugin)?;
-        let handle = match carried.find(&carried.bucketers, &tools.bucketers, &key) {
+        let handle = match self.find(tools, &key, |it| &it.bucketers, |it| &it.bucketers) {
             Some(handle) => handle,
             None => Arc::new(
                 self.sandbox
@@ -291,7 +451,7 @@ impl Workshop {
                     .map_err(|e| plugin_error(plugin, &e))?,
             ),
         };
-        tools.bucketers.insert(key, Arc::clone(&handle));
+        lock(tools).bucketers.insert(key, Arc::clone(&handle));
         Ok(Some(BucketStep {
             name: plugin.component.name(),
             plugin: handle,
@@ -301,19 +461,6 @@ impl Workshop {
 }
 
 impl Carried {
-    /// A living handle of the same component and settings.
-    fn find<T>(
-        &self,
-        carried: &BTreeMap<String, Weak<T>>,
-        fresh: &BTreeMap<String, Arc<T>>,
-        key: &str,
-    ) -> Option<Arc<T>> {
-        fresh
-            .get(key)
-            .map(Arc::clone)
-            .or_else(|| carried.get(key).and_then(Weak::upgrade))
-    }
-
     /// Remembers what this generation uses; the rest goes with the last
     /// generation that used it.
     fn keep(&mut self, tools: Tools) {
@@ -326,33 +473,6 @@ impl Carried {
         for (key, handle) in tools.bucketers {
             self.bucketers.insert(key, Arc::downgrade(&handle));
         }
-    }
-
-    fn frontend(&mut self, folder: &Path) -> Result<Arc<Frontend>, PrepareError> {
-        if let Some(frontend) = self.frontends.get(folder).and_then(Weak::upgrade) {
-            return Ok(frontend);
-        }
-        let failed = |cause: String| PrepareError::Dictionary {
-            folder: folder.to_owned(),
-            cause,
-        };
-        let map = |file: &str| -> Result<speech::dictionary::Blob, PrepareError> {
-            let path = folder.join(file);
-            let mapped =
-                session::native::Mapped::open(&path).map_err(|e| failed(format!("{file}: {e}")))?;
-            Ok(Arc::new(mapped))
-        };
-        let dictionary = Dictionary::new(DictionaryFiles {
-            sys: map("sys.dic")?,
-            unk: map("unk.dic")?,
-            char: map("char.bin")?,
-            matrix: map("matrix.bin")?,
-        })
-        .map_err(|e| failed(e.to_string()))?;
-        let frontend = Arc::new(Frontend::new(dictionary));
-        self.frontends
-            .insert(folder.to_owned(), Arc::downgrade(&frontend));
-        Ok(frontend)
     }
 
     fn gate(&mut self, service: &Service) -> Arc<Gate> {
@@ -383,15 +503,13 @@ impl Carried {
     }
 }
 
-fn user_words(pipeline: &str, spec: &Pipeline) -> Result<UserWords, PrepareError> {
-    let Some(file) = &spec.dictionary.file else {
-        return Ok(UserWords::default());
-    };
+fn user_words(file: &Path) -> Result<UserWords, PrepareError> {
     let words = lexicon::open(file).and_then(|words| lexicon::check(&words));
-    words.map_err(|e| PrepareError::Pipeline {
-        pipeline: pipeline.to_owned(),
-        cause: format!("its dictionary {e}"),
-    })
+    words.map_err(|e| PrepareError::Words(e.to_string()))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The component's bytes, and the key under which an equal one is carried
@@ -408,7 +526,7 @@ pub(crate) fn component(
         Component::Named(name) => folder.join(format!("{name}.wasm")),
         Component::File(path) => path.clone(),
     };
-    let bytes = std::fs::read(&path).map_err(|e| {
+    let bytes = files::read(&path, files::COMPONENT_MAX).map_err(|e| {
         failed(format!(
             "{}: {e}; first-party plugins are built by `cargo xtask setup`",
             path.display()

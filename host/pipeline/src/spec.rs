@@ -29,6 +29,8 @@ pub struct Service {
     /// Bound of the BERT feature cache.
     pub feature_cache: Bytes,
     pub memory: Memory,
+    /// How long one voice, pipeline or dictionary may take to open.
+    pub package_timeout: Span,
 }
 
 impl Service {

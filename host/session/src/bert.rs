@@ -1,11 +1,12 @@
 //! The BERT graph: characters in, one feature row per character out.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokenizers::Tokenizer;
 
 use crate::error::Error;
+use crate::files::Sum;
 use crate::events;
 use crate::graph::{Inputs, OpenGraph, floats, tensor};
 use crate::library::Library;
@@ -16,7 +17,8 @@ use crate::runtime::{Model, Opening, Runtime};
 use crate::settings::Settings;
 use crate::signature::{self, Port, float, int};
 use crate::slab::Zone;
-use crate::source::Source;
+use crate::source::{Graph, Source};
+use crate::weights;
 use crate::voice::FEATURE_WIDTH;
 use crate::workspace::Permit;
 
@@ -86,11 +88,24 @@ impl Bert {
             .map_err(|e| Error::Tokenizer(e.to_string()))?;
         let marks = Marks::of(&tokenizer)?;
         let padding = marks.padding;
-        let graph = graph.graph();
+        let graph = graph.graph()?;
         let open = {
             let (runtime, settings) = (runtime.clone(), settings.clone());
             let placement = library.placement().clone();
-            move || BertSession::open(&runtime, &graph, padding, &settings, &placement)
+            let first = OnceLock::new();
+            move || {
+                let bytes = weights::whole(&graph)?;
+                // A session opened later must be of the same file.
+                let mut sum = Sum::default();
+                sum.add(&bytes);
+                if *first.get_or_init(|| sum) != sum
+                    && let Graph::File(held) = &graph
+                {
+                    let path = held.path().to_owned();
+                    return Err(Error::Changed { path });
+                }
+                BertSession::open(&runtime, &bytes, padding, &settings, &placement)
+            }
         };
         let first = Some(open()?);
         let graph = Arc::from(format!("bert {:08x}", short_hash(&identity)));
@@ -207,7 +222,7 @@ impl Lease {
 impl BertSession {
     fn open(
         runtime: &Runtime,
-        graph: &crate::source::Graph,
+        graph: &[u8],
         padding: i64,
         settings: &Settings,
         placement: &Placement,
@@ -215,7 +230,7 @@ impl BertSession {
         let opened = runtime.open(&Opening {
             kind: KIND,
             name: KIND,
-            model: Model::Graph(graph),
+            model: Model::Bytes(graph),
             settings,
             placement,
             zone: Zone::Bert,

@@ -23,6 +23,10 @@ pub enum Error {
     #[error("{}: {cause}", path.display())]
     Package { path: PathBuf, cause: String },
 
+    /// The operator can act: a reload opens what the file is now.
+    #[error("{}: the file changed while it was served; a reload opens it anew", path.display())]
+    Changed { path: PathBuf },
+
     /// The operator can act: this graph is not what it is used as.
     #[error("the graph is no {kind}: {cause}")]
     Signature { kind: &'static str, cause: String },

@@ -387,3 +387,7 @@ pub(crate) fn trace_line_lost(first: bool, why: &dyn std::fmt::Display) {
         tracing::warn!(%why, "a line of the memory trace is lost; more are only counted");
     }
 }
+
+pub(crate) fn not_unpacked(place: &std::path::Path, error: &std::io::Error) {
+    tracing::warn!(place = %place.display(), %error, "an archive stays in memory: it cannot be unpacked");
+}

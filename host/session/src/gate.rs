@@ -83,7 +83,7 @@ impl Trial<'_> {
             session.collect(sample())
         };
         let first = speak(a)?;
-        let b = a.altered(self.template);
+        let b = a.altered(self.template)?;
         let other = speak(&b)?;
         let again = speak(a)?;
         // What a fresh session says is asked last, so that its memory is not
@@ -199,7 +199,7 @@ fn place(cache: &Path, runtime: &Runtime, template: &Template, settings: &Settin
 }
 
 fn read(place: &Path) -> Option<Verdict> {
-    serde_json::from_slice(&std::fs::read(place).ok()?).ok()
+    serde_json::from_slice(&crate::files::read(place, 64 << 10).ok()?).ok()
 }
 
 /// Best effort: without it the trial is made again at the next start.

@@ -10,12 +10,14 @@
 //!   template use. - [`library`]: weights by tier, and who has to go.
 //! - [`memory`]: what is decided about memory: policy, plan, trace.
 //! - [`workspace`]: who may run. - [`watch`]: what the system counts.
+//! - [`files`]: files of others, read with care.
 //! - [`pool`]: lends sessions. - [`voice`], [`bert`]: one struct per graph.
 
 pub mod bert;
 pub mod device;
 mod error;
 mod events;
+pub mod files;
 pub mod gate;
 mod graph;
 pub mod library;
@@ -29,6 +31,7 @@ pub mod residency;
 pub mod runtime;
 mod settings;
 mod signature;
+mod skeleton;
 pub mod slab;
 pub mod slot;
 mod source;

@@ -102,6 +102,13 @@ impl Record {
         Flight(Arc::clone(self))
     }
 
+    /// Whether it can go on speaking: it is in memory, or its file is still
+    /// what it was.
+    pub(crate) fn lasts(&self) -> bool {
+        let resident = tier(&self.lock()) != Tier::File;
+        resident || self.weights.intact()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,6 +12,7 @@ use crate::bert::Bert;
 use crate::device::{self, Device, Wanted};
 use crate::error::Error;
 use crate::events;
+use crate::files::Held;
 use crate::gate::{self, Verdict};
 use crate::library::{Library, LibraryCensus, Record, Rules};
 use crate::memory::policy::{Amount, Mode};
@@ -22,7 +23,7 @@ use crate::onnx::{Part, Template};
 use crate::package::Package;
 use crate::placement::{Placement, Sizes};
 use crate::pool::Pool;
-use crate::runtime::{Model, Runtime};
+use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::slab::{NoRoom, OwnerCensus, Zone, ZoneCensus, round_up};
 use crate::slot::{SlotCensus, Slots, short};
@@ -47,7 +48,7 @@ struct Estate {
     placement: Placement,
     library: Arc<Library>,
     bert_bytes: Option<usize>,
-    templates: Mutex<HashMap<String, Weak<TemplateEntry>>>,
+    templates: Resident<TemplateEntry>,
 }
 
 /// A template, how its voices are spoken with, and its slots.
@@ -60,7 +61,9 @@ pub(crate) struct TemplateEntry {
 }
 
 /// Open models by fingerprint and settings. Weak: whoever uses one keeps it.
-struct Resident<M>(Mutex<HashMap<String, Weak<M>>>);
+/// Each has a lock of its own, held while it opens: two who want the same must
+/// not both pay, and one that hangs must not hold up the others.
+struct Resident<M>(Mutex<HashMap<String, Arc<Mutex<Weak<M>>>>>);
 
 /// All there is to say about memory, for `/admin/memory`.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
@@ -160,13 +163,22 @@ impl Residency {
         source: &Source,
         settings: &Settings,
     ) -> Result<Arc<Voice>, Error> {
-        let key = format!("{name} {} {settings:?}", source.fingerprint()?);
-        self.voices.get_or_open(key, || {
-            let voice = self.open_voice(name, Package::open(source)?, settings);
-            // Opening leaves what was parsed and unpacked in the C heap.
-            heap::trim();
-            voice
-        })
+        for _ in 0..TRIES {
+            let before = source.fingerprint()?;
+            let key = format!("{name} {before} {settings:?}");
+            let voice = self.voices.get_or_open(key, || {
+                let voice = Package::open(source)
+                    .and_then(|package| self.open_voice(name, package, settings));
+                // Opening leaves what was parsed and unpacked in the C heap.
+                heap::trim();
+                voice
+            });
+            // Files that changed meanwhile may have been read half and half.
+            if source.fingerprint()? == before {
+                return voice;
+            }
+        }
+        Err(source.unsteady())
     }
 
     /// The open BERT of these sources, or a newly opened one.
@@ -176,23 +188,32 @@ impl Residency {
         tokenizer: &Source,
         settings: &Settings,
     ) -> Result<Arc<Bert>, Error> {
-        let files = (
-            graph.fingerprint_with_neighbours()?,
-            tokenizer.fingerprint()?,
-        );
-        let key = format!("{files:?} {settings:?}");
         let estate = self.estate(settings)?;
-        self.berts.get_or_open(key, || {
-            let bert = Bert::open(
-                &self.runtime,
-                graph,
-                tokenizer,
-                settings,
-                Arc::clone(&estate.library),
-            );
-            heap::trim();
-            bert
-        })
+        let marks = || {
+            Ok::<_, Error>((
+                graph.fingerprint_with_neighbours()?,
+                tokenizer.fingerprint()?,
+            ))
+        };
+        for _ in 0..TRIES {
+            let before = marks()?;
+            let key = format!("{before:?} {settings:?}");
+            let bert = self.berts.get_or_open(key, || {
+                let bert = Bert::open(
+                    &self.runtime,
+                    graph,
+                    tokenizer,
+                    settings,
+                    Arc::clone(&estate.library),
+                );
+                heap::trim();
+                bert
+            });
+            if marks()? == before {
+                return bert;
+            }
+        }
+        Err(graph.unsteady())
     }
 
     fn estate(&self, settings: &Settings) -> Result<Arc<Estate>, Error> {
@@ -213,7 +234,7 @@ impl Residency {
             library: Arc::new(Library::new(placement.clone(), kind, workspace, rules)),
             placement,
             bert_bytes: sizes.bert,
-            templates: Mutex::default(),
+            templates: Resident(Mutex::default()),
         });
         *estate = Some(Arc::clone(&opened));
         Ok(opened)
@@ -250,14 +271,14 @@ impl Residency {
     ) -> Arc<Pool<VoiceSession>> {
         let (runtime, placement) = (self.runtime.clone(), estate.placement.clone());
         let (lanes, settings) = (settings.lanes, settings.clone());
-        let graph = package.graph().clone();
         let (name, record) = (package.name().to_owned(), Arc::downgrade(record));
         let open = move || {
             let record = record.upgrade();
             let record = record.ok_or_else(|| Error::Open("the voice is gone".to_owned()))?;
             let opened = if placement.tensors().is_none() {
-                // As other servers do: the file, whole.
-                VoiceSession::open(&runtime, &name, Model::Graph(&graph), &settings, &placement)
+                // As other servers do: the model, whole.
+                let model = record.weights().model(record.template(), Part::Whole)?;
+                VoiceSession::whole(&runtime, &name, &model, &settings, &placement)
             } else {
                 let template = record.template();
                 let part = |part: Part| record.weights().model(template, part);
@@ -269,8 +290,9 @@ impl Residency {
         Pool::new("voice", package.name(), lanes, None, open)
     }
 
-    /// An archive's graph goes into a file, to be mapped from there: in memory
-    /// it would stay as long as the voice, outside of every budget.
+    /// An archive's graph goes into a file, to be read from there: in memory it
+    /// would stay as long as the voice, outside of every budget. A file that is
+    /// there already must be the same byte for byte.
     fn unpack(&self, package: &mut Package) -> Result<(), Error> {
         let Graph::Memory(bytes) = package.graph() else {
             return Ok(());
@@ -280,10 +302,15 @@ impl Residency {
         };
         let name = hex(&Sha256::digest(bytes));
         let place = cache.join("unpacked").join(format!("{name}.onnx"));
-        if std::fs::metadata(&place).map_or(0, |meta| meta.len()) != bytes.len() as u64 {
-            write_whole(&place, bytes).map_err(|e| crate::source::unreadable(&place, &e))?;
+        let known = Held::open(&place).ok().filter(|held| held.holds(bytes));
+        let held = match known {
+            Some(held) => Ok(held),
+            None => write_whole(&place, bytes).and_then(|()| Held::open(&place)),
+        };
+        match held {
+            Ok(held) => package.set_graph(Graph::File(Arc::new(held))),
+            Err(error) => events::not_unpacked(&place, &error),
         }
-        package.set_graph(Graph::File(place));
         Ok(())
     }
 
@@ -406,8 +433,7 @@ impl Residency {
 
 impl Estate {
     fn entries(&self) -> Vec<Arc<TemplateEntry>> {
-        let templates = lock(&self.templates);
-        let mut entries: Vec<_> = templates.values().filter_map(Weak::upgrade).collect();
+        let mut entries = self.templates.all();
         entries.sort_by(|a, b| a.template.digest.cmp(&b.template.digest));
         entries
     }
@@ -422,28 +448,21 @@ impl Estate {
         settings: &Settings,
     ) -> Result<Arc<TemplateEntry>, Error> {
         let key = format!("{} {settings:?}", template.digest);
-        // Held while opening: two who want the same template must not both pay.
-        let mut templates = lock(&self.templates);
-        templates.retain(|_, entry| entry.strong_count() > 0);
-        if let Some(entry) = templates.get(&key).and_then(Weak::upgrade) {
-            return Ok(entry);
-        }
-        if let Err(why) = template.is_cut() {
-            events::template_whole(&template.digest, why);
-        }
-        let template = Arc::new(template);
-        let entry = if settings.prepack || self.placement.tensors().is_none() {
-            let verdict = Verdict::NotSwappable {
-                why: "not tried: the configuration gives each voice a session of its own"
-                    .to_owned(),
-            };
-            self.without_slots(residency, template, weights, settings, verdict)?
-        } else {
-            self.with_slots(residency, template, weights, settings)?
-        };
-        let entry = Arc::new(entry);
-        templates.insert(key, Arc::downgrade(&entry));
-        Ok(entry)
+        self.templates.get_or_open(key, || {
+            if let Err(why) = template.is_cut() {
+                events::template_whole(&template.digest, why);
+            }
+            let template = Arc::new(template);
+            if settings.prepack || self.placement.tensors().is_none() {
+                let verdict = Verdict::NotSwappable {
+                    why: "not tried: the configuration gives each voice a session of its own"
+                        .to_owned(),
+                };
+                self.without_slots(residency, template, weights, settings, verdict)
+            } else {
+                self.with_slots(residency, template, weights, settings)
+            }
+        })
     }
 
     fn with_slots(
@@ -558,6 +577,9 @@ impl Estate {
     }
 }
 
+/// A package that changes while it is opened is opened again, but not for ever.
+const TRIES: usize = 3;
+
 /// What the sessions of a slot keep beside their weights: integers and shapes.
 const SESSION: usize = 2 << 20;
 
@@ -595,15 +617,29 @@ impl<M> Resident<M> {
         key: String,
         open: impl FnOnce() -> Result<M, Error>,
     ) -> Result<Arc<M>, Error> {
-        // Held while opening: two who want the same model must not both pay.
-        let mut open_models = lock(&self.0);
-        open_models.retain(|_, model| model.strong_count() > 0);
-        if let Some(model) = open_models.get(&key).and_then(Weak::upgrade) {
+        let place = {
+            let mut open_models = lock(&self.0);
+            open_models.retain(|_, place| {
+                let idle = Arc::strong_count(place) == 1;
+                !idle || lock(place).strong_count() > 0
+            });
+            Arc::clone(open_models.entry(key).or_default())
+        };
+        let mut held = lock(&place);
+        if let Some(model) = held.upgrade() {
             return Ok(model);
         }
         let model = Arc::new(open()?);
-        open_models.insert(key, Arc::downgrade(&model));
+        *held = Arc::downgrade(&model);
         Ok(model)
+    }
+
+    /// Those that are open now.
+    fn all(&self) -> Vec<Arc<M>> {
+        let open = lock(&self.0);
+        // One that is locked is being opened.
+        let all = open.values().filter_map(|place| place.try_lock().ok());
+        all.filter_map(|held| held.upgrade()).collect()
     }
 }
 

@@ -21,7 +21,6 @@ use crate::onnx::{Part, Template};
 use crate::placement::{Placement, Sizes};
 use crate::settings::{Optimization, Settings};
 use crate::slab::Zone;
-use crate::source::Graph;
 
 /// A handle to the one environment of this process.
 #[derive(Clone)]
@@ -139,9 +138,6 @@ impl Runtime {
             .map_err(Error::Open)?;
         let mut bound = None;
         let session = match &opening.model {
-            Model::Graph(Graph::File(path)) => builder.commit_from_file(path),
-            Model::Graph(Graph::Embedded(bytes)) => builder.commit_from_memory(bytes),
-            Model::Graph(Graph::Memory(bytes)) => builder.commit_from_memory(bytes),
             Model::Bytes(bytes) => builder.commit_from_memory(bytes),
             Model::Template {
                 template,
@@ -242,8 +238,7 @@ pub(crate) struct Opening<'a> {
 }
 
 pub(crate) enum Model<'a> {
-    /// A user's file, weights and all.
-    Graph(&'a Graph),
+    /// Weights and all. Never a path: ONNX Runtime maps files.
     Bytes(&'a [u8]),
     /// A graph without weights, which borrows those in the block.
     Template {

@@ -47,6 +47,9 @@ pub(crate) struct Slot {
 pub(crate) struct Lease {
     slot: Option<Slot>,
     slots: Arc<Slots>,
+    /// Whether a run was begun: one that did not end well leaves the session in
+    /// a state nobody knows.
+    begun: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -59,7 +62,7 @@ pub enum Activation {
     Device,
     /// Copied from host memory.
     Host,
-    /// Copied from the mapped file.
+    /// Read from the file.
     File,
 }
 
@@ -173,6 +176,7 @@ impl Slots {
         Ok(Lease {
             slot: Some(slot),
             slots: Arc::clone(self),
+            begun: false,
             _permit: permit,
         })
     }
@@ -258,6 +262,7 @@ impl Lease {
             way
         };
         events::activated(way, start.elapsed());
+        self.begun = true;
         Ok(slot.session.as_mut().expect("opened above"))
     }
 
@@ -273,10 +278,11 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(mut slot) = self.slot.take() {
-            // What state the session is in nobody knows. The weights are only
-            // read by runs, and the region is ours.
-            slot.session = None;
-            events::discarded("slot", &short(&self.slots.template.digest));
+            // The weights are only read by runs, and the region is ours.
+            if self.begun {
+                slot.session = None;
+                events::discarded("slot", &short(&self.slots.template.digest));
+            }
             self.slots.lock().push(slot);
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::files::{self, Held, Mark};
 
 /// What a caller names: a file or folder, or bytes inside the program.
 #[derive(Clone, Debug)]
@@ -15,8 +16,9 @@ pub enum Source {
 /// A graph that sessions are opened from, as often as a pool needs one.
 #[derive(Clone, Debug)]
 pub(crate) enum Graph {
-    /// By path, so that external data beside it is found.
-    File(PathBuf),
+    /// Held open: what its voice is made of is what was opened, whoever
+    /// replaces the file.
+    File(Arc<Held>),
     Embedded(&'static [u8]),
     /// Unpacked from an archive.
     Memory(Arc<[u8]>),
@@ -24,9 +26,9 @@ pub(crate) enum Graph {
 
 impl Source {
     /// Two sources with equal fingerprints hold the same bytes, so that an
-    /// unchanged model is not opened again: for a file its place, size, time
-    /// and inode, which every editor and copy changes; hashing gigabytes at
-    /// each reload would cost seconds.
+    /// unchanged model is not opened again: for a file its place, size, times
+    /// and inode, of which every write changes one, even where somebody sets
+    /// the time back; hashing gigabytes at each reload would cost seconds.
     pub fn fingerprint(&self) -> Result<String, Error> {
         match self {
             Self::Embedded(bytes) => Ok(format!("embedded:{:p}+{}", bytes.as_ptr(), bytes.len())),
@@ -61,33 +63,42 @@ impl Source {
         }
     }
 
-    pub(crate) fn graph(&self) -> Graph {
-        match self {
-            Self::Path(path) => Graph::File(path.clone()),
-            Self::Embedded(bytes) => Graph::Embedded(bytes),
+    /// It changed each time it was opened.
+    pub(crate) fn unsteady(&self) -> Error {
+        Error::Package {
+            path: match self {
+                Self::Path(path) => path.clone(),
+                Self::Embedded(_) => PathBuf::new(),
+            },
+            cause: "it changes while it is opened; is somebody still writing it?".to_owned(),
         }
     }
 
+    pub(crate) fn graph(&self) -> Result<Graph, Error> {
+        match self {
+            Self::Path(path) => {
+                let held = Held::open(path).map_err(|e| unreadable(path, &e))?;
+                Ok(Graph::File(Arc::new(held)))
+            }
+            Self::Embedded(bytes) => Ok(Graph::Embedded(bytes)),
+        }
+    }
+
+    /// A tokenizer, which is a text of megabytes.
     pub(crate) fn read(&self) -> Result<Vec<u8>, Error> {
         match self {
-            Self::Path(path) => std::fs::read(path).map_err(|e| unreadable(path, &e)),
+            Self::Path(path) => {
+                files::read(path, files::TEXT_MAX).map_err(|e| unreadable(path, &e))
+            }
             Self::Embedded(bytes) => Ok(bytes.to_vec()),
         }
     }
 }
 
 fn mark(path: &std::path::Path, marks: &mut Vec<String>) -> Result<(), Error> {
-    use std::os::unix::fs::MetadataExt;
     let real = path.canonicalize().map_err(|e| unreadable(path, &e))?;
     let meta = real.metadata().map_err(|e| unreadable(path, &e))?;
-    marks.push(format!(
-        "{}:{}:{}.{}:{}",
-        real.display(),
-        meta.len(),
-        meta.mtime(),
-        meta.mtime_nsec(),
-        meta.ino()
-    ));
+    marks.push(format!("{}:{:?}", real.display(), Mark::of(&meta)));
     Ok(())
 }
 

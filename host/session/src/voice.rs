@@ -200,6 +200,11 @@ impl Voice {
         self.family
     }
 
+    /// Whether it can go on speaking, though its files may have changed.
+    pub fn lasts(&self) -> bool {
+        self.record.lasts()
+    }
+
     /// Waits for workspace for a run of `tokens` tokens (after padding), then
     /// for a session, `wait` at most for each. While it waits and runs, the
     /// voice is not evicted.

@@ -1,28 +1,38 @@
-//! A voice's weights as they lie in the user's files: the lowest tier, mapped
-//! and never read as a whole.
+//! A voice's weights as they lie in the user's files: the lowest tier, read in
+//! parts on the way to where they are wanted, never mapped: a file that shrinks
+//! is an error here, and would be the end of the process there.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
+use std::time::Duration;
 
 use crate::error::Error;
+use crate::files::{self, Held, Sum};
 use crate::memory::synthetic::Random;
-use crate::native::Mapped;
 use crate::native::tensors::Block;
 use crate::onnx::{self, Element, Part, Piece, Template};
-use crate::source::Graph;
+use crate::skeleton::Skeleton;
+use crate::source::{Graph, unreadable};
 
 /// The graph's one output that is ever fetched.
 pub(crate) const OUTPUT: &str = "output";
 
 /// Where each weight of a template lies in one voice's files.
 pub(crate) struct Weights {
-    files: Vec<Bytes>,
+    files: Arc<Vec<Bytes>>,
+    places: Arc<Vec<Place>>,
     /// Names of the files after the first, which is the graph.
     beside: Vec<String>,
-    places: Vec<Place>,
+    /// Of all weights as they were first read: what comes later is the same or
+    /// an error, whatever the file's times say.
+    sum: OnceLock<Sum>,
+    /// A reader that was given up still waits for the disk.
+    stuck: Mutex<Weak<()>>,
 }
 
+#[derive(Clone, Copy)]
 struct Place {
     file: usize,
     offset: usize,
@@ -30,149 +40,295 @@ struct Place {
 }
 
 enum Bytes {
-    Mapped(Mapped),
+    Held(Arc<Held>),
     Embedded(&'static [u8]),
     Memory(Arc<[u8]>),
 }
 
-impl AsRef<[u8]> for Bytes {
-    fn as_ref(&self) -> &[u8] {
+/// The files of a voice made out of another: the graph, and what lies beside it.
+pub(crate) struct Varied {
+    pub(crate) graph: Vec<u8>,
+    pub(crate) beside: Vec<(String, Vec<u8>)>,
+}
+
+/// A part of one weight: which, from where on, and its bytes.
+type Take<'t> = dyn FnMut(usize, usize, &[u8]) -> Result<(), Error> + 't;
+
+/// Read at once: small enough to stay in the processor's cache on its way.
+const CHUNK: usize = 512 << 10;
+/// A disk that gives nothing for so long is not waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Of what is no weight and lies in another file all the same.
+const CONSTANT_MAX: u64 = 256 << 20;
+
+impl Bytes {
+    fn length(&self) -> usize {
         match self {
-            Self::Mapped(mapped) => mapped.as_ref(),
-            Self::Embedded(bytes) => bytes,
-            Self::Memory(bytes) => bytes,
+            Self::Held(held) => usize::try_from(held.bytes()).unwrap_or(usize::MAX),
+            Self::Embedded(bytes) => bytes.len(),
+            Self::Memory(bytes) => bytes.len(),
         }
     }
+
+    /// A file's whole content.
+    fn whole(&self) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::Held(held) => read_whole(held),
+            Self::Embedded(bytes) => Ok(bytes.to_vec()),
+            Self::Memory(bytes) => Ok(bytes.to_vec()),
+        }
+    }
+
+    fn read_at(&self, offset: usize, into: &mut [u8]) -> std::io::Result<()> {
+        let bytes = match self {
+            Self::Held(held) => return held.read_at(offset as u64, into),
+            Self::Embedded(bytes) => bytes,
+            Self::Memory(bytes) => &**bytes,
+        };
+        into.copy_from_slice(&bytes[offset..offset + into.len()]);
+        Ok(())
+    }
+}
+
+fn read_whole(held: &Held) -> Result<Vec<u8>, Error> {
+    let read = held.read(files::MODEL_MAX);
+    read.map_err(|e| unreadable(held.path(), &e))
+}
+
+/// A user's graph with its weights inside, as bytes of ours: ONNX Runtime would
+/// map what lies beside a file, and die with it.
+pub(crate) fn whole(graph: &Graph) -> Result<Cow<'_, [u8]>, Error> {
+    let held = match graph {
+        Graph::Embedded(bytes) => return Ok(Cow::Borrowed(bytes)),
+        Graph::Memory(bytes) => return Ok(Cow::Borrowed(bytes)),
+        Graph::File(held) => held,
+    };
+    let bytes = read_whole(held)?;
+    let failed = |cause: String| Error::Open(format!("the graph: {cause}"));
+    if onnx::is_in_one_file(&bytes).map_err(failed)? {
+        return Ok(Cow::Owned(bytes));
+    }
+    drop(bytes);
+    let (template, weights) = Weights::split(graph)?;
+    weights.model(&template, Part::Whole).map(Cow::Owned)
 }
 
 impl Weights {
     /// Takes a user's graph apart without reading its weights.
     pub(crate) fn split(graph: &Graph) -> Result<(Template, Self), Error> {
-        let (model, folder) = match graph {
-            Graph::File(path) => {
-                let mapped = Mapped::open(path).map_err(|e| crate::source::unreadable(path, &e))?;
-                (Bytes::Mapped(mapped), path.parent().map(Path::to_owned))
-            }
-            Graph::Embedded(bytes) => (Bytes::Embedded(bytes), None),
-            Graph::Memory(bytes) => (Bytes::Memory(Arc::clone(bytes)), None),
-        };
         let failed = |cause: String| Error::Open(format!("the graph: {cause}"));
+        let (model, folder, skeleton) = match graph {
+            Graph::File(held) => {
+                let skeleton =
+                    Skeleton::read(held).map_err(|e| unreadable(held.path(), &e))?;
+                let folder = held.path().parent().map(Path::to_owned);
+                (Bytes::Held(Arc::clone(held)), folder, Some(skeleton))
+            }
+            Graph::Embedded(bytes) => (Bytes::Embedded(bytes), None, None),
+            Graph::Memory(bytes) => (Bytes::Memory(Arc::clone(bytes)), None, None),
+        };
         let external = |location: &str, offset: u64, length: Option<u64>| {
-            let path = beside(folder.as_deref(), location)?;
-            let mapped = Mapped::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-            let start = usize::try_from(offset).unwrap_or(usize::MAX);
+            let held = beside(folder.as_deref(), location)?;
             let end = match length {
-                Some(length) => start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)),
-                None => mapped.as_ref().len(),
+                Some(length) => offset.saturating_add(length),
+                None => held.bytes(),
             };
-            let bytes = mapped.as_ref().get(start..end);
-            bytes
-                .map(<[u8]>::to_vec)
-                .ok_or_else(|| format!("{} is too short", path.display()))
+            let bytes = end.checked_sub(offset).filter(|_| end <= held.bytes());
+            let bytes = bytes.ok_or_else(|| format!("{location} is too short"))?;
+            if bytes > CONSTANT_MAX {
+                return Err(format!("a constant in {location} has {bytes} bytes"));
+            }
+            let mut constant = vec![0; bytes as usize];
+            let read = held.read_at(offset, &mut constant);
+            read.map_err(|e| format!("{location}: {e}"))?;
+            Ok(constant)
         };
-        let (template, pieces) = onnx::split(model.as_ref(), OUTPUT, external).map_err(failed)?;
-        let mut weights = Self {
-            files: vec![model],
-            beside: Vec::new(),
-            places: Vec::with_capacity(pieces.len()),
+        let bytes = match (&skeleton, graph) {
+            (Some(skeleton), _) => &**skeleton,
+            (None, Graph::Embedded(bytes)) => bytes,
+            (None, Graph::Memory(bytes)) => bytes,
+            (None, Graph::File(_)) => &[],
         };
+        let (template, pieces) = onnx::split(bytes, OUTPUT, external).map_err(failed)?;
+        let mut files = vec![model];
+        let mut names = Vec::new();
+        let mut places = Vec::with_capacity(pieces.len());
         let mut open = HashMap::new();
         for piece in pieces {
-            let place = weights
-                .place(piece, folder.as_deref(), &mut open)
-                .map_err(failed)?;
-            weights.places.push(place);
+            let file = match &piece.file {
+                None => 0,
+                Some(location) => match open.get(location) {
+                    Some(file) => *file,
+                    None => {
+                        let held = beside(folder.as_deref(), location).map_err(failed)?;
+                        files.push(Bytes::Held(Arc::new(held)));
+                        names.push(location.clone());
+                        open.insert(location.clone(), files.len() - 1);
+                        files.len() - 1
+                    }
+                },
+            };
+            places.push(place(&piece, file, files[file].length()).map_err(failed)?);
         }
+        let weights = Self {
+            files: Arc::new(files),
+            places: Arc::new(places),
+            beside: names,
+            sum: OnceLock::new(),
+            stuck: Mutex::default(),
+        };
         Ok((template, weights))
     }
 
-    fn place(
-        &mut self,
-        piece: Piece,
-        folder: Option<&Path>,
-        open: &mut HashMap<String, usize>,
-    ) -> Result<Place, String> {
-        let file = match piece.file {
-            None => 0,
-            Some(location) => match open.get(&location) {
-                Some(file) => *file,
-                None => {
-                    let path = beside(folder, &location)?;
-                    let mapped =
-                        Mapped::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-                    self.files.push(Bytes::Mapped(mapped));
-                    self.beside.push(location.clone());
-                    open.insert(location, self.files.len() - 1);
-                    self.files.len() - 1
+    /// Hands on all weights in order, in parts, and then says whether they were
+    /// what they were the first time. Until it has said so nothing may be used.
+    fn each(&self, take: &mut Take<'_>) -> Result<(), Error> {
+        if !self.files.iter().any(|file| matches!(file, Bytes::Held(_))) {
+            for (index, place) in self.places.iter().enumerate() {
+                match &self.files[place.file] {
+                    Bytes::Embedded(bytes) => take(index, 0, place.of(bytes))?,
+                    Bytes::Memory(bytes) => take(index, 0, place.of(bytes))?,
+                    Bytes::Held(_) => {}
                 }
-            },
-        };
-        let end = piece.offset.checked_add(piece.bytes);
-        let length = self.files[file].as_ref().len();
-        if end.is_none_or(|end| end > length) {
-            return Err("a weight lies beyond the end of its file".to_owned());
+            }
+            return Ok(());
         }
-        Ok(Place {
-            file,
-            offset: piece.offset,
-            bytes: piece.bytes,
+        if self.stuck().upgrade().is_some() {
+            return Err(self.silent());
+        }
+        let sum = self.read_apart(take)?;
+        let first = match self.sum.get() {
+            Some(first) => *first,
+            None => {
+                // What is remembered must be what was opened.
+                if let Some(held) = self.held().find(|held| !held.intact().unwrap_or(false)) {
+                    return Err(changed(held));
+                }
+                *self.sum.get_or_init(|| sum)
+            }
+        };
+        if sum == first {
+            return Ok(());
+        }
+        let rewritten = self.held().find(|held| !held.intact().unwrap_or(false));
+        match rewritten.or_else(|| self.held().next()) {
+            Some(held) => Err(changed(held)),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads on a thread of its own, so that a disk that does not answer holds
+    /// nothing of ours but that thread; and reads ahead meanwhile.
+    fn read_apart(&self, take: &mut Take<'_>) -> Result<Sum, Error> {
+        let (sender, parts) = mpsc::sync_channel::<std::io::Result<Stretch>>(2);
+        let (give_back, buffers) = mpsc::channel::<Vec<u8>>();
+        for _ in 0..3 {
+            let _ = give_back.send(Vec::new());
+        }
+        let (files, places) = (Arc::clone(&self.files), Arc::clone(&self.places));
+        let alive = Arc::new(());
+        let stuck = Arc::downgrade(&alive);
+        let work = move || {
+            read_parts(&files, &places, &buffers, &sender);
+            drop(alive);
+        };
+        std::thread::Builder::new()
+            .name("weights".to_owned())
+            .spawn(work)
+            .map_err(|e| Error::Open(format!("no thread to read with: {e}")))?;
+        let mut sum = Sum::default();
+        let mut missing: usize = self.places.iter().map(|place| place.bytes).sum();
+        loop {
+            match parts.recv_timeout(PATIENCE) {
+                Ok(Ok(part)) => {
+                    sum.add(&part.bytes);
+                    missing -= part.bytes.len();
+                    take(part.index, part.offset, &part.bytes)?;
+                    let _ = give_back.send(part.bytes);
+                }
+                Ok(Err(error)) => return Err(self.failed(&error)),
+                Err(mpsc::RecvTimeoutError::Disconnected) if missing == 0 => return Ok(sum),
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Err(Error::Open("the reader was lost".to_owned()));
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    *self.stuck() = stuck;
+                    return Err(self.silent());
+                }
+            }
+        }
+    }
+
+    fn stuck(&self) -> MutexGuard<'_, Weak<()>> {
+        self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> impl Iterator<Item = &Arc<Held>> {
+        self.files.iter().filter_map(|file| match file {
+            Bytes::Held(held) => Some(held),
+            Bytes::Embedded(_) | Bytes::Memory(_) => None,
         })
     }
 
-    /// The bytes of one weight, by its index in the template.
-    pub(crate) fn get(&self, index: usize) -> &[u8] {
-        let place = &self.places[index];
-        &self.files[place.file].as_ref()[place.offset..place.offset + place.bytes]
+    /// Whether what lies in the files is still this voice, as far as their
+    /// times tell.
+    pub(crate) fn intact(&self) -> bool {
+        self.held().all(|held| held.intact().unwrap_or(false))
+    }
+
+    fn failed(&self, error: &std::io::Error) -> Error {
+        let rewritten = self.held().find(|held| !held.intact().unwrap_or(false));
+        match (rewritten, self.held().next()) {
+            (Some(held), _) => changed(held),
+            (None, Some(held)) => unreadable(held.path(), error),
+            (None, None) => Error::Open(error.to_string()),
+        }
+    }
+
+    fn silent(&self) -> Error {
+        self.failed(&std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            format!("its disk gave nothing for {} s", PATIENCE.as_secs()),
+        ))
     }
 
     /// Copies all of them to their places in a block.
     pub(crate) fn fill(&self, template: &Template, block: &mut Block) -> Result<(), Error> {
-        for (index, weight) in template.weights.iter().enumerate() {
-            block.write(weight.offset, self.get(index))?;
-        }
-        self.forget();
-        Ok(())
-    }
-
-    /// Forty mapped voices would look like gigabytes of ours; what was copied
-    /// is not needed here any more.
-    fn forget(&self) {
-        for file in &self.files {
-            if let Bytes::Mapped(mapped) = file {
-                mapped.forget();
-            }
-        }
+        self.each(&mut |index, offset, bytes| {
+            block.write(template.weights[index].offset + offset, bytes)
+        })
     }
 
     /// One contiguous copy on the host, laid out as a block is.
-    pub(crate) fn gather(&self, template: &Template) -> Vec<u8> {
+    pub(crate) fn gather(&self, template: &Template) -> Result<Vec<u8>, Error> {
         let mut blob = vec![0; template.blob_bytes];
-        for (index, weight) in template.weights.iter().enumerate() {
-            blob[weight.offset..weight.offset + weight.bytes].copy_from_slice(self.get(index));
-        }
-        self.forget();
-        blob
+        self.each(&mut |index, offset, bytes| {
+            let start = template.weights[index].offset + offset;
+            blob[start..start + bytes.len()].copy_from_slice(bytes);
+            Ok(())
+        })?;
+        Ok(blob)
     }
 
     /// A whole model again: the part's graph with these weights inside.
     pub(crate) fn model(&self, template: &Template, part: Part) -> Result<Vec<u8>, Error> {
-        let index: HashMap<_, _> = template
+        let blob = self.gather(template)?;
+        let bytes: HashMap<_, _> = template
             .weights
             .iter()
-            .enumerate()
-            .map(|(index, weight)| (weight.name.as_str(), index))
+            .map(|weight| {
+                let place = weight.offset..weight.offset + weight.bytes;
+                (weight.name.as_str(), &blob[place])
+            })
             .collect();
-        let model = onnx::embed(template.graph(part), |name| {
-            index.get(name).map(|index| self.get(*index))
-        });
-        self.forget();
+        let model = onnx::embed(template.graph(part), |name| bytes.get(name).copied());
         model.map_err(Error::Open)
     }
 
     /// Another voice of the same template: every weight a few percent off. For
     /// the check whether a template may change its voice by copying.
-    pub(crate) fn altered(&self, template: &Template) -> Self {
-        let mut blob = self.gather(template);
+    pub(crate) fn altered(&self, template: &Template) -> Result<Self, Error> {
+        let mut blob = self.gather(template)?;
         let mut places = Vec::with_capacity(template.weights.len());
         for weight in &template.weights {
             let bytes = &mut blob[weight.offset..weight.offset + weight.bytes];
@@ -183,20 +339,26 @@ impl Weights {
                 bytes: weight.bytes,
             });
         }
-        Self {
-            files: vec![Bytes::Memory(Arc::from(blob))],
+        Ok(Self {
+            files: Arc::new(vec![Bytes::Memory(Arc::from(blob))]),
+            places: Arc::new(places),
             beside: Vec::new(),
-            places,
-        }
+            sum: OnceLock::new(),
+            stuck: Mutex::default(),
+        })
     }
 
     /// The files of another voice of the same template: the graph, and what
     /// lies beside it by name. Which values differ the seed decides.
-    pub(crate) fn vary(&self, template: &Template, seed: u64) -> (Vec<u8>, Vec<(String, Vec<u8>)>) {
-        let copy = |file: &Bytes| file.as_ref().to_vec();
-        let mut files: Vec<_> = self.files.iter().map(copy).collect();
+    pub(crate) fn vary(
+        &self,
+        template: &Template,
+        seed: u64,
+    ) -> Result<Varied, Error> {
+        let copies: Result<Vec<_>, Error> = self.files.iter().map(Bytes::whole).collect();
+        let mut files = copies?;
         let mut random = Random(seed);
-        for (weight, place) in template.weights.iter().zip(&self.places) {
+        for (weight, place) in template.weights.iter().zip(&*self.places) {
             let bytes = &mut files[place.file][place.offset..place.offset + place.bytes];
             let (start, end) = (random.below(bytes.len()), bytes.len());
             // Whole values: the start is one's first byte.
@@ -205,7 +367,68 @@ impl Weights {
         }
         let mut files = files.into_iter();
         let graph = files.next().unwrap_or_default();
-        (graph, self.beside.iter().cloned().zip(files).collect())
+        Ok(Varied {
+            graph,
+            beside: self.beside.iter().cloned().zip(files).collect(),
+        })
+    }
+}
+
+impl Place {
+    fn of(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.offset..self.offset + self.bytes]
+    }
+}
+
+/// A stretch of a weight on its way from the reader.
+struct Stretch {
+    index: usize,
+    offset: usize,
+    bytes: Vec<u8>,
+}
+
+/// Ends early when nobody takes what it reads.
+fn read_parts(
+    files: &[Bytes],
+    places: &[Place],
+    buffers: &mpsc::Receiver<Vec<u8>>,
+    sender: &mpsc::SyncSender<std::io::Result<Stretch>>,
+) {
+    for (index, place) in places.iter().enumerate() {
+        for offset in (0..place.bytes).step_by(CHUNK) {
+            let Ok(mut bytes) = buffers.recv() else {
+                return;
+            };
+            bytes.resize(CHUNK.min(place.bytes - offset), 0);
+            let read = files[place.file].read_at(place.offset + offset, &mut bytes);
+            let failed = read.is_err();
+            let part = read.map(|()| Stretch {
+                index,
+                offset,
+                bytes,
+            });
+            if sender.send(part).is_err() || failed {
+                return;
+            }
+        }
+    }
+}
+
+fn place(piece: &Piece, file: usize, length: usize) -> Result<Place, String> {
+    let end = piece.offset.checked_add(piece.bytes);
+    if end.is_none_or(|end| end > length) {
+        return Err("a weight lies beyond the end of its file".to_owned());
+    }
+    Ok(Place {
+        file,
+        offset: piece.offset,
+        bytes: piece.bytes,
+    })
+}
+
+fn changed(held: &Held) -> Error {
+    Error::Changed {
+        path: held.path().to_owned(),
     }
 }
 
@@ -226,16 +449,19 @@ fn alter(element: Element, bytes: &mut [u8]) {
     }
 }
 
-/// A file of the model's own folder: a name that leads elsewhere is refused.
-fn beside(folder: Option<&Path>, location: &str) -> Result<PathBuf, String> {
-    let plain = Path::new(location).components().all(|part| {
-        matches!(
-            part,
-            std::path::Component::Normal(_) | std::path::Component::CurDir
-        )
-    });
+/// A file of the model's own folder: a name or a link that leads elsewhere is
+/// refused.
+fn beside(folder: Option<&Path>, location: &str) -> Result<Held, String> {
+    let plain = !location.is_empty()
+        && Path::new(location).components().all(|part| {
+            matches!(
+                part,
+                std::path::Component::Normal(_) | std::path::Component::CurDir
+            )
+        });
     match folder {
-        Some(folder) if plain => Ok(folder.join(location)),
+        Some(folder) if plain => Held::open_inside(folder, Path::new(location))
+            .map_err(|e| format!("{}: {e}", folder.join(location).display())),
         Some(_) => Err(format!(
             "its weights are at `{location}`, outside of its folder"
         )),
@@ -262,7 +488,9 @@ mod tests {
 
     #[test]
     fn weights_outside_the_folder_are_refused() {
-        let folder = Path::new("voices/haru");
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        std::fs::write(folder.join("voice.weights"), b"").expect("a file");
         assert!(beside(Some(folder), "voice.weights").is_ok());
         assert!(beside(Some(folder), "../secret").is_err());
         assert!(beside(Some(folder), "/etc/passwd").is_err());

@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use crate::answer::{self, Answer};
 use crate::dialect::Part;
 use crate::fault::Fault;
+use crate::files;
 use crate::machine::{self, Machine};
 use crate::openapi::{self, Entering, Flag, Free, Pinning, SaidMora, Step, Working};
 use crate::query::{Query, wrong};
@@ -457,9 +458,12 @@ pub(crate) async fn get_audio(call: Call) -> Result<Answer, Fault> {
     if !file.starts_with(&folder) {
         return Err(missing());
     }
-    let bytes = tokio::fs::read(file).await.map_err(|_| missing())?;
+    let bytes = files::read(&file, WAV_MAX).await.map_err(|_| missing())?;
     Ok(answer::with_type("audio/wav", bytes))
 }
+
+/// Of a WAV file that is handed out.
+const WAV_MAX: u64 = 256 << 20;
 
 /// FastAPI's shape: a list of what is wrong where, or a sentence.
 pub(crate) fn tell(fault: &Fault) -> Answer {

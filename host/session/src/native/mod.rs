@@ -1,14 +1,12 @@
 //! The one home of `unsafe`: what the compiler cannot prove about memory that
-//! others own. Mapped files, the slab's memory, ONNX Runtime's allocator and
+//! others own. The slab's memory, ONNX Runtime's allocator and
 //! borrowed weights, the few calls of CUDA, the C heap.
 
 pub(crate) mod cuda;
 pub mod heap;
-mod map;
 pub(crate) mod reservation;
 pub mod tensors;
 pub(crate) mod weights;
 
-pub use map::Mapped;
 pub use reservation::Kind;
 pub use tensors::{Block, Tensors};

@@ -63,7 +63,7 @@ pub enum Element {
 }
 
 impl Element {
-    fn of(data_type: u64) -> Option<Self> {
+    pub(super) fn of(data_type: u64) -> Option<Self> {
         match data_type {
             1 => Some(Self::Float),
             2 => Some(Self::Uint8),

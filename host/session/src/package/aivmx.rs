@@ -13,9 +13,10 @@ use super::Package;
 use super::config::HyperParameters;
 use super::manifest::Written;
 use super::styles::Vectors;
-use crate::native::Mapped;
+use crate::files::Held;
 use crate::onnx::wire::{self, Value};
-use crate::source::Source;
+use crate::skeleton::Skeleton;
+use crate::source::Graph;
 
 /// ModelProto.metadata_props, and key and value of its entries.
 const METADATA: u64 = 14;
@@ -25,12 +26,13 @@ const VALUE: u64 = 2;
 const MANIFEST: &str = "aivm_manifest";
 
 pub(super) fn open(path: &Path) -> Result<Package, String> {
-    let mapped = Mapped::open(path).map_err(|e| e.to_string())?;
-    read(mapped.as_ref(), &Source::Path(path.to_owned()))
+    let held = Arc::new(Held::open(path).map_err(|e| e.to_string())?);
+    let skeleton = Skeleton::read(&held).map_err(|e| e.to_string())?;
+    read(&skeleton, Graph::File(held))
 }
 
-/// Reads the bytes that lie at `source`.
-pub(super) fn read(model: &[u8], source: &Source) -> Result<Package, String> {
+/// Reads what a model tells of itself.
+pub(super) fn read(model: &[u8], graph: Graph) -> Result<Package, String> {
     let metadata = metadata(model)?;
     let written: Written = parse(entry(&metadata, MANIFEST)?)?;
     let config = HyperParameters::parse(entry(&metadata, "aivm_hyper_parameters")?)?;
@@ -38,11 +40,11 @@ pub(super) fn read(model: &[u8], source: &Source) -> Result<Package, String> {
         .decode(entry(&metadata, "aivm_style_vectors")?)
         .map_err(|e| format!("its style vectors: {e}"))?;
     let vectors = Vectors::from_npy(&npy)?;
-    let mut package = Package::from_config(&written.name, &config, vectors, source.graph())?;
+    let mut package = Package::from_config(&written.name, &config, vectors, graph.clone())?;
     package.name = written.name.clone();
     package.licence = written.license.clone();
     package.manifest = Arc::new(written.over(&package.manifest));
-    package.told = Some(source.clone());
+    package.told = Some(graph);
     Ok(package)
 }
 
@@ -88,7 +90,7 @@ mod tests {
     fn what_is_no_onnx_file_is_an_error() {
         assert!(metadata(b"RIFF....").is_err());
         assert!(metadata(&[0x72, 0xff]).is_err());
-        let error = read(&[], &Source::Embedded(&[])).expect_err("empty");
+        let error = read(&[], Graph::Embedded(&[])).expect_err("empty");
         assert!(error.contains("no `aivm_manifest`"), "{error}");
     }
 }

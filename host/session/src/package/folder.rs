@@ -1,18 +1,30 @@
 //! A folder of Style-Bert-VITS2: `config.json`, `style_vectors.npy`, `*.onnx`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Package;
 use super::config::HyperParameters;
 use super::styles::Vectors;
+use crate::files::{self, Held};
 use crate::source::Graph;
 
+/// Of a config or of style vectors: a hundred speakers are a few kilobytes, a
+/// thousand styles a megabyte.
+const TABLE_MAX: u64 = 64 << 20;
+
 pub(super) fn open(folder: &Path) -> Result<Package, String> {
-    let read = |name: &str| std::fs::read(folder.join(name)).map_err(|e| format!("{name}: {e}"));
+    let read = |name: &str| {
+        files::read_inside(folder, name, TABLE_MAX).map_err(|e| format!("{name}: {e}"))
+    };
     let config = HyperParameters::parse(&read("config.json")?)?;
     let vectors = Vectors::from_npy(&read("style_vectors.npy")?)?;
-    let graph = Graph::File(newest_graph(folder)?);
+    let graph = newest_graph(folder)?;
+    let name = graph.file_name().unwrap_or_default();
+    let held = Held::open_inside(folder, Path::new(name));
+    let held = held.map_err(|e| format!("{}: {e}", name.to_string_lossy()))?;
+    let graph = Graph::File(Arc::new(held));
     // Versions of one model share its name, but not their folder's.
     let known_as = folder.file_name().map(|name| name.to_string_lossy());
     let known_as = known_as.as_deref().unwrap_or(&config.model_name);

@@ -41,14 +41,16 @@ pub struct Package {
     graph: Graph,
     manifest: Arc<Manifest>,
     /// Where a manifest is written, with its pictures and samples.
-    told: Option<Source>,
+    told: Option<Graph>,
 }
 
-/// Whether this entry of a voice folder looks like a voice at all.
+/// Whether this entry of a voice folder looks like a voice at all. A pipe or a
+/// link to nowhere that is called like one is refused with its name when it is
+/// opened, and not passed over.
 pub fn is_package(path: &Path) -> bool {
     match extension(path) {
-        Some("aivmx" | "sbv2") => path.is_file(),
-        _ => path.join("config.json").is_file(),
+        Some("aivmx" | "sbv2") => !path.is_dir(),
+        _ => path.join("config.json").symlink_metadata().is_ok(),
     }
 }
 
@@ -59,7 +61,7 @@ fn extension(path: &Path) -> Option<&str> {
 impl Package {
     pub fn open(source: &Source) -> Result<Self, Error> {
         let read = match source {
-            Source::Embedded(bytes) => aivmx::read(bytes, source),
+            Source::Embedded(bytes) => aivmx::read(bytes, Graph::Embedded(bytes)),
             Source::Path(path) => match extension(path) {
                 Some("aivmx") => aivmx::open(path),
                 Some("sbv2") => sbv2::open(path),
@@ -115,7 +117,7 @@ impl Package {
     /// file: this reads it.
     pub fn portrait(&self, speaker_uuid: &str) -> Result<Portrait, Error> {
         match &self.told {
-            Some(source) => portrait::read(source, speaker_uuid),
+            Some(told) => portrait::read(told, speaker_uuid),
             None => Ok(Portrait::default()),
         }
     }

@@ -7,10 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::{aivmx, manifest, wrong};
+use super::{aivmx, manifest};
 use crate::error::Error;
-use crate::native::Mapped;
-use crate::source::{Source, unreadable};
+use crate::skeleton::Skeleton;
+use crate::source::{Graph, unreadable};
 
 /// What a speaker looks and sounds like. Empty where nothing is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,15 +77,19 @@ struct VoiceSample<'a> {
 struct DataUrl<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The portrait of a speaker in an `.aivmx`.
-pub(super) fn read(source: &Source, speaker_uuid: &str) -> Result<Portrait, Error> {
-    let found = match source {
-        Source::Embedded(model) => find(model, speaker_uuid),
-        Source::Path(path) => {
-            let mapped = Mapped::open(path).map_err(|e| unreadable(path, &e))?;
-            find(mapped.as_ref(), speaker_uuid)
+pub(super) fn read(told: &Graph, speaker_uuid: &str) -> Result<Portrait, Error> {
+    match told {
+        Graph::Embedded(model) => find(model, speaker_uuid).map_err(Error::Open),
+        Graph::Memory(model) => find(model, speaker_uuid).map_err(Error::Open),
+        Graph::File(held) => {
+            let path = held.path();
+            let skeleton = Skeleton::read(held).map_err(|e| unreadable(path, &e))?;
+            find(&skeleton, speaker_uuid).map_err(|cause| Error::Package {
+                path: path.to_owned(),
+                cause,
+            })
         }
-    };
-    found.map_err(|cause| wrong(source, cause))
+    }
 }
 
 fn find(model: &[u8], speaker_uuid: &str) -> Result<Portrait, String> {

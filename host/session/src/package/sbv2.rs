@@ -1,7 +1,6 @@
 //! `.sbv2`: a zstd-compressed tar with `model.onnx` and `style_vectors.json`.
 //! It names neither speakers nor styles.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use serde::Deserialize;
 use super::Package;
 use super::manifest::Manifest;
 use super::styles::{Styles, Vectors};
+use crate::files::Held;
 use crate::source::Graph;
 
 /// No model of this kind comes near it; an archive that claims more is not
@@ -30,8 +30,8 @@ struct StyleVectors {
 }
 
 pub(super) fn open(path: &Path) -> Result<Package, String> {
-    let file = File::open(path).map_err(|e| e.to_string())?;
-    let entries = read_entries(file, UNPACKED_BYTES_MAX)?;
+    let held = Held::open(path).map_err(|e| e.to_string())?;
+    let entries = read_entries(held.reader(), UNPACKED_BYTES_MAX)?;
     let model = entries.model.ok_or("the archive has no `model.onnx`")?;
     let vectors = entries
         .vectors

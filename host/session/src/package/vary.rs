@@ -18,7 +18,7 @@ pub fn vary(source: &Source, folder: &Path, name: &str, seed: u64) -> Result<(),
         cause,
     };
     let (template, weights) = Weights::split(graph)?;
-    let (model, beside) = weights.vary(&template, seed);
+    let varied = weights.vary(&template, seed)?;
     let write = |path: &Path, bytes: &[u8]| {
         std::fs::write(path, bytes).map_err(|e| failed(path, e.to_string()))
     };
@@ -30,14 +30,14 @@ pub fn vary(source: &Source, folder: &Path, name: &str, seed: u64) -> Result<(),
                 std::fs::copy(path.join(file), target.join(file))
                     .map_err(|e| failed(&path.join(file), e.to_string()))?;
             }
-            write(&target.join(graph.file_name().unwrap_or_default()), &model)?;
-            for (file, bytes) in &beside {
+            write(&target.join(graph.path().file_name().unwrap_or_default()), &varied.graph)?;
+            for (file, bytes) in &varied.beside {
                 write(&target.join(file), bytes)?;
             }
             Ok(())
         }
         (_, Graph::File(_) | Graph::Embedded(_)) => {
-            write(&folder.join(format!("{name}.aivmx")), &model)
+            write(&folder.join(format!("{name}.aivmx")), &varied.graph)
         }
         (Source::Path(path), Graph::Memory(_)) => Err(failed(
             path,

@@ -5,6 +5,7 @@
     reason = "tests find what set-up left by the environment"
 )]
 
+mod files;
 mod gpu;
 mod memory;
 mod packages;

@@ -251,7 +251,7 @@ fn refused(path: &Path) -> String {
     }
 }
 
-fn archive(path: &Path, entries: &[(&str, &[u8])]) {
+pub(crate) fn archive(path: &Path, entries: &[(&str, &[u8])]) {
     let file = std::fs::File::create(path).expect("a file");
     let encoder = zstd::Encoder::new(file, 1).expect("an encoder");
     let mut archive = tar::Builder::new(encoder);

@@ -23,6 +23,12 @@ pub(crate) fn residency_with(policy: MemoryPolicy) -> Residency {
     Residency::new(runtime, policy, None)
 }
 
+/// With a cache in this folder.
+pub(crate) fn residency_in(policy: MemoryPolicy, cache: &Path) -> Residency {
+    let runtime = Runtime::start(&library()).expect("ONNX Runtime starts");
+    Residency::new(runtime, policy, Some(cache.to_owned()))
+}
+
 /// `[memory]` as somebody would write it.
 pub(crate) fn policy(text: &str) -> MemoryPolicy {
     toml::from_str(text).expect("a policy")

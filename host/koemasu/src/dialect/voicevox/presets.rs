@@ -13,6 +13,7 @@ use super::may_change;
 use crate::answer::{self, Answer};
 use crate::dictionary;
 use crate::fault::Fault;
+use crate::files;
 use crate::openapi::{Pinning, Taking};
 use crate::query::{Query, wrong};
 use crate::route::Call;
@@ -86,7 +87,7 @@ impl Presets {
             let detail = format!("presets in {}: {cause}", file.display());
             Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, detail)
         };
-        match tokio::fs::read_to_string(file).await {
+        match files::text(file).await {
             Ok(text) => {
                 let file: File = toml::from_str(&text).map_err(|e| unreadable(e.to_string()))?;
                 Ok(file.preset)

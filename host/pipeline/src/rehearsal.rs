@@ -1,0 +1,158 @@
+//! Speaks one short word with each voice that is new and through each pipeline
+//! that is new, so that what cannot speak never serves. What fails is left out
+//! by name, or goes on as it was; the rest serves.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::generation::{Generation, Kind, LeftOut};
+use crate::prepare::PrepareError;
+use crate::request::Request;
+use crate::synthesize::synthesize;
+
+/// A server with much to do may keep a rehearsal waiting.
+const PAUSE: Duration = Duration::from_millis(250);
+
+pub(crate) async fn rehearse(
+    mut next: Generation,
+    old: Option<&Generation>,
+    limit: Duration,
+) -> Result<Arc<Generation>, PrepareError> {
+    let mut heard = BTreeSet::new();
+    for (name, voice) in &next.voices {
+        let before = old.and_then(|old| old.voices.get(name));
+        if before.is_some_and(|before| Arc::ptr_eq(before, voice)) {
+            heard.insert((Kind::Voice, name.clone()));
+        }
+    }
+    for (name, plan) in &next.plans {
+        let before = old.and_then(|old| old.plans.get(name));
+        if before.is_some_and(|before| before.spec == plan.spec) {
+            heard.insert((Kind::Pipeline, name.clone()));
+        }
+    }
+    loop {
+        next.must_serve()?;
+        let Some((voice, plan)) = pair(&next, &heard) else {
+            return Ok(Arc::new(next));
+        };
+        let trial = Arc::new(next);
+        let said = say(&trial, &voice, &plan, limit).await;
+        next = trial.again();
+        let (a_voice, a_plan) = ((Kind::Voice, voice.clone()), (Kind::Pipeline, plan.clone()));
+        match said {
+            Ok(()) => {
+                heard.insert(a_voice);
+                heard.insert(a_plan);
+            }
+            Err(cause) => {
+                let new_plan = !heard.contains(&a_plan);
+                let plans_fault = matches!(cause, Error::Plugin { .. }) || heard.contains(&a_voice);
+                let (kind, name) = match new_plan && plans_fault {
+                    true => a_plan,
+                    false => a_voice,
+                };
+                let cause = PrepareError::Rehearsal {
+                    voice,
+                    pipeline: plan,
+                    cause,
+                };
+                // What served before need not be heard again.
+                heard.insert((kind, name.clone()));
+                next.leave_out(old, kind, &name, cause.to_string());
+            }
+        }
+    }
+}
+
+/// The next that has to be heard: the default pipeline first, with a voice that
+/// is known to speak if there is one.
+fn pair(next: &Generation, heard: &BTreeSet<(Kind, String)>) -> Option<(String, String)> {
+    let voice_heard = |name: &&String| heard.contains(&(Kind::Voice, (*name).clone()));
+    let plan_heard = |name: &&String| heard.contains(&(Kind::Pipeline, (*name).clone()));
+    let witness = next.voices.keys().find(voice_heard);
+    let witness = witness.or_else(|| next.voices.keys().next())?;
+    let default = &next.default_plan;
+    if !plan_heard(&default) {
+        return Some((witness.clone(), default.clone()));
+    }
+    if let Some(voice) = next.voices.keys().find(|name| !voice_heard(name)) {
+        return Some((voice.clone(), default.clone()));
+    }
+    let plan = next.plans.keys().find(|name| !plan_heard(name))?;
+    Some((witness.clone(), plan.clone()))
+}
+
+async fn say(
+    next: &Arc<Generation>,
+    voice: &str,
+    pipeline: &str,
+    limit: Duration,
+) -> Result<(), Error> {
+    let speak = async {
+        loop {
+            let request = Request {
+                text: "こんにちは。".to_owned(),
+                voice: voice.to_owned(),
+                pipeline: Some(pipeline.to_owned()),
+                ..Request::default()
+            };
+            match synthesize(next, request).await {
+                Err(Error::Busy { .. } | Error::Full { .. }) => tokio::time::sleep(PAUSE).await,
+                said => return said.map(drop),
+            }
+        }
+    };
+    // Dropped, a run is told to end.
+    let said = tokio::time::timeout(limit, speak).await;
+    said.unwrap_or(Err(Error::Deadline { limit }))
+}
+
+impl Generation {
+    /// Left out by name; what served under it before goes on if it can.
+    pub(crate) fn leave_out(
+        &mut self,
+        old: Option<&Generation>,
+        kind: Kind,
+        name: &str,
+        cause: String,
+    ) {
+        let carried_on = match kind {
+            Kind::Voice => {
+                self.voices.remove(name);
+                let before = old.and_then(|old| old.voices.get(name));
+                let before = before.filter(|voice| voice.lasts());
+                before.map(|voice| self.voices.insert(name.to_owned(), Arc::clone(voice)))
+            }
+            .is_some(),
+            Kind::Pipeline => {
+                self.plans.remove(name);
+                let before = old.and_then(|old| old.plans.get(name));
+                before
+                    .map(|plan| self.plans.insert(name.to_owned(), Arc::clone(plan)))
+                    .is_some()
+            }
+            Kind::Dictionary => true,
+        };
+        self.left_out.push(LeftOut {
+            kind,
+            name: name.to_owned(),
+            cause,
+            carried_on,
+        });
+    }
+
+    /// Without a voice or without the pipeline of those who name none there is
+    /// nothing to serve.
+    fn must_serve(&self) -> Result<(), PrepareError> {
+        if !self.voices.is_empty() && self.plans.contains_key(&self.default_plan) {
+            return Ok(());
+        }
+        let causes = self.left_out.iter().filter(|out| !out.carried_on);
+        Err(PrepareError::Nothing(
+            causes.map(|out| out.cause.clone()).collect::<Vec<_>>().join("; "),
+        ))
+    }
+}
