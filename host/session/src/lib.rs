@@ -10,7 +10,7 @@
 //!   template use. - [`library`]: weights by tier, and who has to go.
 //! - [`memory`]: what is decided about memory: policy, plan, trace.
 //! - [`workspace`]: who may run. - [`watch`]: what the system counts.
-//! - [`files`]: files of others, read with care.
+//! - [`files`]: files of others, read with care. - [`stop`]: ends a run.
 //! - [`pool`]: lends sessions. - [`voice`], [`bert`]: one struct per graph.
 
 pub mod bert;
@@ -35,6 +35,7 @@ mod skeleton;
 pub mod slab;
 pub mod slot;
 mod source;
+mod stop;
 pub mod units;
 pub mod voice;
 pub mod watch;
@@ -46,3 +47,4 @@ pub use error::Error;
 pub use events::{describe as describe_metrics, export};
 pub use settings::{Optimization, Settings};
 pub use source::Source;
+pub use stop::{Stop, StopOnDrop};

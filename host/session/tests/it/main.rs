@@ -7,6 +7,9 @@
 
 mod files;
 mod gpu;
+#[path = "../../../../tests/it/graft.rs"]
+mod graft;
+mod hostile;
 mod memory;
 mod packages;
 mod reference;
