@@ -257,7 +257,11 @@ async fn a_broken_voice_is_named_and_the_rest_serves() {
     ] {
         let reply = speak(to, say(voice)).await;
         assert_eq!(reply.status.as_u16(), status, "{voice}: {}", reply.text());
-        assert!(status == 200 || reply.text().contains(says), "{}", reply.text());
+        assert!(
+            status == 200 || reply.text().contains(says),
+            "{}",
+            reply.text()
+        );
     }
 
     // And later: what served before and breaks goes on as it was.

@@ -41,7 +41,13 @@ pub fn run(args: &args::Check) -> anyhow::Result<()> {
     )?;
     let left_out = generation.left_out();
     for left in left_out {
-        writeln!(out, "LEFT OUT   {} {}: {}", left.kind.name(), left.name, left.cause)?;
+        writeln!(
+            out,
+            "LEFT OUT   {} {}: {}",
+            left.kind.name(),
+            left.name,
+            left.cause
+        )?;
     }
     anyhow::ensure!(
         left_out.is_empty(),

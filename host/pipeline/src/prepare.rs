@@ -176,7 +176,10 @@ impl Workshop {
             let (named, settings) = (name.clone(), settings.clone());
             let (frontend, spec) = (Arc::clone(&frontend), spec.clone());
             let work = move || this.plan(&of, &settings, &tools, named, spec, frontend, words);
-            match self.apart.within(&format!("pipeline `{name}`"), limit, work) {
+            match self
+                .apart
+                .within(&format!("pipeline `{name}`"), limit, work)
+            {
                 Ok(plan) => drop(next.plans.insert(name.clone(), Arc::new(plan))),
                 Err(error) => next.leave_out(old, Kind::Pipeline, name, error.to_string()),
             }

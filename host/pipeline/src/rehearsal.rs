@@ -152,7 +152,10 @@ impl Generation {
         }
         let causes = self.left_out.iter().filter(|out| !out.carried_on);
         Err(PrepareError::Nothing(
-            causes.map(|out| out.cause.clone()).collect::<Vec<_>>().join("; "),
+            causes
+                .map(|out| out.cause.clone())
+                .collect::<Vec<_>>()
+                .join("; "),
         ))
     }
 }

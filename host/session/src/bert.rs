@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokenizers::Tokenizer;
 
 use crate::error::Error;
-use crate::files::Sum;
 use crate::events;
+use crate::files::Sum;
 use crate::graph::{Inputs, OpenGraph, floats, tensor};
 use crate::library::Library;
 use crate::native::tensors::Used;

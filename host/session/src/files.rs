@@ -114,10 +114,12 @@ impl Held {
 
     /// All of `into` or an error; a file that has become shorter is one.
     pub fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()> {
-        self.file.read_exact_at(into, offset).map_err(|e| match e.kind() {
-            ErrorKind::UnexpectedEof => changed(),
-            _ => e,
-        })
+        self.file
+            .read_exact_at(into, offset)
+            .map_err(|e| match e.kind() {
+                ErrorKind::UnexpectedEof => changed(),
+                _ => e,
+            })
     }
 
     /// Whether it is these bytes.

@@ -119,8 +119,7 @@ impl Weights {
         let failed = |cause: String| Error::Open(format!("the graph: {cause}"));
         let (model, folder, skeleton) = match graph {
             Graph::File(held) => {
-                let skeleton =
-                    Skeleton::read(held).map_err(|e| unreadable(held.path(), &e))?;
+                let skeleton = Skeleton::read(held).map_err(|e| unreadable(held.path(), &e))?;
                 let folder = held.path().parent().map(Path::to_owned);
                 (Bytes::Held(Arc::clone(held)), folder, Some(skeleton))
             }
@@ -350,11 +349,7 @@ impl Weights {
 
     /// The files of another voice of the same template: the graph, and what
     /// lies beside it by name. Which values differ the seed decides.
-    pub(crate) fn vary(
-        &self,
-        template: &Template,
-        seed: u64,
-    ) -> Result<Varied, Error> {
+    pub(crate) fn vary(&self, template: &Template, seed: u64) -> Result<Varied, Error> {
         let copies: Result<Vec<_>, Error> = self.files.iter().map(Bytes::whole).collect();
         let mut files = copies?;
         let mut random = Random(seed);

@@ -30,7 +30,10 @@ pub fn vary(source: &Source, folder: &Path, name: &str, seed: u64) -> Result<(),
                 std::fs::copy(path.join(file), target.join(file))
                     .map_err(|e| failed(&path.join(file), e.to_string()))?;
             }
-            write(&target.join(graph.path().file_name().unwrap_or_default()), &varied.graph)?;
+            write(
+                &target.join(graph.path().file_name().unwrap_or_default()),
+                &varied.graph,
+            )?;
             for (file, bytes) in &varied.beside {
                 write(&target.join(file), bytes)?;
             }

@@ -31,7 +31,10 @@ const CHANGES: [(&str, Change, bool); 7] = [
     (
         "another voice, and the time set back",
         |path, other| {
-            let before = path.metadata().and_then(|it| it.modified()).expect("a time");
+            let before = path
+                .metadata()
+                .and_then(|it| it.modified())
+                .expect("a time");
             write_over(path, other);
             let file = OpenOptions::new().write(true).open(path).expect("a file");
             file.set_modified(before).expect("a time set back");
@@ -55,7 +58,11 @@ const CHANGES: [(&str, Change, bool); 7] = [
         },
         true,
     ),
-    ("deleted", |path, _| std::fs::remove_file(path).expect("gone"), true),
+    (
+        "deleted",
+        |path, _| std::fs::remove_file(path).expect("gone"),
+        true,
+    ),
 ];
 
 fn write_over(path: &Path, other: &[u8]) {
@@ -174,7 +181,10 @@ fn what_is_no_voice_file_is_refused_at_once() {
         (piped, "named pipe"),
         (config, "leads out of its folder"),
     ] {
-        assert!(session::package::is_package(&path), "{path:?} is not passed over");
+        assert!(
+            session::package::is_package(&path),
+            "{path:?} is not passed over"
+        );
         let opened = residency.voice("voice", &Source::Path(path.clone()), &Settings::default());
         let error = opened.err().expect("refused").to_string();
         assert!(error.contains(says), "{path:?}: {error}");
