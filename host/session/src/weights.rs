@@ -467,6 +467,9 @@ fn beside(folder: Option<&Path>, location: &str) -> Result<Held, String> {
 }
 
 #[cfg(test)]
+mod changes;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
