@@ -54,7 +54,12 @@ impl Weights {
                 (Bytes::Mapped(mapped), path.parent().map(Path::to_owned))
             }
             Graph::Embedded(bytes) => (Bytes::Embedded(bytes), None),
-            Graph::Memory(bytes) => (Bytes::Memory(Arc::clone(bytes)), None),
+            Graph::Unlinked(file) => {
+                let path = file.path();
+                let mapped =
+                    Mapped::open(&path).map_err(|e| crate::source::unreadable(&path, &e))?;
+                (Bytes::Mapped(mapped), None)
+            }
         };
         let failed = |cause: String| Error::Open(format!("the graph: {cause}"));
         let external = |location: &str, offset: u64, length: Option<u64>| {
