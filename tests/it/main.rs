@@ -8,6 +8,7 @@
 
 mod accents;
 mod access;
+mod bounds;
 mod client;
 mod clients;
 mod config;

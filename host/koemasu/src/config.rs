@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use pipeline::Answers;
 use pipeline::spec;
 use pipeline::units::{Bytes, Span};
 use serde::Deserialize;
@@ -139,6 +140,33 @@ impl Default for Server {
     }
 }
 
+impl Server {
+    /// What no type can say.
+    fn check(&self) -> Result<(), String> {
+        for (name, number) in [
+            ("connections_max", self.connections_max),
+            ("requests_max", self.requests_max),
+        ] {
+            if !(1..=PLACES_MAX).contains(&number) {
+                return Err(format!(
+                    "`server.{name}` is {number}; it lies between 1 and {PLACES_MAX}"
+                ));
+            }
+        }
+        match (1..=BODY_MAX.0).contains(&self.body_max.0) {
+            true => Ok(()),
+            false => Err(format!(
+                "`server.body_max` is {}; it is more than 0 and {BODY_MAX} at most",
+                self.body_max
+            )),
+        }
+    }
+}
+
+/// More descriptors than a process has.
+const PLACES_MAX: usize = 1 << 20;
+const BODY_MAX: Bytes = Bytes::mebibytes(64);
+
 /// `[admin]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -163,6 +191,7 @@ struct File {
     voices: Voices,
     bert: BTreeMap<String, Bert>,
     models: spec::Models,
+    answers: Answers,
     memory: spec::Memory,
     cache: Cache,
 }
@@ -381,6 +410,7 @@ impl Config {
                 voices: find_voices(voices_folder.as_deref(), embedded)?,
                 berts: berts(file.bert, &resolve),
                 models: file.models,
+                answers: file.answers,
                 plugins,
                 dictionary,
                 feature_cache: file.cache.features,
@@ -432,7 +462,14 @@ fn read_file(files: &Files) -> Result<(Option<PathBuf>, File), ConfigError> {
             usual
         }
     };
-    let file = parse(&path, &read(&path)?)?;
+    let file: File = parse(&path, &read(&path)?)?;
+    let wrong = |message| ConfigError::Parse {
+        path: path.clone(),
+        message,
+    };
+    file.answers.check().map_err(wrong)?;
+    file.models.check().map_err(wrong)?;
+    file.server.check().map_err(wrong)?;
     // Absolute, so that its folder is known to the file watcher as well.
     let path = std::path::absolute(&path).unwrap_or(path);
     Ok((Some(path), file))

@@ -19,7 +19,7 @@ use crate::slab::Zone;
 use crate::source::Source;
 use crate::stop::Stop;
 use crate::voice::FEATURE_WIDTH;
-use crate::workspace::Permit;
+use crate::workspace::{Permit, Step};
 
 const KIND: &str = "bert";
 
@@ -192,21 +192,67 @@ impl Lease {
     /// Blocks for the length of the run. Rows of padding are left out. Where
     /// memory is short it is run once more, alone.
     pub fn run(&mut self, input: BertInput) -> Result<Features, Error> {
+        self.climb(&input)?;
         match self.attempt(input.clone()) {
             Err(Error::OutOfMemory(no_room)) => {
                 events::run_retried(&no_room);
-                self.permit = None;
-                self.permit = Some(self.library.admit_alone(self.wait)?);
-                self.attempt(input)
+                self.alone()?;
+                let padded = input.padded;
+                let ran = self.attempt(input);
+                if matches!(ran, Err(Error::OutOfMemory(_))) {
+                    self.library.workspace().disprove(&self.graph, padded);
+                }
+                ran
             }
             ran => ran,
         }
+    }
+
+    /// Attention grows by the square of a length that the caller chose: one
+    /// that has never run is approached by shorter ones, so that none is begun
+    /// that could not end.
+    fn climb(&mut self, input: &BertInput) -> Result<(), Error> {
+        loop {
+            let workspace = self.library.workspace();
+            let shorter = match workspace.step(&self.graph, input.padded) {
+                Step::Run => return Ok(()),
+                Step::Try(shorter) => shorter,
+                Step::Never => {
+                    return Err(Error::TooLong {
+                        length: input.padded,
+                    });
+                }
+            };
+            self.alone()?;
+            let mut ids = input.ids.clone();
+            ids.truncate(shorter);
+            match self.attempt(BertInput {
+                ids,
+                padded: shorter,
+            }) {
+                Ok(_) => {}
+                Err(Error::OutOfMemory(_)) => {
+                    self.library.workspace().disprove(&self.graph, shorter);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn alone(&mut self) -> Result<(), Error> {
+        self.permit = None;
+        self.permit = Some(self.library.admit_alone(self.wait)?);
+        Ok(())
     }
 
     fn attempt(&mut self, input: BertInput) -> Result<Features, Error> {
         let padded = input.padded;
         let (ran, used) = self.session.session().run(input, &self.stop);
         self.library.learn(&self.graph, padded, used.peak);
+        if ran.is_ok() {
+            let workspace = self.library.workspace();
+            workspace.prove(&self.graph, padded, used.peak);
+        }
         ran
     }
 
