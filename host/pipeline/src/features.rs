@@ -98,12 +98,15 @@ async fn compute(
         .checkout(padded, gate.wait())
         .await
         .map_err(|e| model_error(&plan.bert.name, &e))?;
+    // Dropped with this future: when nobody waits any more, the run ends.
+    let _stop = lease.stop().on_drop();
     blocking(move || {
-        let features = lease
-            .run(BertInput { ids, padded })
-            .map_err(|e| model_error(&plan.bert.name, &e))?;
-        lease.release();
+        let ran = lease.run(BertInput { ids, padded });
+        if matches!(ran, Ok(_) | Err(session::Error::Cancelled)) {
+            lease.release();
+        }
         drop(lane);
+        let features = ran.map_err(|e| model_error(&plan.bert.name, &e))?;
         Ok(Arc::new(features))
     })
     .await

@@ -139,6 +139,9 @@ struct Take {
     characters: usize,
     /// Silence after it, if another one follows.
     pause: Duration,
+    /// Whoever drops the sentence, because its time is over or its reader has
+    /// gone, ends the run.
+    _stop: session::StopOnDrop,
 }
 
 enum Heard {
@@ -181,6 +184,7 @@ impl Begin {
         let lease = self.voice.checkout(bucketed.padded, wait).await;
         let lease = lease.map_err(|e| model_error(self.voice.name(), &e))?;
         let pace = self.pace(place);
+        let stop = lease.stop().on_drop();
         let (say, heard) = mpsc::unbounded_channel();
         let run = Run {
             lane,
@@ -210,6 +214,7 @@ impl Begin {
             heard,
             characters,
             pause,
+            _stop: stop,
         })
     }
 

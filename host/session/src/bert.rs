@@ -17,6 +17,7 @@ use crate::settings::Settings;
 use crate::signature::{self, Port, float, int};
 use crate::slab::Zone;
 use crate::source::Source;
+use crate::stop::Stop;
 use crate::voice::FEATURE_WIDTH;
 use crate::workspace::Permit;
 
@@ -140,6 +141,7 @@ impl Bert {
             library: Arc::clone(&self.library),
             graph: Arc::clone(&self.graph),
             wait,
+            stop: Stop::default(),
         })
     }
 }
@@ -151,6 +153,7 @@ pub struct Lease {
     library: Arc<Library>,
     graph: Arc<str>,
     wait: Duration,
+    stop: Stop,
 }
 
 fn short_hash(text: &str) -> u32 {
@@ -178,6 +181,11 @@ impl Marks {
 }
 
 impl Lease {
+    /// Ends the run from another thread, with [`Error::Cancelled`].
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
     /// Blocks for the length of the run. Rows of padding are left out. Where
     /// memory is short it is run once more, alone.
     pub fn run(&mut self, input: BertInput) -> Result<Features, Error> {
@@ -194,7 +202,7 @@ impl Lease {
 
     fn attempt(&mut self, input: BertInput) -> Result<Features, Error> {
         let padded = input.padded;
-        let (ran, used) = self.session.session().run(input);
+        let (ran, used) = self.session.session().run(input, &self.stop);
         self.library.learn(&self.graph, padded, used.peak);
         ran
     }
@@ -235,13 +243,13 @@ impl BertSession {
         })
     }
 
-    fn run(&mut self, input: BertInput) -> (Result<Features, Error>, Used) {
+    fn run(&mut self, input: BertInput, stop: &Stop) -> (Result<Features, Error>, Used) {
         let (rows, padded) = (input.ids.len(), input.padded);
         let inputs = match self.bind(input) {
             Ok(inputs) => inputs,
             Err(error) => return (Err(error), Used::default()),
         };
-        self.graph.run(inputs, |outputs| {
+        self.graph.run(inputs, stop, |outputs| {
             let (shape, data) = floats(outputs, OUTPUT.name)?;
             if *shape != [padded as i64, FEATURE_WIDTH as i64] {
                 return Err(Error::Run(format!(

@@ -126,7 +126,7 @@ pub fn describe() {
     describe_counter!(
         "koemasu_slab_overdrafts_total",
         Unit::Count,
-        "Allocations outside the budget: the reserve was too small."
+        "Allocations that could neither be served nor refused: the reserve was too small."
     );
     describe_counter!(
         "koemasu_workspace_refused_total",
@@ -255,14 +255,14 @@ pub(crate) fn slab_reserved(kind: &'static str, bytes: usize) {
     tracing::info!(kind, bytes, "slab reserved: all tensors lie in it");
 }
 
-/// A run that found its zone full is told to end.
-pub(crate) fn run_over_budget(no_room: &NoRoom, told: bool) {
+/// A creation or run that found its zone full is ended.
+pub(crate) fn over_budget(no_room: &NoRoom) {
     counter!("koemasu_runs_over_budget_total").increment(1);
-    tracing::warn!(?no_room, told, "a run needed more than there is; it ends");
+    tracing::warn!(?no_room, "a tensor found no room: what wanted it is ended");
 }
 
-/// Memory outside the budget, for the rest of one node: the reserve is too
-/// small for this model.
+/// On a thread of ONNX Runtime's own nothing can be refused, and the reserve is
+/// used up.
 pub(crate) fn overdraft(bytes: usize) {
     counter!("koemasu_slab_overdrafts_total").increment(1);
     tracing::error!(

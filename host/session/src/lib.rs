@@ -10,7 +10,7 @@
 //!   template use. - [`library`]: weights by tier, and who has to go.
 //! - [`memory`]: what is decided about memory: policy, plan, trace.
 //! - [`workspace`]: who may run. - [`watch`]: what the system counts.
-//! - [`pool`]: lends sessions. - [`voice`], [`bert`]: one struct per graph.
+//! - [`stop`]: ends a run. - [`pool`]: lends sessions. - [`voice`], [`bert`]: one struct per graph.
 
 pub mod bert;
 pub mod device;
@@ -32,6 +32,7 @@ mod signature;
 pub mod slab;
 pub mod slot;
 mod source;
+mod stop;
 pub mod units;
 pub mod voice;
 pub mod watch;
@@ -43,3 +44,4 @@ pub use error::Error;
 pub use events::{describe as describe_metrics, export};
 pub use settings::{Optimization, Settings};
 pub use source::Source;
+pub use stop::{Stop, StopOnDrop};

@@ -5,7 +5,9 @@
 pub(crate) mod cuda;
 pub mod heap;
 mod map;
+mod refusal;
 pub(crate) mod reservation;
+pub(crate) mod run_options;
 pub mod tensors;
 pub(crate) mod weights;
 
