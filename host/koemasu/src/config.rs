@@ -410,8 +410,11 @@ pub(crate) fn check_open(
     }
 }
 
+/// Of one file of settings; nobody writes a hundredth by hand.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
 fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+    session::read_text_at_most(path, FILE_BYTES_MAX).map_err(|source| ConfigError::Read {
         path: path.to_owned(),
         source,
     })

@@ -394,6 +394,9 @@ fn user_words(pipeline: &str, spec: &Pipeline) -> Result<UserWords, PrepareError
     })
 }
 
+/// The largest of ours has 3 MB.
+const PLUGIN_BYTES_MAX: u64 = 256 << 20;
+
 /// The component's bytes, and the key under which an equal one is carried
 /// over: bytes, settings and limits.
 pub(crate) fn component(
@@ -408,7 +411,7 @@ pub(crate) fn component(
         Component::Named(name) => folder.join(format!("{name}.wasm")),
         Component::File(path) => path.clone(),
     };
-    let bytes = std::fs::read(&path).map_err(|e| {
+    let bytes = session::read_at_most(&path, PLUGIN_BYTES_MAX).map_err(|e| {
         failed(format!(
             "{}: {e}; first-party plugins are built by `cargo xtask setup`",
             path.display()

@@ -30,6 +30,9 @@ const TYPES: Port = int("token_type_ids", 2);
 /// [sequence length, 1024]: row 0 of the batch, so one text a run.
 const OUTPUT: Port = float("output", 2);
 
+/// One id for each character is a megabyte; reading takes many times the file.
+const TOKENIZER_BYTES_MAX: u64 = 16 << 20;
+
 /// A BERT with its tokenizer, and sessions that run it.
 pub struct Bert {
     identity: String,
@@ -83,7 +86,7 @@ impl Bert {
             graph.fingerprint_with_neighbours()?,
             tokenizer.fingerprint()?
         );
-        let tokenizer = Tokenizer::from_bytes(tokenizer.read()?)
+        let tokenizer = Tokenizer::from_bytes(tokenizer.read(TOKENIZER_BYTES_MAX)?)
             .map_err(|e| Error::Tokenizer(e.to_string()))?;
         let marks = Marks::of(&tokenizer)?;
         let padding = marks.padding;
