@@ -18,7 +18,7 @@ use crate::route::Call;
 
 /// Of a body, and of the samples it may become: a low rate beside a high one
 /// grows.
-const BODY_MAX: usize = 64 << 20;
+pub(super) const BODY_MAX: usize = 64 << 20;
 const SAMPLES_MAX: u64 = 128 << 20;
 
 /// Bodies are large: so many at a time, and the next waits so long.
@@ -42,7 +42,7 @@ pub(crate) async fn connect(mut call: Call) -> Result<Answer, Fault> {
     let Ok(Ok(_turn)) = turn else {
         return Err(Fault::later("many files are being joined already", 5));
     };
-    let body = call.body_of(BODY_MAX).await?;
+    let body = call.body();
     let joined = tokio::task::spawn_blocking(move || join(&body)).await;
     let wav = joined.map_err(|lost| pipeline::Error::Lost(lost.to_string()))??;
     Ok(answer::with_type("audio/wav", wav))
