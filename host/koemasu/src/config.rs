@@ -15,6 +15,7 @@ use serde::Deserialize;
 use crate::access::KeySpec;
 use crate::cors::Cors;
 use crate::dialect::Dialects;
+use crate::shares::Network;
 
 /// Where configuration comes from, as the command line and environment say.
 #[derive(Clone, Debug, Default)]
@@ -104,14 +105,27 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     pub listen: SocketAddr,
-    /// Open connections; more wait in the system's queue.
+    /// Open connections, or as many as there are file descriptors for. For
+    /// another one goes who has been waited for the longest.
     pub connections_max: usize,
+    /// Of one address (IPv6: of one network of 64 bits).
+    pub connections_per_address: usize,
+    /// Addresses that many people share, such as a proxy's: what is bounded
+    /// for each address is not for these.
+    pub proxies: Vec<Network>,
     /// Speech requests taken in and not yet answered; more are told to come
     /// back.
     pub requests_max: usize,
+    pub requests_per_address: usize,
     pub body_max: Bytes,
+    /// All bodies that are held at a time.
+    pub bodies_max: Bytes,
+    pub bodies_per_address: Bytes,
     pub header_timeout: Span,
+    /// For a body, and what it takes longer at `body_rate`.
     pub body_timeout: Span,
+    /// In a second.
+    pub body_rate: Bytes,
     /// How long a client may take nothing of its answer before the
     /// connection is closed.
     pub write_timeout: Span,
@@ -128,10 +142,21 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             connections_max: 1_024,
+            // A house full of browsers, and a quarter of what there is.
+            connections_per_address: 256,
+            // A proxy on this machine, and whoever sits at it.
+            proxies: vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6],
             requests_max: 64,
+            // Nobody alone keeps the others out.
+            requests_per_address: 32,
             body_max: Bytes(256 << 10),
+            // Four of the largest there are, or a thousand usual ones.
+            bodies_max: Bytes::mebibytes(256),
+            bodies_per_address: Bytes::mebibytes(128),
             header_timeout: Span::seconds(10),
             body_timeout: Span::seconds(10),
+            // Half a megabit: any line, and 64 MiB in 17 minutes.
+            body_rate: Bytes(64 << 10),
             write_timeout: Span::seconds(60),
             drain: Span::seconds(30),
             watch: true,

@@ -58,7 +58,7 @@ pub(crate) struct Described;
 ))]
 pub(crate) async fn speech(mut call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
-    let body = call.body().await?;
+    let body = call.body();
     let asked = parse(&body)?;
     let stream_format = asked.stream_format.unwrap_or_default();
     let mut request = asked.request()?;

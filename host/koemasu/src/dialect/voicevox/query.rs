@@ -200,7 +200,7 @@ pub(crate) async fn accent_phrases(call: Call) -> Result<Answer, Fault> {
     ),
 )]
 pub(crate) async fn mora_data(mut call: Call) -> Result<Answer, Fault> {
-    let body = call.body_of(QUERY_BYTES).await?;
+    let body = call.body();
     check_style(&call, style_id(&Query::new(call.query()))?)?;
     let given: Vec<AccentPhrase> = body::parse(&body)?;
     let phrases = given.into_iter().map(AccentPhrase::without_numbers);

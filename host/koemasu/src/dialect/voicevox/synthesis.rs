@@ -20,7 +20,7 @@ use zip::write::FileOptions;
 
 use super::body::{self, Loc};
 use super::catalog::Catalog;
-use super::query::{AudioQuery, QUERY_BYTES};
+use super::query::AudioQuery;
 use super::style_id;
 use crate::access::Place;
 use crate::answer::{self, Answer, Body, Cut, Flow};
@@ -32,7 +32,7 @@ use crate::speak::{self, Speech};
 
 /// Queries of one `/multi_synthesis`, and the bytes of its body.
 const MANY: usize = 256;
-const MANY_BYTES: usize = 8 << 20;
+pub(super) const MANY_BYTES: usize = 8 << 20;
 
 /// Sound of a query without phrases, as AivisSpeech has it.
 const SILENCE: f64 = 0.5;
@@ -59,7 +59,7 @@ const SILENCE: f64 = 0.5;
 )]
 pub(crate) async fn synthesis(mut call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
-    let body = call.body_of(QUERY_BYTES).await?;
+    let body = call.body();
     let asked = Asked::of(&call)?;
     let query: AudioQuery = body::parse(&body)?;
     let phrases = query.checked(&Loc::body(), asked.questions)?;
@@ -97,7 +97,7 @@ pub(crate) async fn synthesis(mut call: Call) -> Result<Answer, Fault> {
 )]
 pub(crate) async fn streaming(mut call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
-    let body = call.body_of(QUERY_BYTES).await?;
+    let body = call.body();
     let asked = Asked::of(&call)?;
     let parameters = Query::new(call.query());
     let start = parameters.float("start_offset")?.unwrap_or(0.0);
@@ -154,7 +154,7 @@ pub(crate) async fn streaming(mut call: Call) -> Result<Answer, Fault> {
 )]
 pub(crate) async fn multi(mut call: Call) -> Result<Answer, Fault> {
     let mut place = Some(call.enter()?);
-    let body = call.body_of(MANY_BYTES).await?;
+    let body = call.body();
     let asked = Asked::of(&call)?;
     let queries: Vec<AudioQuery> = body::parse(&body)?;
     drop(body);

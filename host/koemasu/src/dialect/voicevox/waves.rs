@@ -18,7 +18,7 @@ use crate::fault::Fault;
 use crate::openapi::{self, Entering, Taking};
 use crate::route::Call;
 
-const BODY_MAX: usize = 64 << 20;
+pub(super) const BODY_MAX: usize = 64 << 20;
 
 /// Each costs a block of a filter, however short it is.
 const FILES_MAX: usize = 4_096;
@@ -46,7 +46,7 @@ const WAIT: Duration = Duration::from_secs(1);
     ),
 )]
 pub(crate) async fn connect(mut call: Call) -> Result<Answer, Fault> {
-    let body = call.body_of(BODY_MAX).await?;
+    let body = call.body();
     let place = call.enter()?;
     let Ok(Ok(turn)) = tokio::time::timeout(WAIT, TURNS.acquire()).await else {
         return Err(Fault::later("many files are being joined already", 5));
