@@ -40,7 +40,8 @@ async fn a_body_that_is_waited_for_holds_no_place() {
         "/voice?text=a",
         "/audio_query?text=a&speaker=1",
     ] {
-        let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n{{");
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n{{");
         halves.push(connect(to, &head).await);
         halves.push(connect(to, &head).await);
     }
@@ -80,7 +81,7 @@ async fn one_address_has_its_share_and_no_more() {
     );
     let server = folder.serve().await;
     let to = server.address();
-    let head = "POST /v1/g2p HTTP/1.1\r\nhost: a\r\ncontent-length: 900\r\n\r\n";
+    let head = "POST /v1/g2p HTTP/1.1\r\nhost: localhost\r\ncontent-length: 900\r\n\r\n";
     let _half = connect(to, &format!("{head}{}", " ".repeat(600))).await;
     // Until it is read.
     let mut refused = StatusCode::OK;

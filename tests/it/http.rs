@@ -29,7 +29,11 @@ async fn every_case_of_the_suite_is_answered_as_the_rfcs_say() {
     for entry in std::fs::read_dir(cases("http")).expect("the cases") {
         let path = entry.expect("an entry").path();
         let text = std::fs::read_to_string(&path).expect("a text");
-        let file = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let file = path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         all.extend(parse(&text).into_iter().map(|case| Case {
             name: format!("{file}: {}", case.name),
             ..case
@@ -56,7 +60,12 @@ async fn every_case_of_the_suite_is_answered_as_the_rfcs_say() {
         }
     }
     server.stop().await;
-    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 async fn run(to: SocketAddr, case: Case) -> Result<(), String> {

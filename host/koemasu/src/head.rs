@@ -18,7 +18,10 @@ pub(crate) fn check<B>(request: &mut Request<B>) -> Result<(), Fault> {
         (Some("http" | "https"), Some(authority)) => {
             let authority = authority.as_str();
             let host = HeaderValue::from_str(authority);
-            match host.ok().filter(|_| is_host(authority) && !authority.is_empty()) {
+            match host
+                .ok()
+                .filter(|_| is_host(authority) && !authority.is_empty())
+            {
                 Some(host) => request.headers_mut().insert(HOST, host),
                 None => return wrong("the host in the request's target is none"),
             };
@@ -121,7 +124,15 @@ mod tests {
     #[test]
     fn a_host_is_a_name_or_an_address_and_a_port() {
         for host in [
-            "", "a", "a.example", "127.0.0.1:80", "[::1]", "[::1]:8080", "a:", "x_y", "%41",
+            "",
+            "a",
+            "a.example",
+            "127.0.0.1:80",
+            "[::1]",
+            "[::1]:8080",
+            "a:",
+            "x_y",
+            "%41",
         ] {
             assert!(is_host(host), "{host}");
         }

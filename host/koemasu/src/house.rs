@@ -151,7 +151,11 @@ impl Guest {
         self.busy.store(true, Ordering::Relaxed);
         let mut rooms = self.house.rooms();
         let rooms = &mut *rooms;
-        if let Some(since) = rooms.guests.get_mut(&self.id).and_then(|seat| seat.waiting.take()) {
+        if let Some(since) = rooms
+            .guests
+            .get_mut(&self.id)
+            .and_then(|seat| seat.waiting.take())
+        {
             rooms.waiting.remove(&since);
         }
     }

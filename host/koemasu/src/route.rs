@@ -163,7 +163,14 @@ pub async fn route(
         (Err(fault), _) => Err(fault),
         (Ok(()), Found::Route(route, segments)) => {
             let call = receive(
-                app, &access, route, parts, peer, guest, request, &mut incoming,
+                app,
+                &access,
+                route,
+                parts,
+                peer,
+                guest,
+                request,
+                &mut incoming,
             );
             match call.await {
                 Ok(call) => {

@@ -295,9 +295,7 @@ fn last_word(line: &Line, error: &hyper::Error, unread: &[u8]) {
             b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
         );
     } else if error.is_timeout() && !unread.is_empty() {
-        line.say(
-            b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
-        );
+        line.say(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
     }
 }
 

@@ -20,9 +20,7 @@ impl Owner {
         }
         Self(Some(match address {
             IpAddr::V4(_) => address,
-            IpAddr::V6(address) => {
-                IpAddr::V6((u128::from(address) >> 64 << 64).into())
-            }
+            IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
         }))
     }
 
@@ -186,7 +184,13 @@ mod tests {
     fn an_address_is_counted_unless_many_share_it() {
         let shared = [network("127.0.0.0/8"), network("::1"), network("10.1.2.3")];
         let owner = |address: &str| Owner::of(address.parse().expect("an address"), &shared);
-        for many in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "10.1.2.3"] {
+        for many in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "::1",
+            "::ffff:127.0.0.1",
+            "10.1.2.3",
+        ] {
             assert_eq!(owner(many).address(), None, "{many}");
         }
         assert!(owner("10.1.2.4").address().is_some());
@@ -194,7 +198,14 @@ mod tests {
         assert_ne!(owner("2001:db8::1"), owner("2001:db8:0:1::1"));
         assert!(network("::/0").holds("::5".parse().expect("an address")));
         assert!(network("0.0.0.0/0").holds("9.9.9.9".parse().expect("an address")));
-        for wrong in ["", "10.0.0.0/33", "10.0.0.0/-1", "name", "::/129", "1.1.1.1/"] {
+        for wrong in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0.0/-1",
+            "name",
+            "::/129",
+            "1.1.1.1/",
+        ] {
             assert!(Network::try_from(wrong.to_owned()).is_err(), "{wrong}");
         }
     }

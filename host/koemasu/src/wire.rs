@@ -16,9 +16,9 @@ use tokio::time::{Instant, Sleep};
 
 use crate::house::Guest;
 
-/// So many bytes at least are taken in a write timeout by whoever is not to
-/// be cut off: well below the slowest sound that anyone listens to.
-const TAKEN_MIN: usize = 16 << 10;
+/// So many bytes a second at least are taken, over a write timeout, by whoever
+/// is not to be cut off: well below the slowest sound that anyone listens to.
+const TAKEN_MIN: f64 = 256.0;
 
 /// Whoever closes its sending side may still read, or may be gone: after this
 /// time it is asked.
@@ -176,7 +176,7 @@ impl Wire {
             .slow
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         while slow.as_mut().poll(context).is_ready() {
-            if self.taken < TAKEN_MIN {
+            if (self.taken as f64) < TAKEN_MIN * patience.as_secs_f64() {
                 let cause = "the client takes next to nothing of its answer";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, cause)));
             }

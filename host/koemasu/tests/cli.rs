@@ -198,10 +198,7 @@ impl Served {
     }
 
     fn of(mut command: Command) -> Self {
-        let mut child = command
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut all = String::new();
         let address = loop {
@@ -292,7 +289,7 @@ fn ended(served: &mut Served) -> std::process::ExitStatus {
 /// A request that is never whole: what a drain waits for in vain.
 fn half_asked(served: &Served) -> TcpStream {
     let mut stream = TcpStream::connect(&served.address).expect("it listens");
-    let head = b"POST /v1/g2p HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";
+    let head = b"POST /v1/g2p HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";
     stream.write_all(head).expect("a write");
     // Invited, so it is waited for.
     let mut invited = [0; 12];
@@ -355,7 +352,10 @@ fn few_file_descriptors_are_enough_to_be_asked_for_health() {
     let mut limited = Command::new("sh");
     limited
         .current_dir(folder.path())
-        .args(["-c", "ulimit -n 64 && exec \"$0\" serve --listen 127.0.0.1:0"])
+        .args([
+            "-c",
+            "ulimit -n 64 && exec \"$0\" serve --listen 127.0.0.1:0",
+        ])
         .arg(env!("CARGO_BIN_EXE_koemasu"));
     let mut served = Served::of(limited);
     let idle: Vec<_> = (0..100)
