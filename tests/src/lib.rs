@@ -204,8 +204,8 @@ fn mecab(bytes: &[u8]) -> bool {
         file
     };
     let mut characters = vec![0; 4 + 32 + 0xffff * 4];
+    // One class without a name, which the smallest of tries has.
     characters[0] = 1;
-    characters[4..11].copy_from_slice(b"DEFAULT");
     let mut matrix = vec![1, 0, 1, 0, 0, 0];
     let mut sys = lexicon();
     match which % 4 {

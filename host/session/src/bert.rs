@@ -1,5 +1,6 @@
 //! The BERT graph: characters in, one feature row per character out.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,8 +87,7 @@ impl Bert {
             graph.fingerprint_with_neighbours()?,
             tokenizer.fingerprint()?
         );
-        let tokenizer = Tokenizer::from_bytes(tokenizer.read(TOKENIZER_BYTES_MAX)?)
-            .map_err(|e| Error::Tokenizer(e.to_string()))?;
+        let tokenizer = parse_tokenizer(&tokenizer.read(TOKENIZER_BYTES_MAX)?)?;
         let marks = Marks::of(&tokenizer)?;
         let padding = marks.padding;
         let graph = graph.graph();
@@ -146,6 +146,18 @@ impl Bert {
             wait,
             stop: Stop::default(),
         })
+    }
+}
+
+/// A tokenizer.json. Its reader is another's and states by panicking what it
+/// expects of a file; no file may end a reload.
+pub(crate) fn parse_tokenizer(json: &[u8]) -> Result<Tokenizer, Error> {
+    let read = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(json)));
+    match read {
+        Ok(read) => read.map_err(|e| Error::Tokenizer(e.to_string())),
+        Err(_) => Err(Error::Tokenizer(
+            "its reader cannot take a part of the file".to_owned(),
+        )),
     }
 }
 

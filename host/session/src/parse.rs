@@ -58,5 +58,5 @@ pub fn trace(bytes: &[u8]) -> bool {
 }
 
 pub fn tokenizer(bytes: &[u8]) -> bool {
-    tokenizers::Tokenizer::from_bytes(bytes).is_ok()
+    crate::bert::parse_tokenizer(bytes).is_ok()
 }
