@@ -237,7 +237,7 @@ impl Served {
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}\r\n"
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n"
         )
         .expect("a write");
         let mut answer = String::new();
