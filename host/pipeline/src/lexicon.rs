@@ -79,6 +79,9 @@ pub struct DictionaryError(String);
 /// As many words as one pipeline may have.
 const WORDS_MAX: usize = 20_000;
 
+/// A word is a line of a hundred bytes.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct TomlFile {
@@ -142,7 +145,7 @@ pub fn check(words: &[WrittenWord]) -> Result<UserWords, DictionaryError> {
 /// The words of a file; none if there is no file yet.
 pub fn open(path: &Path) -> Result<Vec<WrittenWord>, DictionaryError> {
     let named = |e: &dyn std::fmt::Display| DictionaryError(format!("{}: {e}", path.display()));
-    match session::files::read_text(path, session::files::TEXT_MAX) {
+    match session::files::read_text(path, FILE_BYTES_MAX) {
         Ok(text) => DictionaryFormat::of(path)
             .read(&text)
             .map_err(|e| named(&e)),

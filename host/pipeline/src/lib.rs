@@ -7,6 +7,7 @@
 //! - [`synthesize`](synthesize::synthesize): one request, top to bottom.
 //! - [`live`]: which generation serves, and how the next one takes over.
 
+mod answers;
 mod apart;
 mod backlog;
 mod batch;
@@ -33,7 +34,9 @@ pub mod spec;
 mod stream;
 mod synthesize;
 mod trace;
+mod work;
 
+pub use answers::{Answers, Hold};
 pub use error::Error;
 pub use events::describe as describe_metrics;
 pub use generation::{Generation, Kind, LeftOut, Pin};
@@ -53,3 +56,4 @@ pub use session::units;
 pub use sound::{Channels, Format};
 pub use stream::Stream;
 pub use synthesize::{begin, synthesize};
+pub use work::{Wanted, wanted};

@@ -480,6 +480,7 @@ impl Carried {
 
     fn gate(&mut self, service: &Service) -> Arc<Gate> {
         let rules = gate::Rules {
+            answers: service.answers,
             lanes: service.models.lanes.max(1),
             wait: service.models.wait.0,
             queue: service.models.queue.0,
@@ -515,6 +516,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The largest of ours has 3 MB.
+const PLUGIN_BYTES_MAX: u64 = 256 << 20;
+
 /// The component's bytes, and the key under which an equal one is carried
 /// over: bytes, settings and limits.
 pub(crate) fn component(
@@ -529,7 +533,7 @@ pub(crate) fn component(
         Component::Named(name) => folder.join(format!("{name}.wasm")),
         Component::File(path) => path.clone(),
     };
-    let bytes = files::read(&path, files::COMPONENT_MAX).map_err(|e| {
+    let bytes = files::read(&path, PLUGIN_BYTES_MAX).map_err(|e| {
         failed(format!(
             "{}: {e}; first-party plugins are built by `cargo xtask setup`",
             path.display()

@@ -388,6 +388,6 @@ pub(crate) fn trace_line_lost(first: bool, why: &dyn std::fmt::Display) {
     }
 }
 
-pub(crate) fn not_unpacked(place: &std::path::Path, error: &std::io::Error) {
-    tracing::warn!(place = %place.display(), %error, "an archive stays in memory: it cannot be unpacked");
+pub(crate) fn not_unpacked(place: &std::path::Path, cause: &str) {
+    tracing::warn!(place = %place.display(), cause, "an archive is unpacked into a file without a name: its place cannot be written");
 }

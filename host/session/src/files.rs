@@ -13,8 +13,6 @@ use std::time::{Duration, SystemTime};
 
 /// Of configuration, pipelines, dictionaries, presets: written by people.
 pub const TEXT_MAX: u64 = 64 << 20;
-/// Of a plugin.
-pub const COMPONENT_MAX: u64 = 64 << 20;
 /// Of one file of a compiled dictionary.
 pub const DICTIONARY_MAX: u64 = 1 << 30;
 /// Of one ONNX file: what protocol buffers can hold.
@@ -73,6 +71,11 @@ impl Held {
             // Between the question and the answer it may become a pipe.
             .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
             .open(path)?;
+        Self::of(file, path.to_owned())
+    }
+
+    /// One that is open already; `path` is what it is called.
+    pub(crate) fn of(file: File, path: PathBuf) -> Result<Self> {
         let mut meta = file.metadata()?;
         regular(&meta)?;
         if just_written(&meta) {
@@ -81,7 +84,7 @@ impl Held {
         }
         Ok(Self {
             file,
-            path: path.to_owned(),
+            path,
             mark: Mark::of(&meta),
         })
     }
@@ -120,19 +123,6 @@ impl Held {
                 ErrorKind::UnexpectedEof => changed(),
                 _ => e,
             })
-    }
-
-    /// Whether it is these bytes.
-    pub(crate) fn holds(&self, bytes: &[u8]) -> bool {
-        if self.bytes() != bytes.len() as u64 {
-            return false;
-        }
-        let mut buffer = vec![0; 256 << 10];
-        bytes.chunks(256 << 10).enumerate().all(|(number, chunk)| {
-            let offset = (number * (256 << 10)) as u64;
-            let read = &mut buffer[..chunk.len()];
-            self.read_at(offset, read).is_ok() && read == chunk
-        })
     }
 
     /// From its start on, for what is read piece by piece; whoever does looks

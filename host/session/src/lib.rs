@@ -25,6 +25,8 @@ pub mod memory;
 pub mod native;
 pub mod onnx;
 pub mod package;
+#[doc(hidden)]
+pub mod parse;
 pub mod placement;
 pub mod pool;
 pub mod residency;
@@ -46,5 +48,5 @@ pub mod workspace;
 pub use error::Error;
 pub use events::{describe as describe_metrics, export};
 pub use settings::{Optimization, Settings};
-pub use source::Source;
+pub use source::{Source, read_at_most, read_text_at_most};
 pub use stop::{Stop, StopOnDrop};

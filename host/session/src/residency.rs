@@ -6,13 +6,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use sha2::{Digest, Sha256};
-
 use crate::bert::Bert;
 use crate::device::{self, Device, Wanted};
 use crate::error::Error;
 use crate::events;
-use crate::files::Held;
 use crate::gate::{self, Verdict};
 use crate::library::{Library, LibraryCensus, Record, Rules};
 use crate::memory::policy::{Amount, Mode};
@@ -20,14 +17,14 @@ use crate::memory::{MemoryPolicy, Proposer};
 use crate::native::heap;
 use crate::native::reservation::Kind;
 use crate::onnx::{Part, Template};
-use crate::package::Package;
+use crate::package::{Package, Unpacking};
 use crate::placement::{Placement, Sizes};
 use crate::pool::Pool;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::slab::{NoRoom, OwnerCensus, Zone, ZoneCensus, round_up};
 use crate::slot::{SlotCensus, Slots, short};
-use crate::source::{Graph, Source, hex, write_whole};
+use crate::source::Source;
 use crate::voice::{Family, Voice, VoiceSession, Way};
 use crate::watch::{self, Outside};
 use crate::weights::Weights;
@@ -167,8 +164,7 @@ impl Residency {
             let before = source.fingerprint()?;
             let key = format!("{name} {before} {settings:?}");
             let voice = self.voices.get_or_open(key, || {
-                let voice = Package::open(source)
-                    .and_then(|package| self.open_voice(name, package, settings));
+                let voice = self.open_voice(name, source, settings);
                 // Opening leaves what was parsed and unpacked in the C heap.
                 heap::trim();
                 voice
@@ -240,15 +236,22 @@ impl Residency {
         Ok(opened)
     }
 
-    fn open_voice(
-        &self,
-        name: &str,
-        mut package: Package,
-        settings: &Settings,
-    ) -> Result<Voice, Error> {
+    fn open_voice(&self, name: &str, source: &Source, settings: &Settings) -> Result<Voice, Error> {
         let estate = self.estate(settings)?;
         estate.placement.settle(estate.bert_bytes);
-        self.unpack(&mut package)?;
+        let slab = estate.placement.tensors();
+        let package = Package::open_unpacked(
+            source,
+            &Unpacking {
+                folder: self
+                    .cache
+                    .as_ref()
+                    .map(|cache| cache.join("unpacked"))
+                    .as_deref(),
+                // More than there is for all voices is none that can serve.
+                bytes_max: slab.map_or(u64::MAX, |tensors| tensors.slab().bytes() as u64),
+            },
+        )?;
         let (template, weights) = Weights::split(package.graph())?;
         let entry = estate.template(self, template, &weights, settings)?;
         let library = &estate.library;
@@ -288,30 +291,6 @@ impl Residency {
             opened
         };
         Pool::new("voice", package.name(), lanes, None, open)
-    }
-
-    /// An archive's graph goes into a file, to be read from there: in memory it
-    /// would stay as long as the voice, outside of every budget. A file that is
-    /// there already must be the same byte for byte.
-    fn unpack(&self, package: &mut Package) -> Result<(), Error> {
-        let Graph::Memory(bytes) = package.graph() else {
-            return Ok(());
-        };
-        let Some(cache) = &self.cache else {
-            return Ok(());
-        };
-        let name = hex(&Sha256::digest(bytes));
-        let place = cache.join("unpacked").join(format!("{name}.onnx"));
-        let known = Held::open(&place).ok().filter(|held| held.holds(bytes));
-        let held = match known {
-            Some(held) => Ok(held),
-            None => write_whole(&place, bytes).and_then(|()| Held::open(&place)),
-        };
-        match held {
-            Ok(held) => package.set_graph(Graph::File(Arc::new(held))),
-            Err(error) => events::not_unpacked(&place, &error),
-        }
-        Ok(())
     }
 
     /// Opens every idle slot anew, one at a time, beside the runs of the

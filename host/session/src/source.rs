@@ -20,8 +20,8 @@ pub(crate) enum Graph {
     /// replaces the file.
     File(Arc<Held>),
     Embedded(&'static [u8]),
-    /// Unpacked from an archive.
-    Memory(Arc<[u8]>),
+    /// Unpacked from an archive into a file without a name.
+    Unlinked(Arc<Held>),
 }
 
 impl Source {
@@ -84,12 +84,10 @@ impl Source {
         }
     }
 
-    /// A tokenizer, which is a text of megabytes.
-    pub(crate) fn read(&self) -> Result<Vec<u8>, Error> {
+    /// Whole, if it has no more than `most` bytes.
+    pub(crate) fn read(&self, most: u64) -> Result<Vec<u8>, Error> {
         match self {
-            Self::Path(path) => {
-                files::read(path, files::TEXT_MAX).map_err(|e| unreadable(path, &e))
-            }
+            Self::Path(path) => files::read(path, most).map_err(|e| unreadable(path, &e)),
             Self::Embedded(bytes) => Ok(bytes.to_vec()),
         }
     }
@@ -107,6 +105,16 @@ pub(crate) fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Erro
         path: path.to_owned(),
         cause: error.to_string(),
     }
+}
+
+/// A file's bytes, whole; more than `most` are an error and never in memory.
+pub fn read_at_most(path: &std::path::Path, most: u64) -> std::io::Result<Vec<u8>> {
+    files::read(path, most)
+}
+
+/// The same for text.
+pub fn read_text_at_most(path: &std::path::Path, most: u64) -> std::io::Result<String> {
+    files::read_text(path, most)
 }
 
 /// The whole file or none, in a folder that is made if it is not there.

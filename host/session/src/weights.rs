@@ -16,6 +16,9 @@ use crate::onnx::{self, Element, Part, Piece, Template};
 use crate::skeleton::Skeleton;
 use crate::source::{Graph, unreadable};
 
+/// Of a tensor in another file that is no weight, such as a table of integers.
+const CONSTANT_BYTES_MAX: u64 = 64 << 20;
+
 /// The graph's one output that is ever fetched.
 pub(crate) const OUTPUT: &str = "output";
 
@@ -58,8 +61,6 @@ type Take<'t> = dyn FnMut(usize, usize, &[u8]) -> Result<(), Error> + 't;
 const CHUNK: usize = 512 << 10;
 /// A disk that gives nothing for so long is not waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Of what is no weight and lies in another file all the same.
-const CONSTANT_MAX: u64 = 256 << 20;
 
 impl Bytes {
     fn length(&self) -> usize {
@@ -100,8 +101,7 @@ fn read_whole(held: &Held) -> Result<Vec<u8>, Error> {
 pub(crate) fn whole(graph: &Graph) -> Result<Cow<'_, [u8]>, Error> {
     let held = match graph {
         Graph::Embedded(bytes) => return Ok(Cow::Borrowed(bytes)),
-        Graph::Memory(bytes) => return Ok(Cow::Borrowed(bytes)),
-        Graph::File(held) => held,
+        Graph::File(held) | Graph::Unlinked(held) => held,
     };
     let bytes = read_whole(held)?;
     let failed = |cause: String| Error::Open(format!("the graph: {cause}"));
@@ -123,8 +123,11 @@ impl Weights {
                 let folder = held.path().parent().map(Path::to_owned);
                 (Bytes::Held(Arc::clone(held)), folder, Some(skeleton))
             }
+            Graph::Unlinked(held) => {
+                let skeleton = Skeleton::read(held).map_err(|e| unreadable(held.path(), &e))?;
+                (Bytes::Held(Arc::clone(held)), None, Some(skeleton))
+            }
             Graph::Embedded(bytes) => (Bytes::Embedded(bytes), None, None),
-            Graph::Memory(bytes) => (Bytes::Memory(Arc::clone(bytes)), None, None),
         };
         let external = |location: &str, offset: u64, length: Option<u64>| {
             let held = beside(folder.as_deref(), location)?;
@@ -134,8 +137,11 @@ impl Weights {
             };
             let bytes = end.checked_sub(offset).filter(|_| end <= held.bytes());
             let bytes = bytes.ok_or_else(|| format!("{location} is too short"))?;
-            if bytes > CONSTANT_MAX {
-                return Err(format!("a constant in {location} has {bytes} bytes"));
+            // A file may be large and hold nothing: it is not copied unseen.
+            if bytes > CONSTANT_BYTES_MAX {
+                return Err(format!(
+                    "a constant in {location} has more than {CONSTANT_BYTES_MAX} bytes"
+                ));
             }
             let mut constant = vec![0; bytes as usize];
             let read = held.read_at(offset, &mut constant);
@@ -145,8 +151,7 @@ impl Weights {
         let bytes = match (&skeleton, graph) {
             (Some(skeleton), _) => &**skeleton,
             (None, Graph::Embedded(bytes)) => bytes,
-            (None, Graph::Memory(bytes)) => bytes,
-            (None, Graph::File(_)) => &[],
+            (None, Graph::File(_) | Graph::Unlinked(_)) => &[],
         };
         let (template, pieces) = onnx::split(bytes, OUTPUT, external).map_err(failed)?;
         let mut files = vec![model];

@@ -5,21 +5,19 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Package;
+use super::bounds::CONFIG_BYTES_MAX;
 use super::config::HyperParameters;
+use super::npy;
 use super::styles::Vectors;
 use crate::files::{self, Held};
 use crate::source::Graph;
 
-/// Of a config or of style vectors: a hundred speakers are a few kilobytes, a
-/// thousand styles a megabyte.
-const TABLE_MAX: u64 = 64 << 20;
-
 pub(super) fn open(folder: &Path) -> Result<Package, String> {
-    let read = |name: &str| {
-        files::read_inside(folder, name, TABLE_MAX).map_err(|e| format!("{name}: {e}"))
+    let read = |name: &str, most: usize| {
+        files::read_inside(folder, name, most as u64).map_err(|e| format!("{name}: {e}"))
     };
-    let config = HyperParameters::parse(&read("config.json")?)?;
-    let vectors = Vectors::from_npy(&read("style_vectors.npy")?)?;
+    let config = HyperParameters::parse(&read("config.json", CONFIG_BYTES_MAX)?)?;
+    let vectors = Vectors::from_npy(&read("style_vectors.npy", npy::BYTES_MAX)?)?;
     let graph = newest_graph(folder)?;
     let name = graph.file_name().unwrap_or_default();
     let held = Held::open_inside(folder, Path::new(name));

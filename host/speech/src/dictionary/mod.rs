@@ -23,7 +23,7 @@ use crate::user::{PartOfSpeech, UserWords};
 
 pub use lattice::Word;
 
-/// Bytes that somebody else keeps: a mapped file, or a vector in a test.
+/// Bytes that somebody else keeps: a vector, or what is inside the program.
 pub type Blob = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
 /// The four files of a compiled dictionary.
