@@ -132,6 +132,7 @@ async fn admin_routes_want_the_token_once_there_is_one() {
         StatusCode::UNAUTHORIZED
     );
     let request = hyper::Request::get("/admin/generations")
+        .header("host", "localhost")
         .header("authorization", "Bearer open sesame")
         .body(http_body_util::Full::default())
         .expect("a request");
@@ -145,6 +146,7 @@ async fn admin_routes_do_not_answer_web_pages() {
     let folder = Folder::new();
     let server = folder.serve().await;
     let request = hyper::Request::post("/admin/reload")
+        .header("host", "localhost")
         .header("origin", "http://example.org")
         .body(http_body_util::Full::default())
         .expect("a request");

@@ -501,10 +501,12 @@ fn read_file(files: &Files) -> Result<(Option<PathBuf>, File), ConfigError> {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
-    toml::from_str(text).map_err(|error| ConfigError::Parse {
+    let wrong = |message| ConfigError::Parse {
         path: path.to_owned(),
-        message: error.to_string(),
-    })
+        message,
+    };
+    pipeline::depth::check(text).map_err(wrong)?;
+    toml::from_str(text).map_err(|error| wrong(error.to_string()))
 }
 
 fn read_setup(home: &Path) -> Result<Option<Setup>, ConfigError> {

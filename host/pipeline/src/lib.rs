@@ -13,6 +13,7 @@ mod batch;
 mod cast;
 mod clock;
 mod colour;
+pub mod depth;
 mod error;
 mod events;
 pub mod evict;

@@ -88,6 +88,7 @@ impl Presets {
         };
         match tokio::fs::read_to_string(file).await {
             Ok(text) => {
+                pipeline::depth::check(&text).map_err(unreadable)?;
                 let file: File = toml::from_str(&text).map_err(|e| unreadable(e.to_string()))?;
                 Ok(file.preset)
             }
