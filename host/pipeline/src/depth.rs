@@ -1,15 +1,21 @@
 //! How deep a TOML document may nest.
 //!
-//! The parser bounds tables within tables, but a dotted key is a table for each
-//! dot, and whoever reads them calls itself once for each: a key of some
-//! thousand parts would use up the stack, which ends the process.
+//! A dotted key is a table for each dot, and whoever reads it calls itself once
+//! for each; so does the parser for each bracket that opens, even after its own
+//! bound, to tell of all that is wrong. Some thousand of either would use up
+//! the stack, which ends the process.
 
 /// Parts of a key; none of ours has more than five.
 const PARTS_MAX: usize = 32;
 
-/// Refuses keys of more parts than any reader wants, before they are parsed.
+/// Tables and arrays within each other; none of ours has more than four.
+const DEPTH_MAX: usize = 64;
+
+/// Refuses what nests deeper than any reader wants, before it is parsed.
 pub fn check(toml: &str) -> Result<(), String> {
     let mut parts = 1;
+    // One for each kind: what closes another one closes nothing.
+    let (mut tables, mut arrays) = (0_usize, 0_usize);
     let mut line = 1;
     let mut rest = toml;
     while let Some(first) = rest.chars().next() {
@@ -20,8 +26,23 @@ pub fn check(toml: &str) -> Result<(), String> {
         };
         match first {
             '.' => parts += 1,
-            '\n' | '=' | ',' | '{' | '[' => parts = 1,
+            '{' => {
+                tables += 1;
+                parts = 1;
+            }
+            '[' => {
+                arrays += 1;
+                parts = 1;
+            }
+            '}' => tables = tables.saturating_sub(1),
+            ']' => arrays = arrays.saturating_sub(1),
+            '\n' | '=' | ',' => parts = 1,
             _ => {}
+        }
+        if tables.max(arrays) > DEPTH_MAX {
+            return Err(format!(
+                "line {line}: more than {DEPTH_MAX} tables or arrays lie within each other"
+            ));
         }
         if parts > PARTS_MAX {
             return Err(format!(
@@ -72,8 +93,18 @@ mod tests {
             format!("\"{dots}\".a = 1"),
             "a.b = 1\n".repeat(100),
             "a = [0.1, 0.2, 0.3]\n".repeat(100),
+            "[[a]]\nb = { c = \"{\" } # {\n".repeat(100),
         ] {
             assert_eq!(check(&fine), Ok(()), "{fine}");
+        }
+    }
+
+    #[test]
+    fn brackets_that_would_use_up_the_stack_are_refused() {
+        for bracket in ["[", "{", "{a=", "[[a]", "{ a.b = [\n", "{]", "[}"] {
+            let text = format!("a = {}", bracket.repeat(100_000));
+            let refused = check(&text).expect_err("too deep");
+            assert!(refused.contains("within each other"), "{refused}");
         }
     }
 
