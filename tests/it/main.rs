@@ -12,6 +12,7 @@ mod client;
 mod clients;
 mod config;
 mod demo;
+mod doors;
 mod eviction;
 mod features;
 mod formats;

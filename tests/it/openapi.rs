@@ -33,7 +33,7 @@ async fn whoever_watches_may_ask_for_the_head_alone() {
     let server = folder.serve().await;
     let ask = async |method: Method, path: &str| {
         let request = Request::builder().method(method).uri(path);
-        let request = request.header("host", "test").body(Default::default());
+        let request = request.header("host", "localhost").body(Default::default());
         send(server.address(), request.expect("a request")).await
     };
     let head = ask(Method::HEAD, "/healthz").await;
