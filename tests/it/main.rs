@@ -8,14 +8,17 @@
 
 mod accents;
 mod access;
+mod bounds;
 mod client;
 mod clients;
 mod config;
+mod crowd;
 mod demo;
 mod doors;
 mod eviction;
 mod features;
 mod formats;
+mod http;
 mod limits;
 mod memory;
 mod openapi;

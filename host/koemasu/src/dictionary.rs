@@ -56,7 +56,7 @@ struct Listed {
     ),
 )]
 pub async fn add(mut call: Call) -> Result<Answer, Fault> {
-    let new = word(&call.body().await?)?;
+    let new = word(&call.body())?;
     edit(&call, |words| add_word(words, new)).await
 }
 
@@ -72,7 +72,7 @@ pub async fn add(mut call: Call) -> Result<Answer, Fault> {
     ),
 )]
 pub async fn change(mut call: Call) -> Result<Answer, Fault> {
-    let new = word(&call.body().await?)?;
+    let new = word(&call.body())?;
     edit(&call, |words| change_word(words, new)).await
 }
 
@@ -88,7 +88,7 @@ pub async fn change(mut call: Call) -> Result<Answer, Fault> {
     ),
 )]
 pub async fn remove(mut call: Call) -> Result<Answer, Fault> {
-    let body = call.body().await?;
+    let body = call.body();
     edit(&call, |words| remove_word(words, &body)).await
 }
 
@@ -105,7 +105,7 @@ pub async fn remove(mut call: Call) -> Result<Answer, Fault> {
 )]
 pub async fn import(mut call: Call) -> Result<Answer, Fault> {
     let csv = is_csv(call.headers());
-    let others = imported(&call.body().await?, csv)?;
+    let others = imported(&call.body(), csv)?;
     let merge = |words: &mut Vec<WrittenWord>| {
         merge(words, others);
         Ok(())

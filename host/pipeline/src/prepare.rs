@@ -357,6 +357,7 @@ impl Carried {
 
     fn gate(&mut self, service: &Service) -> Arc<Gate> {
         let rules = gate::Rules {
+            answers: service.answers,
             lanes: service.models.lanes.max(1),
             wait: service.models.wait.0,
             queue: service.models.queue.0,

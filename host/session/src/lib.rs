@@ -23,6 +23,8 @@ pub mod memory;
 pub mod native;
 pub mod onnx;
 pub mod package;
+#[doc(hidden)]
+pub mod parse;
 pub mod placement;
 pub mod pool;
 pub mod residency;

@@ -10,6 +10,7 @@ mod config;
 mod folder;
 mod manifest;
 mod npy;
+pub(crate) mod parse;
 mod portrait;
 mod sbv2;
 mod style_id;

@@ -93,7 +93,7 @@ pub(super) fn read(source: &Source, speaker_uuid: &str) -> Result<Portrait, Erro
     found.map_err(|cause| wrong(source, cause))
 }
 
-fn find(model: &[u8], speaker_uuid: &str) -> Result<Portrait, String> {
+pub(super) fn find(model: &[u8], speaker_uuid: &str) -> Result<Portrait, String> {
     let manifest: Manifest<'_> = aivmx::manifest(model)?;
     let mut speakers = manifest.speakers.unwrap_or_default().into_iter();
     let found = speakers.find(|speaker| {

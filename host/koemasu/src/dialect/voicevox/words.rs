@@ -23,7 +23,7 @@ use crate::query::{Query, wrong};
 use crate::route::Call;
 
 /// Bytes of a dictionary that is imported.
-const IMPORT_MAX: usize = 8 << 20;
+pub(super) const IMPORT_MAX: usize = 8 << 20;
 
 /// The words of the pipeline's dictionary, by uuid.
 #[utoipa::path(get, path = "/user_dict",
@@ -162,7 +162,7 @@ pub(crate) async fn remove(call: Call) -> Result<Answer, Fault> {
 )]
 pub(crate) async fn import(mut call: Call) -> Result<Answer, Fault> {
     may_change(&call)?;
-    let body = call.body_of(IMPORT_MAX).await?;
+    let body = call.body();
     let query = Query::new(call.query());
     query.needed("override")?;
     let replace = query.flag("override")?.unwrap_or(false);
