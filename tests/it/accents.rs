@@ -11,7 +11,7 @@ async fn call(to: std::net::SocketAddr, method: Method, path: &str, body: impl T
     let request = Request::builder()
         .method(method)
         .uri(path)
-        .header("host", "test")
+        .header("host", "localhost")
         .body(http_body_util::Full::from(body.to_string()));
     send(to, request.expect("a request")).await
 }

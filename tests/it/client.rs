@@ -117,6 +117,16 @@ impl Reading {
 
 /// Posts JSON and gives the answer as soon as its head is there.
 pub(crate) async fn begin(to: SocketAddr, path: &str, body: serde_json::Value) -> Reading {
+    begin_with(to, path, &[], body).await
+}
+
+/// The same, with these headers.
+pub(crate) async fn begin_with(
+    to: SocketAddr,
+    path: &str,
+    headers: &[(&'static str, &str)],
+    body: serde_json::Value,
+) -> Reading {
     let stream = TcpStream::connect(to).await.expect("the server listens");
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
@@ -124,11 +134,14 @@ pub(crate) async fn begin(to: SocketAddr, path: &str, body: serde_json::Value) -
     let driver = tokio::task::spawn(async move {
         let _ = connection.await;
     });
-    let request = Request::post(path)
-        .header("host", "test")
-        .header("content-type", "application/json")
-        .body(Full::new(Bytes::from(body.to_string())))
-        .expect("a request");
+    let mut request = Request::post(path)
+        .header("host", "localhost")
+        .header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(Bytes::from(body.to_string())));
+    let request = request.expect("a request");
     let answer = sender.send_request(request).await.expect("an answer");
     let (head, body) = answer.into_parts();
     Reading {
@@ -141,14 +154,14 @@ pub(crate) async fn begin(to: SocketAddr, path: &str, body: serde_json::Value) -
 
 pub(crate) async fn get(to: SocketAddr, path: &str) -> Reply {
     let request = Request::get(path)
-        .header("host", "test")
+        .header("host", "localhost")
         .body(Full::default());
     send(to, request.expect("a request")).await
 }
 
 pub(crate) async fn post(to: SocketAddr, path: &str, body: impl Into<Bytes>) -> Reply {
     let request = Request::post(path)
-        .header("host", "test")
+        .header("host", "localhost")
         .header("content-type", "application/json")
         .body(Full::new(body.into()));
     send(to, request.expect("a request")).await
@@ -164,7 +177,7 @@ pub(crate) async fn ask(
 ) -> Reply {
     let mut request = Request::builder().method(method).uri(path);
     if !headers.iter().any(|(name, _)| *name == "host") {
-        request = request.header("host", "test");
+        request = request.header("host", "localhost");
     }
     for (name, value) in headers {
         request = request.header(*name, *value);

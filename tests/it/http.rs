@@ -108,6 +108,10 @@ async fn ask(to: SocketAddr, case: &Case) -> Result<(), String> {
             };
             let status = |head: &str| head.split(' ').nth(1).unwrap_or_default().to_owned();
             let mut head = answers.head().await?;
+            // At any time before an answer, to whoever sends no more.
+            while wanted != "102" && status(&head) == "102" {
+                head = answers.head().await?;
+            }
             let fits = |head: &str| wanted.split('/').any(|it| it == status(head));
             if perhaps {
                 if !fits(&head) {

@@ -84,7 +84,7 @@ async fn a_connection_that_never_finishes_its_head_is_closed() {
     let mut stream = TcpStream::connect(server.address())
         .await
         .expect("a connection");
-    let head = b"POST /v1/audio/speech HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{";
+    let head = b"POST /v1/audio/speech HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{";
     stream.write_all(head).await.expect("a write");
     let mut answer = Vec::new();
     let closed = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer));
@@ -132,6 +132,7 @@ async fn admin_routes_want_the_token_once_there_is_one() {
         StatusCode::UNAUTHORIZED
     );
     let request = hyper::Request::get("/admin/generations")
+        .header("host", "localhost")
         .header("authorization", "Bearer open sesame")
         .body(http_body_util::Full::default())
         .expect("a request");
@@ -145,6 +146,7 @@ async fn admin_routes_do_not_answer_web_pages() {
     let folder = Folder::new();
     let server = folder.serve().await;
     let request = hyper::Request::post("/admin/reload")
+        .header("host", "localhost")
         .header("origin", "http://example.org")
         .body(http_body_util::Full::default())
         .expect("a request");
@@ -162,7 +164,7 @@ async fn a_caller_who_goes_away_leaves_nothing_behind() {
     for _ in 0..3 {
         let mut stream = TcpStream::connect(to).await.expect("a connection");
         let head = format!(
-            "POST /v1/audio/speech HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST /v1/audio/speech HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         stream.write_all(head.as_bytes()).await.expect("a write");

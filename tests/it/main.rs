@@ -14,6 +14,7 @@ mod clients;
 mod config;
 mod crowd;
 mod demo;
+mod doors;
 mod eviction;
 mod features;
 mod formats;

@@ -11,7 +11,7 @@ use crate::stand::Folder;
 
 async fn put_policy(to: std::net::SocketAddr, toml: &str) -> Reply {
     let request = Request::put("/admin/memory/policy")
-        .header("host", "test")
+        .header("host", "localhost")
         .body(Full::new(Bytes::from(toml.to_owned())));
     send(to, request.expect("a request")).await
 }

@@ -33,7 +33,7 @@ async fn whatever_can_be_got_has_a_head() {
     let server = folder.serve().await;
     let ask = async |method: Method, path: &str| {
         let request = Request::builder().method(method).uri(path);
-        let request = request.header("host", "test").body(Default::default());
+        let request = request.header("host", "localhost").body(Default::default());
         send(server.address(), request.expect("a request")).await
     };
     let head = ask(Method::HEAD, "/healthz").await;

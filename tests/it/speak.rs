@@ -233,6 +233,7 @@ async fn an_answer_carries_the_callers_request_id() {
     let folder = Folder::new();
     let server = folder.serve().await;
     let request = hyper::Request::get("/healthz")
+        .header("host", "localhost")
         .header("x-request-id", "bot-17")
         .body(http_body_util::Full::default())
         .expect("a request");

@@ -41,7 +41,7 @@ fn encoded(text: &str) -> String {
 
 async fn call(to: SocketAddr, method: Method, path: &str) -> Reply {
     let request = Request::builder().method(method).uri(path);
-    let request = request.header("host", "test").body(Full::default());
+    let request = request.header("host", "localhost").body(Full::default());
     send(to, request.expect("a request")).await
 }
 
@@ -258,7 +258,7 @@ async fn whoever_hangs_up_cancels() {
         .expect("a handshake");
     let driver = tokio::spawn(connection);
     let request = Request::post(path)
-        .header("host", "test")
+        .header("host", "localhost")
         .body(Full::<Bytes>::from(query.to_string()))
         .expect("a request");
     let asking = tokio::spawn(async move { sender.send_request(request).await.map(drop) });

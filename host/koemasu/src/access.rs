@@ -5,20 +5,21 @@
 //! slower would protect them better. What was given is hashed and compared in
 //! constant time with every one of them.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use hyper::StatusCode;
-use hyper::header::{AUTHORIZATION, HeaderMap, ORIGIN};
+use hyper::header::{AUTHORIZATION, HeaderMap};
 use pipeline::Priority;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::doors::{Asker, Names};
 use crate::fault::Fault;
 use crate::shares::{Owner, Short};
 
@@ -79,6 +80,9 @@ impl TryFrom<String> for Digest256 {
 /// was keeps its counts.
 #[derive(Default)]
 pub struct Keys {
+    /// Once a key was asked for, it is until the next start: whoever takes the
+    /// last key away means that nobody has one, not that all may come.
+    asked: bool,
     keys: Vec<Arc<Key>>,
 }
 
@@ -86,22 +90,44 @@ struct Key {
     spec: KeySpec,
     rate: Option<DefaultDirectRateLimiter>,
     places: Option<Arc<Semaphore>>,
+    /// Of all that was ever made of this digest, whatever its limits.
+    revoked: CancellationToken,
 }
 
 impl Keys {
     pub fn new(specs: &[KeySpec], before: &Self) -> Self {
-        let kept = |spec: &KeySpec| before.keys.iter().find(|key| key.spec == *spec).cloned();
-        let keys = specs
-            .iter()
-            .map(|spec| kept(spec).unwrap_or_else(|| Arc::new(Key::new(spec))));
+        let make = |spec: &KeySpec| {
+            let of_digest = |key: &&Arc<Key>| key.spec.sha256 == spec.sha256;
+            match before.keys.iter().find(|key| key.spec == *spec) {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(Key::new(spec, before.keys.iter().find(of_digest))),
+            }
+        };
         Self {
-            keys: keys.collect(),
+            asked: before.asked || !specs.is_empty(),
+            keys: specs.iter().map(make).collect(),
         }
     }
 
     /// Whether nobody is asked for a key.
     pub fn none(&self) -> bool {
-        self.keys.is_empty()
+        !self.asked
+    }
+
+    /// A key is asked for and nobody has one.
+    pub fn nobody(&self) -> bool {
+        self.asked && self.keys.is_empty()
+    }
+
+    /// Ends what those do who are here and no longer in `next`; tells how many
+    /// they are.
+    pub fn revoke_others(&self, next: &Self) -> usize {
+        let stays = |key: &Key| {
+            let mut next = next.keys.iter();
+            next.any(|it| it.spec.sha256 == key.spec.sha256)
+        };
+        let gone = self.keys.iter().filter(|key| !stays(key));
+        gone.map(|key| key.revoked.cancel()).count()
     }
 
     /// Who asks. With no key configured, anyone who reaches the server.
@@ -143,7 +169,7 @@ fn given(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl Key {
-    fn new(spec: &KeySpec) -> Self {
+    fn new(spec: &KeySpec, before: Option<&Arc<Self>>) -> Self {
         let places = |places: NonZeroU32| Arc::new(Semaphore::new(places.get() as usize));
         Self {
             spec: spec.clone(),
@@ -151,6 +177,7 @@ impl Key {
                 .requests_per_minute
                 .map(|rate| RateLimiter::direct(Quota::per_minute(rate))),
             places: spec.concurrent.map(places),
+            revoked: before.map(|key| key.revoked.clone()).unwrap_or_default(),
         }
     }
 }
@@ -176,6 +203,11 @@ impl Caller {
 
     pub fn name(&self) -> Option<&str> {
         self.key.as_deref().map(|key| key.spec.name.as_str())
+    }
+
+    /// Tells when this caller's key is taken away; never without one.
+    pub fn revoked(&self) -> Option<CancellationToken> {
+        self.key.as_ref().map(|key| key.revoked.clone())
     }
 
     /// Takes a place for a request that will be spoken.
@@ -228,29 +260,20 @@ impl Place {
     }
 }
 
-/// With a token: whoever has it. Without one: this machine, and no web page
-/// that a browser on it has open.
-pub fn admin(
-    token: Option<&Digest256>,
-    peer: SocketAddr,
-    headers: &HeaderMap,
-) -> Result<(), Fault> {
+/// What a caller hears whose key was taken away while it asked.
+pub fn revoked() -> Fault {
+    Fault::caller(
+        StatusCode::UNAUTHORIZED,
+        "this API key was taken away while the request was under way",
+    )
+}
+
+/// With a token: whoever has it. Without one: whoever sits at this machine.
+pub fn admin(token: Option<&Digest256>, asker: &Asker<'_>, names: Names<'_>) -> Result<(), Fault> {
     let Some(token) = token else {
-        if !peer.ip().to_canonical().is_loopback() {
-            return Err(Fault::caller(
-                StatusCode::FORBIDDEN,
-                "admin routes answer this machine only; set `admin.token` to open them",
-            ));
-        }
-        if headers.contains_key(ORIGIN) {
-            return Err(Fault::caller(
-                StatusCode::FORBIDDEN,
-                "admin routes do not answer web pages; set `admin.token` and send it",
-            ));
-        }
-        return Ok(());
+        return asker.check_is_operator(names);
     };
-    let given = given(headers).map(|given| Digest256::of(given.as_bytes()));
+    let given = given(asker.headers).map(|given| Digest256::of(given.as_bytes()));
     match given.is_some_and(|given| token.is(&given)) {
         true => Ok(()),
         false => Err(Fault::caller(
@@ -319,15 +342,32 @@ mod tests {
     }
 
     #[test]
-    fn the_admin_token_is_another() {
-        let far = SocketAddr::from(([192, 0, 2, 1], 5));
-        let token = Digest256::of(b"root");
-        assert!(admin(Some(&token), far, &headers("authorization", "Bearer root")).is_ok());
-        assert!(admin(Some(&token), far, &headers("authorization", "Bearer roo")).is_err());
-        assert!(admin(None, far, &HeaderMap::new()).is_err());
-        let near = SocketAddr::from(([127, 0, 0, 1], 5));
-        assert!(admin(None, near, &HeaderMap::new()).is_ok());
-        assert!(admin(None, near, &headers("origin", "http://evil.example")).is_err());
+    fn who_takes_the_last_key_away_opens_nothing() {
+        let key = KeySpec {
+            name: "bot".to_owned(),
+            sha256: Digest256::of(b"secret"),
+            requests_per_minute: None,
+            concurrent: None,
+            priority: Priority::Low,
+        };
+        let keys = Keys::new(std::slice::from_ref(&key), &Keys::default());
+        let slower = KeySpec {
+            requests_per_minute: NonZeroU32::new(5),
+            ..key
+        };
+        let caller = keys.caller(&headers("x-api-key", "secret")).expect("known");
+        let revoked = caller.revoked().expect("a key");
+        let changed = Keys::new(&[slower], &keys);
+        assert_eq!(keys.revoke_others(&changed), 0);
+        assert!(!revoked.is_cancelled(), "only its limits changed");
+        let none = Keys::new(&[], &changed);
+        assert_eq!(changed.revoke_others(&none), 1);
+        assert!(revoked.is_cancelled(), "whichever limits it had");
+        assert!(none.nobody() && !none.none());
+        for shown in ["secret", ""] {
+            assert!(none.caller(&headers("x-api-key", shown)).is_err());
+        }
+        assert!(Keys::default().caller(&HeaderMap::new()).is_ok());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What every handler may touch.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::{Live, Pin};
@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::{Digest256, Keys};
 use crate::admission::Admission;
-use crate::config::{Config, Server};
+use crate::config::{Config, Entry, Files, Server};
 use crate::cors::Cors;
 use crate::dialect::{Dialects, voicevox};
 use crate::events;
@@ -23,6 +23,8 @@ pub struct App {
     pub dialects: Dialects,
     /// Who may ask. A reload brings another one.
     access: RwLock<Arc<Access>>,
+    /// One reading of it at a time, so that the newest wins.
+    entering: Mutex<()>,
     /// Everything this server has spawned; drained before it ends.
     pub tasks: TaskTracker,
     /// Folder of plugins named without a path.
@@ -47,12 +49,15 @@ pub struct Access {
 }
 
 impl Access {
-    fn new(config: &Config, before: &Self) -> Self {
-        let token = config.admin.token.as_deref();
+    fn new(entry: &Entry, before: &Self) -> Self {
+        let token = entry.admin.token.as_deref();
+        let token = token.map(|token| Digest256::of(token.as_bytes()));
         Self {
-            keys: Keys::new(&config.keys, &before.keys),
-            admin: token.map(|token| Digest256::of(token.as_bytes())),
-            cors: config.cors.clone(),
+            keys: Keys::new(&entry.keys, &before.keys),
+            // Like the last key: who takes the token away opens nothing, and a
+            // file that is seen half written does not either.
+            admin: token.or(before.admin),
+            cors: entry.cors.clone(),
         }
     }
 }
@@ -77,7 +82,8 @@ impl App {
             settings: config.server.clone(),
             dialects: config.dialects.clone(),
             presets: voicevox::Presets::new(config.dialects.voicevox.presets.clone()),
-            access: RwLock::new(Arc::new(Access::new(config, &Access::default()))),
+            access: RwLock::new(Arc::new(Access::new(&config.entry, &Access::default()))),
+            entering: Mutex::new(()),
             plugins: config.service.plugins.clone(),
             onnxruntime: config.onnxruntime.clone(),
             reloads,
@@ -92,13 +98,31 @@ impl App {
         Arc::clone(&self.access.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What a reload changes of it. Keys that stay keep their counts.
-    pub(crate) fn next_access(&self, config: &Config) -> Access {
-        Access::new(config, &self.access())
-    }
-
-    pub(crate) fn set_access(&self, access: Access) {
-        *self.access.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
+    /// Reads who may ask, and obeys it at once: not after all that a reload has
+    /// to prepare, and whether or not that succeeds. What cannot be read stays
+    /// as it was. Touches one small file.
+    pub(crate) fn read_access(&self, files: &Files) {
+        let _turn = self.entering.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = match Entry::load(files) {
+            Ok(entry) => entry,
+            Err(error) => return events::access_unread(&error),
+        };
+        let before = self.access();
+        let access = Access::new(&entry, &before);
+        if before.admin.is_some() && entry.admin.token.is_none() {
+            events::token_kept();
+        }
+        if access.keys.nobody() {
+            events::nobody_may_ask();
+        }
+        let revoked = {
+            let mut current = self.access.write().unwrap_or_else(PoisonError::into_inner);
+            *current = Arc::new(access);
+            before.keys.revoke_others(&current.keys)
+        };
+        if revoked > 0 {
+            events::revoked(revoked);
+        }
     }
 
     /// The generation of one request, or the reason why there is none yet.

@@ -73,12 +73,18 @@ pub(crate) async fn pass_over(incoming: &mut Incoming, invited: bool) -> bool {
         return true;
     }
     let known = incoming.size_hint().exact();
-    if invited || known.is_none_or(|bytes| bytes > PASSED_OVER) {
+    if invited || known.is_some_and(|bytes| bytes > PASSED_OVER) {
         return false;
     }
+    // In chunks nobody knows how much is to come, not even whether it is the end.
     let rest = async {
+        let mut passed = 0;
         while let Some(frame) = incoming.frame().await {
-            if frame.is_err() {
+            let Ok(frame) = frame else {
+                return false;
+            };
+            passed += frame.data_ref().map_or(0, Bytes::len) as u64;
+            if passed > PASSED_OVER {
                 return false;
             }
         }

@@ -11,6 +11,7 @@ use pipeline::Answers;
 use pipeline::spec;
 use pipeline::units::{Bytes, Span};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::access::KeySpec;
 use crate::cors::Cors;
@@ -82,9 +83,7 @@ pub struct Config {
     /// Bites at start.
     pub server: Server,
     /// Bites at the next reload, like keys and origins.
-    pub admin: Admin,
-    pub keys: Vec<KeySpec>,
-    pub cors: Cors,
+    pub entry: Entry,
     /// Bites at start.
     pub dialects: Dialects,
     /// Bites at start: one ONNX Runtime and one sandbox for the process.
@@ -135,6 +134,10 @@ pub struct Server {
     pub watch: bool,
     /// Serve people on other machines who show no key.
     pub open: bool,
+    /// Names by which a proxy or the network knows this server. Who shows no
+    /// key must ask by one of them, by `localhost` or by an address: any other
+    /// name may be one that a web page let point here.
+    pub names: Vec<String>,
 }
 
 impl Default for Server {
@@ -161,6 +164,7 @@ impl Default for Server {
             drain: Span::seconds(30),
             watch: true,
             open: false,
+            names: Vec::new(),
         }
     }
 }
@@ -198,6 +202,27 @@ const BODY_MAX: Bytes = Bytes::mebibytes(64);
 pub struct Admin {
     /// Without one, admin routes answer this machine only.
     pub token: Option<String>,
+}
+
+/// The tables of koemasu.toml that say who may ask. They are read apart from
+/// all others, so that a key can be taken away whatever else is wrong.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Entry {
+    pub admin: Admin,
+    pub keys: Vec<KeySpec>,
+    pub cors: Cors,
+}
+
+impl Entry {
+    /// Reads and checks these tables alone.
+    pub fn load(files: &Files) -> Result<Self, ConfigError> {
+        let (_, mut entry): (_, Self) = read_file(files)?;
+        check_keys(&entry.keys)?;
+        let own = files.environment.admin_token.clone();
+        entry.admin.token = own.or(entry.admin.token);
+        Ok(entry)
+    }
 }
 
 /// koemasu.toml as written.
@@ -380,7 +405,14 @@ impl Config {
     }
 
     pub fn load(files: &Files) -> Result<Self, ConfigError> {
-        let (path, file) = read_file(files)?;
+        let (path, file): (_, File) = read_file(files)?;
+        let wrong = |message| ConfigError::Parse {
+            path: path.clone().unwrap_or_default(),
+            message,
+        };
+        file.answers.check().map_err(wrong)?;
+        file.models.check().map_err(wrong)?;
+        file.server.check().map_err(wrong)?;
         // Paths in a file are relative to that file.
         let base = path.as_deref().and_then(Path::parent).map(Path::to_owned);
         let resolve = |path: PathBuf| match &base {
@@ -442,9 +474,11 @@ impl Config {
 
         Ok(Self {
             server,
-            admin,
-            keys: file.keys,
-            cors: file.cors,
+            entry: Entry {
+                admin,
+                keys: file.keys,
+                cors: file.cors,
+            },
             dialects,
             onnxruntime,
             compiled_cache: files.environment.home.join("compiled"),
@@ -473,11 +507,7 @@ pub(crate) fn check_open(
     dialects: &Dialects,
     keys: &[KeySpec],
 ) -> Result<(), ConfigError> {
-    for (place, key) in keys.iter().enumerate() {
-        if keys[..place].iter().any(|other| other.name == key.name) {
-            return Err(ConfigError::KeyName(key.name.clone()));
-        }
-    }
+    check_keys(keys)?;
     let apart = dialects.apart();
     let listens = apart.iter().map(|(address, _)| *address);
     let far = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
@@ -485,6 +515,15 @@ pub(crate) fn check_open(
         Some(address) if keys.is_empty() && !server.open => Err(ConfigError::OpenToAll(address)),
         Some(_) | None => Ok(()),
     }
+}
+
+fn check_keys(keys: &[KeySpec]) -> Result<(), ConfigError> {
+    for (place, key) in keys.iter().enumerate() {
+        if keys[..place].iter().any(|other| other.name == key.name) {
+            return Err(ConfigError::KeyName(key.name.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// Of one file of settings; nobody writes a hundredth by hand.
@@ -498,35 +537,32 @@ fn read(path: &Path) -> Result<String, ConfigError> {
 }
 
 /// The named file, else ./koemasu.toml if there is one, else the defaults.
-fn read_file(files: &Files) -> Result<(Option<PathBuf>, File), ConfigError> {
+fn read_file<T: Default + DeserializeOwned>(
+    files: &Files,
+) -> Result<(Option<PathBuf>, T), ConfigError> {
     let path = match &files.config {
         Some(path) => path.clone(),
         None => {
             let usual = PathBuf::from("koemasu.toml");
             if !usual.exists() {
-                return Ok((None, File::default()));
+                return Ok((None, T::default()));
             }
             usual
         }
     };
-    let file: File = parse(&path, &read(&path)?)?;
-    let wrong = |message| ConfigError::Parse {
-        path: path.clone(),
-        message,
-    };
-    file.answers.check().map_err(wrong)?;
-    file.models.check().map_err(wrong)?;
-    file.server.check().map_err(wrong)?;
+    let file = parse(&path, &read(&path)?)?;
     // Absolute, so that its folder is known to the file watcher as well.
     let path = std::path::absolute(&path).unwrap_or(path);
     Ok((Some(path), file))
 }
 
-fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
-    toml::from_str(text).map_err(|error| ConfigError::Parse {
+fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    let wrong = |message| ConfigError::Parse {
         path: path.to_owned(),
-        message: error.to_string(),
-    })
+        message,
+    };
+    pipeline::depth::check(text).map_err(wrong)?;
+    toml::from_str(text).map_err(|error| wrong(error.to_string()))
 }
 
 fn read_setup(home: &Path) -> Result<Option<Setup>, ConfigError> {

@@ -147,6 +147,29 @@ pub(crate) fn reload_failed(cause: Cause, error: &ReloadError) {
     tracing::error!(cause = cause.name(), %error, "reload refused; the old generation serves on");
 }
 
+pub(crate) fn access_unread(error: &dyn std::fmt::Display) {
+    tracing::error!(%error, "keys, the admin token and origins stay as they were: they cannot be read");
+}
+
+pub(crate) fn token_kept() {
+    tracing::warn!(
+        "there is no `admin.token` any more; the old one is asked for until the next start"
+    );
+}
+
+pub(crate) fn nobody_may_ask() {
+    tracing::warn!(
+        "there is no key any more: nobody is let in; without keys the server is open from its next start on"
+    );
+}
+
+pub(crate) fn revoked(keys: usize) {
+    tracing::info!(
+        keys,
+        "keys taken away; what was under way for them has ended"
+    );
+}
+
 pub(crate) fn restart_needed(what: &str) {
     tracing::warn!("{what} changed; it takes effect at the next start");
 }

@@ -15,6 +15,7 @@ pub mod config;
 pub mod cors;
 pub mod dialect;
 pub mod dictionary;
+pub mod doors;
 pub mod events;
 pub mod fault;
 mod files;

@@ -4,22 +4,25 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, EXPECT, HeaderMap, HeaderValue, ORIGIN};
 use hyper::{Method, Request, StatusCode};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::access::{self, Caller, Place};
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Body, Cut, Flow};
 use crate::app::{Access, App};
 use crate::body;
 use crate::dialect::{self, Part, Parts};
+use crate::doors::{Asker, Names};
 use crate::fault::Fault;
 use crate::house::Guest;
 use crate::shares::{Owner, Share};
-use crate::{admin, cors, dictionary, events, head, memory, openapi, read, request_id};
+use crate::{admin, dictionary, events, head, memory, openapi, read, request_id};
 
 /// One way to ask something.
 pub struct Route {
@@ -179,7 +182,8 @@ pub async fn route(
                         segments,
                         ..call
                     };
-                    (route.serve)(call).await
+                    let revoked = call.caller.revoked();
+                    until_revoked((route.serve)(call), revoked).await
                 }
                 Err(fault) => Err(fault),
             }
@@ -260,18 +264,65 @@ fn may(
     peer: SocketAddr,
     request: &Request<()>,
 ) -> Result<Caller, Fault> {
-    let headers = request.headers();
-    if access.keys.none() && !app.settings.open {
-        cors::check_host(headers)?;
+    let asker = Asker::of(peer, request);
+    let names = Names {
+        listen: app.settings.listen.ip(),
+        listed: &app.settings.names,
+    };
+    // Where nothing secret is shown, the name that is asked for has to be ours.
+    let keyless = match who {
+        Who::Anyone => true,
+        Who::Key => access.keys.none(),
+        // Either a token is shown, or the rule is stricter.
+        Who::Admin => false,
+    };
+    if keyless && !app.settings.open {
+        asker.check_host(names)?;
     }
-    access.cors.check(headers)?;
+    asker.check_page(&access.cors, who)?;
     match who {
         Who::Anyone => Ok(Caller::nobody()),
-        Who::Key => access.keys.caller(headers),
+        Who::Key => access.keys.caller(asker.headers),
         Who::Admin => {
-            access::admin(access.admin.as_ref(), peer, headers)?;
+            access::admin(access.admin.as_ref(), &asker, names)?;
             Ok(Caller::nobody())
         }
+    }
+}
+
+/// Ends with the caller's key: neither the work nor the sound goes on.
+async fn until_revoked(
+    served: Served,
+    revoked: Option<CancellationToken>,
+) -> Result<Answer, Fault> {
+    let Some(revoked) = revoked else {
+        return served.await;
+    };
+    let answer = revoked.run_until_cancelled(served).await;
+    let (head, body) = answer
+        .unwrap_or_else(|| Err(access::revoked()))?
+        .into_parts();
+    let body = match body {
+        Body::Flow(flow) => Body::Flow(Box::new(Revocable {
+            flow,
+            revoked: Box::pin(revoked.cancelled_owned()),
+        })),
+        whole @ Body::Whole(_) => whole,
+    };
+    Ok(Answer::from_parts(head, body))
+}
+
+struct Revocable {
+    flow: Box<dyn Flow>,
+    revoked: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Flow for Revocable {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
+        if self.revoked.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Some(Err(Cut("its API key was taken away".to_owned()))));
+        }
+        self.flow.poll_next(context)
     }
 }
 

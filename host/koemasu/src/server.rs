@@ -129,6 +129,7 @@ impl Server {
         asks: Asks,
     ) -> anyhow::Result<()> {
         let app = Arc::clone(&self.app);
+        self.spawn(reload::run_entry(Arc::clone(&app), files.clone()));
         self.spawn(reload::run(app, files, asks));
         self.app
             .reloads

@@ -20,10 +20,12 @@ use crate::house::Guest;
 /// is not to be cut off: well below the slowest sound that anyone listens to.
 const TAKEN_MIN: f64 = 256.0;
 
-/// Whoever closes its sending side may still read, or may be gone: after this
-/// time it is asked.
+/// Whoever closes its sending side may still read, or may be gone: it is asked
+/// at once, again after this time, and then ever more seldom.
+const ASKED_AGAIN: Duration = Duration::from_millis(10);
+const ASKED_SELDOM: Duration = Duration::from_secs(5);
+#[cfg(not(target_os = "linux"))]
 const HALF_CLOSED: Duration = Duration::from_secs(1);
-const ASKED_AGAIN: Duration = Duration::from_secs(5);
 
 /// Every client has to understand it at any time before its answer (RFC 9110,
 /// 15.2); a system whose program is gone answers it by a reset.
@@ -56,19 +58,18 @@ impl Line {
 
     async fn no_longer_there(&self, version: Version) {
         self.half_closed().await;
-        let mut wait = HALF_CLOSED;
+        let mut wait = ASKED_AGAIN;
         loop {
-            tokio::time::sleep(wait).await;
-            wait = ASKED_AGAIN;
             // HTTP/1.0 knows no answer before the answer.
-            if version != Version::HTTP_11 || !self.flushed.load(Ordering::Relaxed) {
-                continue;
+            if version == Version::HTTP_11 && self.flushed.load(Ordering::Relaxed) {
+                match self.stream.try_write(STILL_THERE) {
+                    Ok(written) if written == STILL_THERE.len() => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Ok(_) | Err(_) => return,
+                }
             }
-            match self.stream.try_write(STILL_THERE) {
-                Ok(written) if written == STILL_THERE.len() => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(_) | Err(_) => return,
-            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(ASKED_SELDOM);
         }
     }
 
@@ -80,7 +81,7 @@ impl Line {
             if ready.is_read_closed() {
                 return;
             }
-            tokio::time::sleep(HALF_CLOSED).await;
+            tokio::time::sleep(ASKED_AGAIN).await;
         }
     }
 

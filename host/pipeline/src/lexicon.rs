@@ -101,6 +101,7 @@ impl DictionaryFormat {
     pub fn read(self, text: &str) -> Result<Vec<WrittenWord>, DictionaryError> {
         let words = match self {
             Self::Toml => {
+                crate::depth::check(text).map_err(DictionaryError)?;
                 let file: TomlFile =
                     toml::from_str(text).map_err(|e| DictionaryError(e.to_string()))?;
                 file.word

@@ -14,6 +14,7 @@ mod batch;
 mod cast;
 mod clock;
 mod colour;
+pub mod depth;
 mod error;
 mod events;
 pub mod evict;

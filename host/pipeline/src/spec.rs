@@ -170,6 +170,7 @@ impl Memory {
         if text.trim_start().starts_with('{') {
             return serde_json::from_str(text).map_err(|e| SpecError(e.to_string()));
         }
+        crate::depth::check(text).map_err(SpecError)?;
         let wrong = |e: toml::de::Error| SpecError(e.to_string());
         let table: toml::Table = toml::from_str(text).map_err(wrong)?;
         if table.contains_key("memory") {
@@ -554,6 +555,7 @@ impl Pipeline {
     /// Reads one pipeline. `allowed` is sorted and values are checked, so that
     /// whoever holds a `Pipeline` need not ask again.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
+        crate::depth::check(text).map_err(SpecError)?;
         let mut spec: Self = toml::from_str(text).map_err(|e| SpecError(e.to_string()))?;
         spec.bucket.allowed.tokens.sort_unstable();
         spec.bucket.allowed.bert.sort_unstable();

@@ -23,7 +23,6 @@ use crate::files;
 use crate::machine::{self, Machine};
 use crate::openapi::{self, Entering, Flag, Free, Pinning, SaidMora, Step, Working};
 use crate::query::{Query, wrong};
-use crate::reload::Cause;
 use crate::route::{Call, Route, Who, routes};
 use crate::speak;
 
@@ -308,7 +307,8 @@ pub(crate) async fn models_info(call: Call) -> Result<Answer, Fault> {
 
 /// Reloads, which keeps what has not changed.
 ///
-/// Bots ask for it whenever they start. A refused one is the operator's to mend,
+/// Bots ask for it whenever they start: it reloads if a file has changed, and
+/// otherwise only tells. A refused reload is the operator's to mend,
 /// who finds it in the log; the caller gets what is served.
 #[utoipa::path(post, path = "/models/refresh", responses(
     (status = 200, description = "As `/models/info`", body = BTreeMap<String, Info>),
@@ -316,7 +316,7 @@ pub(crate) async fn models_info(call: Call) -> Result<Answer, Fault> {
 ))]
 pub(crate) async fn models_refresh(call: Call) -> Result<Answer, Fault> {
     let _place = call.enter()?;
-    let _ = call.app.reloads.ask_and_wait(Cause::Admin).await;
+    call.app.reloads.refresh().await;
     let generation = call.app.pin()?;
     Ok(answer::json(&info(&generation)))
 }

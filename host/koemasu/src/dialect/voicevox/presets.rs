@@ -89,6 +89,7 @@ impl Presets {
         };
         match files::text(file).await {
             Ok(text) => {
+                pipeline::depth::check(&text).map_err(unreadable)?;
                 let file: File = toml::from_str(&text).map_err(|e| unreadable(e.to_string()))?;
                 Ok(file.preset)
             }
