@@ -16,11 +16,17 @@ use crate::reload::Cause;
 /// for this long.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// SIGXFSZ, on every Linux that is not MIPS.
+const XFSZ: i32 = 25;
+
 /// Signals to this process, heard from [`listen`](Self::listen) on.
 pub struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    /// A file that would pass `ulimit -f` is an error of that write, and no
+    /// reason to end.
+    _too_large: Option<Signal>,
 }
 
 impl Signals {
@@ -29,6 +35,7 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _too_large: signal(SignalKind::from_raw(XFSZ)).ok(),
         })
     }
 

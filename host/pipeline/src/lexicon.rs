@@ -76,8 +76,11 @@ pub enum DictionaryFormat {
 #[error("{0}")]
 pub struct DictionaryError(String);
 
-/// As many words as one pipeline may have.
-const WORDS_MAX: usize = 20_000;
+/// As many words as one pipeline may have: each takes some 500 bytes while it
+/// is served.
+pub const WORDS_MAX: usize = 100_000;
+/// Of a dictionary's file; five times what so many words usually take.
+pub const DICTIONARY_BYTES_MAX: usize = 64 << 20;
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -96,6 +99,12 @@ impl DictionaryFormat {
 
     /// Reads words and checks each of them.
     pub fn read(self, text: &str) -> Result<Vec<WrittenWord>, DictionaryError> {
+        if text.len() > DICTIONARY_BYTES_MAX {
+            return Err(DictionaryError(format!(
+                "it has {} bytes, the most is {DICTIONARY_BYTES_MAX}",
+                text.len()
+            )));
+        }
         let words = match self {
             Self::Toml => {
                 let file: TomlFile =
@@ -123,12 +132,7 @@ impl DictionaryFormat {
 
 /// Names the first word that cannot be one.
 pub fn check(words: &[WrittenWord]) -> Result<UserWords, DictionaryError> {
-    if words.len() > WORDS_MAX {
-        return Err(DictionaryError(format!(
-            "it has {} words, the most is {WORDS_MAX}",
-            words.len()
-        )));
-    }
+    count(words.len())?;
     let plain: Vec<Word> = words.iter().map(Word::from).collect();
     UserWords::new(&plain).map_err(|(place, cause)| {
         DictionaryError(format!(
@@ -139,16 +143,35 @@ pub fn check(words: &[WrittenWord]) -> Result<UserWords, DictionaryError> {
     })
 }
 
+fn count(words: usize) -> Result<(), DictionaryError> {
+    match words > WORDS_MAX {
+        true => Err(DictionaryError(format!(
+            "it has {words} words, the most is {WORDS_MAX}"
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// The words of a file; none if there is no file yet.
 pub fn open(path: &Path) -> Result<Vec<WrittenWord>, DictionaryError> {
     let named = |e: &dyn std::fmt::Display| DictionaryError(format!("{}: {e}", path.display()));
-    match std::fs::read_to_string(path) {
+    match read_bounded(path) {
         Ok(text) => DictionaryFormat::of(path)
             .read(&text)
             .map_err(|e| named(&e)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(e) => Err(named(&e)),
     }
+}
+
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    // One more, so that what is too long can be told.
+    let most = DICTIONARY_BYTES_MAX as u64 + 1;
+    let file = std::fs::File::open(path)?;
+    file.take(most).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 impl From<&WrittenWord> for Word {
@@ -212,6 +235,7 @@ fn read_csv(text: &str) -> Result<Vec<WrittenWord>, DictionaryError> {
     };
     let mut words = Vec::new();
     for (number, line) in lines {
+        count(words.len())?;
         let fields = fields(line);
         let wrong = |what: String| DictionaryError(format!("line {}: {what}", number + 1));
         if fields.len() > head.len() {

@@ -36,8 +36,8 @@ pub use error::Error;
 pub use events::describe as describe_metrics;
 pub use generation::{Generation, Pin};
 pub use lexicon::{
-    DictionaryError, DictionaryFormat, WrittenCase, WrittenPartOfSpeech, WrittenWord,
-    check as check_words, open as open_words,
+    DICTIONARY_BYTES_MAX, DictionaryError, DictionaryFormat, WORDS_MAX, WrittenCase,
+    WrittenPartOfSpeech, WrittenWord, check as check_words, open as open_words,
 };
 pub use live::{GenerationReport, Live, Prepared, Published};
 pub use perform::{Performance, Spoken};

@@ -17,7 +17,7 @@ use crate::onnx::{Part, Template};
 use crate::placement::Placement;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
-use crate::source::{hex, write_whole};
+use crate::source::hex;
 use crate::voice::{FEATURE_WIDTH, Pace, STYLE_WIDTH, VoiceInput, VoiceSession};
 use crate::weights::Weights;
 
@@ -205,7 +205,7 @@ fn read(place: &Path) -> Option<Verdict> {
 /// Best effort: without it the trial is made again at the next start.
 fn write(place: &Path, verdict: &Verdict) {
     if let Ok(json) = serde_json::to_vec(verdict) {
-        let _ = write_whole(place, &json);
+        let _ = crate::whole::write(place, &json);
     }
 }
 

@@ -26,16 +26,19 @@ use crate::runtime::{Model, Runtime};
 use crate::settings::Settings;
 use crate::slab::{NoRoom, OwnerCensus, Zone, ZoneCensus, round_up};
 use crate::slot::{SlotCensus, Slots, short};
-use crate::source::{Graph, Source, hex, write_whole};
+use crate::source::{Graph, Source, hex};
 use crate::voice::{Family, Voice, VoiceSession, Way};
 use crate::watch::{self, Outside};
 use crate::weights::Weights;
+use crate::whole;
 use crate::workspace::Need;
 
 pub struct Residency {
     runtime: Runtime,
     /// Unpacked archives and verdicts about templates.
     cache: Option<PathBuf>,
+    /// Why nothing new is kept in it, if so.
+    no_cache: Option<String>,
     policy: Mutex<(MemoryPolicy, Option<Arc<Proposer>>)>,
     estate: Mutex<Option<Arc<Estate>>>,
     voices: Resident<Voice>,
@@ -116,14 +119,29 @@ impl Residency {
     /// `cache` is a folder for unpacked archives and for what was found out
     /// about templates; without one both are done again at each start.
     pub fn new(runtime: Runtime, policy: MemoryPolicy, cache: Option<PathBuf>) -> Self {
+        let mut no_cache = None;
+        if let Some(folder) = &cache
+            && let Err(error) = whole::probe(folder)
+        {
+            // What lies there already can still be used.
+            events::not_kept("whatever it is for", folder, &error);
+            no_cache = Some(format!("{}: {error}", folder.display()));
+        }
         Self {
             runtime,
             cache,
+            no_cache,
             policy: Mutex::new((policy, None)),
             estate: Mutex::default(),
             voices: Resident(Mutex::default()),
             berts: Resident(Mutex::default()),
         }
+    }
+
+    /// Why the cache cannot be written to, if there should be one: archives
+    /// stay in memory, and templates are tried at each start.
+    pub fn without_cache(&self) -> Option<&str> {
+        self.no_cache.as_deref()
     }
 
     pub fn device(&self, wanted: Wanted) -> Result<Device, Error> {
@@ -227,7 +245,7 @@ impl Residency {
     ) -> Result<Voice, Error> {
         let estate = self.estate(settings)?;
         estate.placement.settle(estate.bert_bytes);
-        self.unpack(&mut package)?;
+        self.unpack(&mut package);
         let (template, weights) = Weights::split(package.graph())?;
         let entry = estate.template(self, template, &weights, settings)?;
         let library = &estate.library;
@@ -270,21 +288,26 @@ impl Residency {
     }
 
     /// An archive's graph goes into a file, to be mapped from there: in memory
-    /// it would stay as long as the voice, outside of every budget.
-    fn unpack(&self, package: &mut Package) -> Result<(), Error> {
+    /// it would stay as long as the voice, outside of every budget. That is
+    /// still better than no voice, where there is no file to be had.
+    fn unpack(&self, package: &mut Package) {
         let Graph::Memory(bytes) = package.graph() else {
-            return Ok(());
+            return;
         };
         let Some(cache) = &self.cache else {
-            return Ok(());
+            return;
         };
+        let folder = cache.join("unpacked");
         let name = hex(&Sha256::digest(bytes));
-        let place = cache.join("unpacked").join(format!("{name}.onnx"));
-        if std::fs::metadata(&place).map_or(0, |meta| meta.len()) != bytes.len() as u64 {
-            write_whole(&place, bytes).map_err(|e| crate::source::unreadable(&place, &e))?;
+        let place = folder.join(format!("{name}.onnx"));
+        whole::sweep(&folder);
+        if !holds(&place, bytes)
+            && let Err(error) = whole::write(&place, bytes)
+        {
+            let what = format!("the unpacked voice {}", package.name());
+            return events::not_kept(&what, &place, &error);
         }
         package.set_graph(Graph::File(place));
-        Ok(())
     }
 
     /// Opens every idle slot anew, one at a time, beside the runs of the
@@ -588,6 +611,18 @@ fn sizes(policy: &MemoryPolicy, settings: &Settings) -> Result<Sizes, Error> {
 const WORKSPACE_MIN: usize = 256 << 20;
 /// The largest single tensor of a stock voice is 14 MiB; a node has a few.
 const RESERVE: usize = 64 << 20;
+
+/// Whether these bytes lie there. Another process may have put them; a disk or
+/// a person may have changed them since.
+fn holds(place: &std::path::Path, bytes: &[u8]) -> bool {
+    let Ok(there) = std::fs::read(place) else {
+        return false;
+    };
+    if there != bytes {
+        events::cache_damaged(place);
+    }
+    there == bytes
+}
 
 impl<M> Resident<M> {
     fn get_or_open(
