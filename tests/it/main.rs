@@ -8,13 +8,16 @@
 
 mod accents;
 mod access;
+mod bounds;
 mod client;
 mod clients;
 mod config;
+mod crowd;
 mod demo;
 mod eviction;
 mod features;
 mod formats;
+mod http;
 mod limits;
 mod memory;
 mod openapi;

@@ -142,7 +142,7 @@ async fn a_request_that_could_never_run_is_told_so() {
     let refused = speak(to, json!({ "input": long })).await;
     assert_eq!(
         refused.status,
-        StatusCode::BAD_REQUEST,
+        StatusCode::PAYLOAD_TOO_LARGE,
         "{}",
         refused.text()
     );

@@ -101,7 +101,7 @@ async fn rates(next: &Prepared, pipeline: &str, all: &[Case]) -> BTreeMap<String
 async fn the_natural_pipeline_reads_what_people_expect() {
     let all = corpus();
     assert!(all.len() >= 600, "{} cases", all.len());
-    let next = shipped().await;
+    let next = Box::pin(shipped()).await;
     let natural = rates(&next, "ja", &all).await;
     let sbv2 = rates(&next, "ja-sbv2", &all).await;
     let percent = |(right, of): (usize, usize)| 100.0 * right as f64 / of as f64;

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
 use crate::fault::Fault;
+use crate::shares::{Owner, Short};
 
 /// `[[keys]]`: one caller who may speak.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -178,10 +179,13 @@ impl Caller {
     }
 
     /// Takes a place for a request that will be spoken.
-    pub fn enter(&self, app: &App) -> Result<Place, Fault> {
+    pub fn enter(&self, app: &App, owner: Owner) -> Result<Place, Fault> {
         let own = self.own_place()?;
-        let server = app.admission.enter().map_err(|full| {
-            Fault::later(format!("{} requests are already taken in", full.most), 1)
+        let server = app.admission.enter(owner).map_err(|short| match short {
+            Short::All(most) => Fault::later(format!("{most} requests are already taken in"), 1),
+            Short::Address(most) => {
+                Fault::too_many(format!("this address has {most} requests under way"), 1)
+            }
         })?;
         Ok(Place {
             caller: self.clone(),

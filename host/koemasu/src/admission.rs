@@ -3,43 +3,37 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use crate::events;
+use crate::shares::{Ledger, Owner, Share, Short};
 
 pub struct Admission {
-    most: usize,
-    permits: Arc<Semaphore>,
+    places: Arc<Ledger>,
 }
 
 /// One request's place; given back when dropped.
 pub struct Place {
-    _permit: OwnedSemaphorePermit,
-}
-
-/// Every place is taken.
-#[derive(Debug)]
-pub struct Full {
-    pub most: usize,
+    _share: Share,
 }
 
 impl Admission {
-    pub fn new(most: usize) -> Self {
+    /// So many in all, so many of one address.
+    pub fn new(most: usize, each: usize) -> Self {
         Self {
-            most,
-            permits: Arc::new(Semaphore::new(most)),
+            places: Ledger::new(most, each),
         }
     }
 
-    pub fn enter(&self) -> Result<Place, Full> {
-        match Arc::clone(&self.permits).try_acquire_owned() {
-            Ok(permit) => {
+    pub fn enter(&self, owner: Owner) -> Result<Place, Short> {
+        let mut share = self.places.share(owner);
+        match share.grow(1) {
+            Ok(()) => {
                 events::admitted();
-                Ok(Place { _permit: permit })
+                Ok(Place { _share: share })
             }
-            Err(_) => {
-                events::refused(self.most);
-                Err(Full { most: self.most })
+            Err(short) => {
+                let (Short::All(most) | Short::Address(most)) = short;
+                events::refused(most);
+                Err(short)
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::dialect::{Dialects, voicevox};
 use crate::events;
 use crate::fault::Fault;
 use crate::reload::Reloads;
+use crate::shares::Ledger;
 
 pub struct App {
     pub live: Live,
@@ -29,6 +30,8 @@ pub struct App {
     /// The library this process has loaded.
     pub onnxruntime: std::path::PathBuf,
     pub admission: Admission,
+    /// Bytes of the requests that are taken in or coming.
+    pub bodies: Arc<Ledger>,
     pub reloads: Reloads,
     pub metrics: PrometheusHandle,
     pub(crate) presets: voicevox::Presets,
@@ -63,7 +66,14 @@ impl App {
     ) -> Self {
         Self {
             live,
-            admission: Admission::new(config.server.requests_max),
+            admission: Admission::new(
+                config.server.requests_max,
+                config.server.requests_per_address,
+            ),
+            bodies: Ledger::new(
+                config.server.bodies_max.0 as usize,
+                config.server.bodies_per_address.0 as usize,
+            ),
             settings: config.server.clone(),
             dialects: config.dialects.clone(),
             presets: voicevox::Presets::new(config.dialects.voicevox.presets.clone()),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use pipeline::Answers;
 use pipeline::spec;
 use pipeline::units::{Bytes, Span};
 use serde::Deserialize;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use crate::access::KeySpec;
 use crate::cors::Cors;
 use crate::dialect::Dialects;
+use crate::shares::Network;
 
 /// Where configuration comes from, as the command line and environment say.
 #[derive(Clone, Debug, Default)]
@@ -103,14 +105,27 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     pub listen: SocketAddr,
-    /// Open connections; more wait in the system's queue.
+    /// Open connections, or as many as there are file descriptors for. For
+    /// another one goes who has been waited for the longest.
     pub connections_max: usize,
+    /// Of one address (IPv6: of one network of 64 bits).
+    pub connections_per_address: usize,
+    /// Addresses that many people share, such as a proxy's: what is bounded
+    /// for each address is not for these.
+    pub proxies: Vec<Network>,
     /// Speech requests taken in and not yet answered; more are told to come
     /// back.
     pub requests_max: usize,
+    pub requests_per_address: usize,
     pub body_max: Bytes,
+    /// All bodies that are held at a time.
+    pub bodies_max: Bytes,
+    pub bodies_per_address: Bytes,
     pub header_timeout: Span,
+    /// For a body, and what it takes longer at `body_rate`.
     pub body_timeout: Span,
+    /// In a second.
+    pub body_rate: Bytes,
     /// How long a client may take nothing of its answer before the
     /// connection is closed.
     pub write_timeout: Span,
@@ -127,10 +142,21 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             connections_max: 1_024,
+            // A house full of browsers, and a quarter of what there is.
+            connections_per_address: 256,
+            // A proxy on this machine, and whoever sits at it.
+            proxies: vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6],
             requests_max: 64,
+            // Nobody alone keeps the others out.
+            requests_per_address: 32,
             body_max: Bytes(256 << 10),
+            // Four of the largest there are, or a thousand usual ones.
+            bodies_max: Bytes::mebibytes(256),
+            bodies_per_address: Bytes::mebibytes(128),
             header_timeout: Span::seconds(10),
             body_timeout: Span::seconds(10),
+            // Half a megabit: any line, and 64 MiB in 17 minutes.
+            body_rate: Bytes(64 << 10),
             write_timeout: Span::seconds(60),
             drain: Span::seconds(30),
             watch: true,
@@ -138,6 +164,33 @@ impl Default for Server {
         }
     }
 }
+
+impl Server {
+    /// What no type can say.
+    fn check(&self) -> Result<(), String> {
+        for (name, number) in [
+            ("connections_max", self.connections_max),
+            ("requests_max", self.requests_max),
+        ] {
+            if !(1..=PLACES_MAX).contains(&number) {
+                return Err(format!(
+                    "`server.{name}` is {number}; it lies between 1 and {PLACES_MAX}"
+                ));
+            }
+        }
+        match (1..=BODY_MAX.0).contains(&self.body_max.0) {
+            true => Ok(()),
+            false => Err(format!(
+                "`server.body_max` is {}; it is more than 0 and {BODY_MAX} at most",
+                self.body_max
+            )),
+        }
+    }
+}
+
+/// More descriptors than a process has.
+const PLACES_MAX: usize = 1 << 20;
+const BODY_MAX: Bytes = Bytes::mebibytes(64);
 
 /// `[admin]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -163,6 +216,7 @@ struct File {
     voices: Voices,
     bert: BTreeMap<String, Bert>,
     models: spec::Models,
+    answers: Answers,
     memory: spec::Memory,
     cache: Cache,
 }
@@ -381,6 +435,7 @@ impl Config {
                 voices: find_voices(voices_folder.as_deref(), embedded)?,
                 berts: berts(file.bert, &resolve),
                 models: file.models,
+                answers: file.answers,
                 plugins,
                 dictionary,
                 feature_cache: file.cache.features,
@@ -410,8 +465,11 @@ pub(crate) fn check_open(
     }
 }
 
+/// Of one file of settings; nobody writes a hundredth by hand.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
 fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+    session::read_text_at_most(path, FILE_BYTES_MAX).map_err(|source| ConfigError::Read {
         path: path.to_owned(),
         source,
     })
@@ -429,7 +487,14 @@ fn read_file(files: &Files) -> Result<(Option<PathBuf>, File), ConfigError> {
             usual
         }
     };
-    let file = parse(&path, &read(&path)?)?;
+    let file: File = parse(&path, &read(&path)?)?;
+    let wrong = |message| ConfigError::Parse {
+        path: path.clone(),
+        message,
+    };
+    file.answers.check().map_err(wrong)?;
+    file.models.check().map_err(wrong)?;
+    file.server.check().map_err(wrong)?;
     // Absolute, so that its folder is known to the file watcher as well.
     let path = std::path::absolute(&path).unwrap_or(path);
     Ok((Some(path), file))

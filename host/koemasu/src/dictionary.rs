@@ -69,7 +69,7 @@ struct Listed {
     ),
 )]
 pub async fn add(mut call: Call) -> Result<Answer, Fault> {
-    let new = word(&call.body().await?)?;
+    let new = word(&call.body())?;
     edit(&call, move |words| add_word(words, new)).await
 }
 
@@ -85,7 +85,7 @@ pub async fn add(mut call: Call) -> Result<Answer, Fault> {
     ),
 )]
 pub async fn change(mut call: Call) -> Result<Answer, Fault> {
-    let new = word(&call.body().await?)?;
+    let new = word(&call.body())?;
     edit(&call, move |words| change_word(words, new)).await
 }
 
@@ -101,7 +101,7 @@ pub async fn change(mut call: Call) -> Result<Answer, Fault> {
     ),
 )]
 pub async fn remove(mut call: Call) -> Result<Answer, Fault> {
-    let body = call.body().await?;
+    let body = call.body();
     edit(&call, move |words| remove_word(words, &body)).await
 }
 
@@ -120,8 +120,8 @@ pub async fn remove(mut call: Call) -> Result<Answer, Fault> {
 )]
 pub async fn import(mut call: Call) -> Result<Answer, Fault> {
     let csv = is_csv(call.headers());
+    let body = call.body();
     let import = Import::begin()?;
-    let body = call.body_of(pipeline::DICTIONARY_BYTES_MAX).await?;
     let others = import.read(move || imported(&body, csv)).await?;
     edit(&call, move |words| {
         let _held = import;

@@ -52,6 +52,10 @@ pub(crate) fn describe() {
         "Time of the last pointer swap."
     );
     describe_gauge!("koemasu_connections", "Open connections.");
+    describe_counter!(
+        "koemasu_connections_refused_total",
+        "Connections for which there was no place."
+    );
 }
 
 pub(crate) fn answered(route: &'static str, status: u16, took: Duration, request_id: &str) {
@@ -153,6 +157,25 @@ pub(crate) fn connected() {
 
 pub(crate) fn disconnected() {
     gauge!("koemasu_connections").decrement(1.0);
+}
+
+/// Everybody who is connected is being served.
+pub(crate) fn turned_away() {
+    counter!("koemasu_connections_refused_total").increment(1);
+    tracing::debug!("connection refused: all there may be are being served");
+}
+
+pub(crate) fn few_descriptors(connections: usize, wanted: usize) {
+    tracing::warn!(
+        connections,
+        wanted,
+        "fewer connections than `server.connections_max`: the limit of open files (`ulimit -n`) is low"
+    );
+}
+
+/// Nobody waits for it, and it does not end by itself.
+pub(crate) fn left_working() {
+    tracing::warn!("blocking work was left where it was");
 }
 
 pub(crate) fn connection_failed(error: &dyn std::error::Error) {

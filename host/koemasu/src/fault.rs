@@ -144,6 +144,7 @@ impl From<pipeline::Error> for Fault {
         let detail = error.to_string();
         match error {
             Error::Request(_) => Self::caller(StatusCode::BAD_REQUEST, detail),
+            Error::TooLarge(_) => Self::caller(StatusCode::PAYLOAD_TOO_LARGE, detail),
             Error::Unknown { kind, .. } => Self::field(StatusCode::NOT_FOUND, kind, detail),
             Error::Busy { waited } => Self::later(
                 detail,
@@ -183,6 +184,10 @@ mod tests {
         assert_eq!(
             told(pipeline::Error::Request("x".into())),
             (400, Who::Caller, None)
+        );
+        assert_eq!(
+            told(pipeline::Error::TooLarge("x".into())),
+            (413, Who::Caller, None)
         );
         assert_eq!(
             told(pipeline::Error::Busy { waited: wait }),

@@ -11,7 +11,10 @@ fn main() -> ExitCode {
     let args = Args::parse();
     telemetry::log(args.log, &args.command);
     let outcome = match args.command {
-        Command::Serve(serve) => serve::run(&serve),
+        Command::Serve(serve) => match serve::run(&serve) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Say(say) => say::run(&say),
         Command::Check(check) => check::run(&check),
         Command::G2p(g2p) => g2p::run(&g2p),

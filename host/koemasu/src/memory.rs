@@ -59,7 +59,7 @@ struct Report {
     ),
 )]
 pub async fn policy(mut call: Call) -> Result<Answer, Fault> {
-    let text = call.body().await?;
+    let text = call.body();
     let app = &call.app;
     let wrong = |cause: String| Fault::caller(StatusCode::UNPROCESSABLE_ENTITY, cause);
     let text = std::str::from_utf8(&text)

@@ -286,8 +286,9 @@ outcomes! {
     }
     /// What a text can meet in plugins and models.
     Working {
+        "413": "More sound or bytes than one answer may have, or than a run has memory for; or the body is too large",
         "500": "A model failed, or work was lost; the log says why",
-        "502": "A plugin failed",
+        "502": "A plugin is broken",
         "503": "No place, model or memory was free in time, or nothing serves yet",
         "504": "The request's time was over",
     }

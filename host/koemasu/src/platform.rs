@@ -58,3 +58,29 @@ pub fn tokio() -> std::io::Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
 }
+
+/// So many file descriptors are for everything but connections: ports, the
+/// runtime's own, files of voices and caches while they are read.
+const FILES: u64 = 40;
+
+/// As many connections as there are file descriptors for, of which the process
+/// takes all it may.
+pub(crate) fn connections() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let rest = files.saturating_sub(FILES.max(files / 8));
+    usize::try_from(rest).unwrap_or(usize::MAX).max(4)
+}
+
+/// Ends the process at once: threads that are blocked stay where they are.
+pub(crate) fn end(code: u8) -> ! {
+    session::native::process::end(code)
+}

@@ -24,6 +24,8 @@ pub fn run(args: &args::Policy) -> anyhow::Result<()> {
     }
 }
 
+const POLICY_BYTES_MAX: u64 = 4 << 20;
+
 /// A policy with a name for its row.
 struct Candidate {
     name: String,
@@ -109,7 +111,7 @@ fn candidates(args: &args::Replay, trace: &Trace) -> anyhow::Result<Vec<Candidat
         .collect();
     for path in &args.policy {
         let read = || -> anyhow::Result<Memory> {
-            let mut memory = Memory::parse(&std::fs::read_to_string(path)?)?;
+            let mut memory = Memory::parse(&session::read_text_at_most(path, POLICY_BYTES_MAX)?)?;
             if let Some(plugin) = &mut memory.plugin
                 && let Component::File(file) = &mut plugin.component
                 && let Some(folder) = path.parent()

@@ -37,7 +37,7 @@ struct Ask {
 ))]
 pub async fn g2p(mut call: Call) -> Result<Answer, Fault> {
     let _place = call.enter()?;
-    let bytes = call.body().await?;
+    let bytes = call.body();
     let ask: Ask = serde_json::from_slice(&bytes).map_err(|e| {
         let detail = format!("the body is not as documented: {e}");
         Fault::caller(StatusCode::BAD_REQUEST, detail)

@@ -118,7 +118,7 @@ pub async fn run(app: Arc<App>, files: Files, mut asks: Asks) {
             waiting.push(another);
         }
         let cause = waiting[0].cause;
-        let outcome = tell(cause, reload(&app, &files).await);
+        let outcome = tell(cause, Box::pin(reload(&app, &files)).await);
         let mut last = app
             .reloads
             .last

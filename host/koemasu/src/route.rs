@@ -8,16 +8,18 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{HeaderMap, HeaderValue, ORIGIN};
+use hyper::header::{ALLOW, CONNECTION, EXPECT, HeaderMap, HeaderValue, ORIGIN};
 use hyper::{Method, Request, StatusCode};
 
 use crate::access::{self, Caller, Place};
-use crate::answer::Answer;
+use crate::answer::{self, Answer};
 use crate::app::{Access, App};
 use crate::body;
 use crate::dialect::{self, Part, Parts};
 use crate::fault::Fault;
-use crate::{admin, cors, dictionary, events, memory, openapi, read, request_id};
+use crate::house::Guest;
+use crate::shares::{Owner, Share};
+use crate::{admin, cors, dictionary, events, head, memory, openapi, read, request_id};
 
 /// One way to ask something.
 pub struct Route {
@@ -28,13 +30,15 @@ pub struct Route {
     pub name: &'static str,
     pub part: Part,
     pub who: Who,
+    /// Most bytes of its body, where that is not `server.body_max`.
+    pub(crate) body_max: Option<usize>,
     pub(crate) serve: Serve,
 }
 
 impl Route {
-    /// What watches a server asks for the head alone. hyper leaves out the body.
+    /// Whatever can be got has a head. hyper leaves out the body.
     fn has_head(&self) -> bool {
-        self.method == Method::GET && self.who == Who::Anyone
+        self.method == Method::GET
     }
 }
 
@@ -50,32 +54,32 @@ pub enum Who {
 pub(crate) type Served = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send>>;
 pub(crate) type Serve = fn(Call) -> Served;
 
-/// One request, as its handler gets it.
+/// One request, as its handler gets it: whole. No handler can wait for its
+/// caller, whatever it holds.
 pub struct Call {
     pub app: Arc<App>,
     pub id: String,
     /// What this port answers for.
     pub parts: Parts,
     pub caller: Caller,
-    pub request: Request<Incoming>,
+    pub request: Request<()>,
     /// What stands for the `{…}` of the path, decoded.
     pub segments: Vec<String>,
+    body: Bytes,
+    /// Of the bytes that all bodies may have together.
+    _share: Share,
+    owner: Owner,
 }
 
 impl Call {
-    /// The whole body, within the server's bounds.
-    pub async fn body(&mut self) -> Result<Bytes, Fault> {
-        self.body_of(self.app.settings.body_max.0 as usize).await
-    }
-
-    pub async fn body_of(&mut self, most: usize) -> Result<Bytes, Fault> {
-        let limit = self.app.settings.body_timeout.0;
-        body::body(self.request.body_mut(), most, limit).await
+    /// The whole body; whoever takes it has it alone.
+    pub fn body(&mut self) -> Bytes {
+        std::mem::take(&mut self.body)
     }
 
     /// A place among those who are spoken for.
     pub fn enter(&self) -> Result<Place, Fault> {
-        self.caller.enter(&self.app)
+        self.caller.enter(&self.app, self.owner)
     }
 
     pub fn headers(&self) -> &HeaderMap {
@@ -92,13 +96,14 @@ impl Call {
 }
 
 macro_rules! routes {
-    ($($method:ident $path:literal $name:literal $who:ident $part:expr => $serve:path;)*) => {
+    ($($method:ident $path:literal $name:literal $who:ident $part:expr => $serve:path $(, $most:expr)?;)*) => {
         vec![$(Route {
             method: Method::$method,
             path: $path,
             name: $name,
             part: $part,
             who: Who::$who,
+            body_max: [$(Some($most),)? None][0],
             serve: |call| Box::pin($serve(call)),
         }),*]
     };
@@ -122,7 +127,7 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         POST "/admin/dictionary/{pipeline}" "dictionary" Admin Part::Core => dictionary::add;
         PUT "/admin/dictionary/{pipeline}" "dictionary" Admin Part::Core => dictionary::change;
         DELETE "/admin/dictionary/{pipeline}" "dictionary" Admin Part::Core => dictionary::remove;
-        POST "/admin/dictionary/{pipeline}/import" "dictionary" Admin Part::Core => dictionary::import;
+        POST "/admin/dictionary/{pipeline}/import" "dictionary" Admin Part::Core => dictionary::import, pipeline::DICTIONARY_BYTES_MAX;
     ];
     routes.extend(dialect::openai::routes());
     routes.extend(dialect::sbv2::routes());
@@ -136,42 +141,62 @@ pub async fn route(
     app: &Arc<App>,
     parts: Parts,
     peer: SocketAddr,
-    request: Request<Incoming>,
+    guest: &Guest,
+    mut request: Request<Incoming>,
 ) -> Answer {
     let start = Instant::now();
+    let lawful = head::check(&mut request);
     let id = request_id::of(&request);
     let origin = request.headers().get(ORIGIN).cloned();
+    let invited = request.headers().contains_key(EXPECT);
     let access = app.access();
     let found = find(parts, request.method(), request.uri().path());
     let (name, part) = match &found {
         Found::Route(route, _) => (route.name, route.part),
         Found::Methods(_, part) => ("none", *part),
-        Found::Nothing => ("none", Part::Core),
+        Found::Server | Found::Nothing => ("none", Part::Core),
     };
-    let outcome = match found {
-        Found::Route(route, segments) => match may(app, &access, route.who, peer, &request) {
-            Ok(caller) => {
-                let call = Call {
-                    app: Arc::clone(app),
-                    id: id.clone(),
-                    parts,
-                    caller,
-                    request,
-                    segments,
-                };
-                (route.serve)(call).await
+    let (head, mut incoming) = request.into_parts();
+    let request = Request::from_parts(head, ());
+    let unlawful = lawful.is_err();
+    let outcome = match (lawful, found) {
+        (Err(fault), _) => Err(fault),
+        (Ok(()), Found::Route(route, segments)) => {
+            let call = receive(
+                app,
+                &access,
+                route,
+                parts,
+                peer,
+                guest,
+                request,
+                &mut incoming,
+            );
+            match call.await {
+                Ok(call) => {
+                    let call = Call {
+                        id: id.clone(),
+                        segments,
+                        ..call
+                    };
+                    (route.serve)(call).await
+                }
+                Err(fault) => Err(fault),
             }
-            Err(fault) => Err(fault),
-        },
-        Found::Methods(methods, _) if request.method() == Method::OPTIONS => {
+        }
+        (Ok(()), Found::Methods(methods, _)) if request.method() == Method::OPTIONS => {
             access.cors.preflight(request.headers(), &methods)
         }
-        Found::Methods(methods, _) => Err(not_allowed(&request, methods)),
-        Found::Nothing => Err(Fault::caller(
+        (Ok(()), Found::Methods(methods, _)) => Err(not_allowed(&request, methods)),
+        (Ok(()), Found::Server) => Ok(options()),
+        (Ok(()), Found::Nothing) => Err(Fault::caller(
             StatusCode::NOT_FOUND,
             format!("there is nothing at {}", request.uri().path()),
         )),
     };
+    // What was not read cannot be told from a next request.
+    let close = unlawful || !body::pass_over(&mut incoming, invited).await;
+    guest.begin();
     let mut answer = outcome.unwrap_or_else(|fault| {
         events::failed(&fault, &id);
         part.tell(&fault, &id)
@@ -180,7 +205,50 @@ pub async fn route(
     if let Ok(id) = HeaderValue::from_str(&id) {
         answer.headers_mut().insert("x-request-id", id);
     }
+    if close {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(CONNECTION, close);
+    }
     events::answered(name, answer.status().as_u16(), start.elapsed(), &id);
+    answer
+}
+
+/// Takes a request in: first who asks, then all it says. Until that is here,
+/// its connection is one of those that wait, and nothing else is held.
+#[expect(clippy::too_many_arguments, reason = "the parts of one request")]
+async fn receive(
+    app: &Arc<App>,
+    access: &Access,
+    route: &Route,
+    parts: Parts,
+    peer: SocketAddr,
+    guest: &Guest,
+    request: Request<()>,
+    incoming: &mut Incoming,
+) -> Result<Call, Fault> {
+    let caller = may(app, access, route.who, peer, &request)?;
+    let mut share = app.bodies.share(guest.owner());
+    let most = route.body_max.unwrap_or(app.settings.body_max.0 as usize);
+    let body = body::read(incoming, most, &app.settings, &mut share).await?;
+    guest.begin();
+    Ok(Call {
+        app: Arc::clone(app),
+        id: String::new(),
+        parts,
+        caller,
+        request,
+        segments: Vec::new(),
+        body,
+        _share: share,
+        owner: guest.owner(),
+    })
+}
+
+/// `OPTIONS *`: what the server as a whole takes.
+fn options() -> Answer {
+    let mut answer = answer::no_content();
+    let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS");
+    answer.headers_mut().insert(ALLOW, methods);
     answer
 }
 
@@ -190,7 +258,7 @@ fn may(
     access: &Access,
     who: Who,
     peer: SocketAddr,
-    request: &Request<Incoming>,
+    request: &Request<()>,
 ) -> Result<Caller, Fault> {
     let headers = request.headers();
     if access.keys.none() && !app.settings.open {
@@ -207,7 +275,7 @@ fn may(
     }
 }
 
-fn not_allowed(request: &Request<Incoming>, methods: String) -> Fault {
+fn not_allowed(request: &Request<()>, methods: String) -> Fault {
     let (method, path) = (request.method(), request.uri().path());
     let detail = format!("{path} takes {methods}, not {method}");
     Fault {
@@ -220,10 +288,15 @@ enum Found {
     Route(&'static Route, Vec<String>),
     /// The path is there, and takes these.
     Methods(String, Part),
+    /// `*`
+    Server,
     Nothing,
 }
 
 fn find(parts: Parts, method: &Method, path: &str) -> Found {
+    if path == "*" {
+        return Found::Server;
+    }
     let mut methods: Vec<&str> = Vec::new();
     let mut part = Part::Core;
     for route in ROUTES.iter().filter(|route| parts.has(route.part)) {

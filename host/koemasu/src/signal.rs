@@ -2,60 +2,104 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use notify::{EventKind, RecursiveMode, Watcher};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::events;
 use crate::reload::Cause;
+use crate::{platform, serve};
 
 /// Editors write in several steps; a reload waits until files have been quiet
 /// for this long.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// Beyond the drain, for what is done at an end.
+const AFTER_DRAIN: Duration = Duration::from_secs(2);
+
 /// SIGXFSZ, on every Linux that is not MIPS.
 const XFSZ: i32 = 25;
 
-/// Signals to this process, heard from [`listen`](Self::listen) on.
+/// Signals to this process, heard from [`listen`](Self::listen) on by a thread
+/// that does nothing else: whatever blocks, the first signal to stop is obeyed
+/// within the drain and the second at once.
 pub struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-    /// A file that would pass `ulimit -f` is an error of that write, and no
-    /// reason to end.
-    _too_large: Option<Signal>,
+    stop: CancellationToken,
+    hangups: mpsc::Receiver<()>,
+    drain_ms: Arc<AtomicU64>,
 }
 
 impl Signals {
     pub fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            _too_large: signal(SignalKind::from_raw(XFSZ)).ok(),
-        })
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let heard = runtime.enter();
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        // A file that would pass `ulimit -f` is an error of that write, and no
+        // reason to end. Its handler stays though nobody listens.
+        let _ = signal(SignalKind::from_raw(XFSZ));
+        drop(heard);
+        let (sender, hangups) = mpsc::channel(1);
+        let signals = Self {
+            stop: CancellationToken::new(),
+            hangups,
+            drain_ms: Arc::default(),
+        };
+        let (stop, drain_ms) = (signals.stop.clone(), Arc::clone(&signals.drain_ms));
+        let hear = async move {
+            loop {
+                tokio::select! {
+                    // One that waits already says what this would.
+                    _ = hangup.recv() => drop(sender.try_send(())),
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                }
+            }
+            stop.cancel();
+            let drain = Duration::from_millis(drain_ms.load(Ordering::Relaxed));
+            // By convention the number of the signal and 128.
+            tokio::select! {
+                _ = terminate.recv() => platform::end(128 + 15),
+                _ = interrupt.recv() => platform::end(128 + 2),
+                () = tokio::time::sleep(drain.saturating_add(AFTER_DRAIN)) => {
+                    platform::end(serve::CUT_OFF);
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || runtime.block_on(hear))?;
+        Ok(signals)
+    }
+
+    /// What an end may take from now on.
+    pub fn allow(&self, drain: Duration) {
+        let drain = u64::try_from(drain.as_millis()).unwrap_or(u64::MAX);
+        self.drain_ms.store(drain, Ordering::Relaxed);
     }
 
     /// Ends at SIGTERM or SIGINT.
-    pub async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+    pub async fn stop(&self) {
+        self.stop.cancelled().await;
     }
 
     /// Ends at SIGTERM or SIGINT; SIGHUP asks for a reload.
-    pub async fn until_stopped(mut self, app: Arc<App>) {
-        loop {
-            tokio::select! {
-                _ = self.hangup.recv() => app.reloads.ask(Cause::Signal),
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
+    pub async fn until_stopped(&mut self, app: Arc<App>) {
+        let reloads = async {
+            while self.hangups.recv().await.is_some() {
+                app.reloads.ask(Cause::Signal);
             }
-        }
+        };
+        self.stop.run_until_cancelled(reloads).await;
+        self.stop.cancelled().await;
     }
 }
 

@@ -192,11 +192,13 @@ struct Served {
 
 impl Served {
     fn start(folder: &tempfile::TempDir) -> Self {
-        let mut child = koemasu(folder)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
+        let mut command = koemasu(folder);
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut all = String::new();
         let address = loop {
@@ -235,7 +237,7 @@ impl Served {
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}\r\n"
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n"
         )
         .expect("a write");
         let mut answer = String::new();
@@ -270,6 +272,101 @@ fn sighup_reloads_and_sigterm_drains() {
     assert!(status.success(), "{status}");
     let log = served.log.join().expect("its log");
     assert!(log.contains("drained"), "{log}");
+}
+
+/// Ends within a bound that is far beyond any drain here.
+fn ended(served: &mut Served) -> std::process::ExitStatus {
+    for _ in 0..1_200 {
+        if let Some(status) = served.child.try_wait().expect("a child") {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let _ = served.child.kill();
+    panic!("it does not end");
+}
+
+/// A request that is never whole: what a drain waits for in vain.
+fn half_asked(served: &Served) -> TcpStream {
+    let mut stream = TcpStream::connect(&served.address).expect("it listens");
+    let head = b"POST /v1/g2p HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";
+    stream.write_all(head).expect("a write");
+    // Invited, so it is waited for.
+    let mut invited = [0; 12];
+    stream.read_exact(&mut invited).expect("an invitation");
+    assert_eq!(&invited, b"HTTP/1.1 100");
+    stream
+}
+
+fn with_drain(drain: &str) -> tempfile::TempDir {
+    let folder = folder();
+    let config = format!("[server]\nbody_timeout = \"1h\"\ndrain = \"{drain}\"\n");
+    std::fs::write(folder.path().join("koemasu.toml"), config).expect("a file");
+    folder
+}
+
+#[test]
+fn a_drain_that_cuts_off_says_so_by_its_exit_code() {
+    let folder = with_drain("1s");
+    let mut served = Served::start(&folder);
+    let _asked = half_asked(&served);
+    served.signal("TERM");
+    assert_eq!(ended(&mut served).code(), Some(3));
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let folder = with_drain("1h");
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let mut served = Served::start(&folder);
+        let _asked = half_asked(&served);
+        served.signal("TERM");
+        // It drains, and hears.
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(served.child.try_wait().expect("a child").is_none());
+        served.signal(signal);
+        assert_eq!(ended(&mut served).code(), Some(code));
+    }
+}
+
+#[test]
+fn whatever_blocks_the_process_ends_after_the_drain() {
+    let folder = with_drain("1s");
+    let mut served = Served::start(&folder);
+    // Whoever reads a pipe that nobody writes waits for ever.
+    let pipe = folder.path().join("koemasu.toml");
+    std::fs::remove_file(&pipe).expect("a file");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo starts").success());
+    for _ in 0..3 {
+        served.signal("HUP");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    served.signal("TERM");
+    assert!(ended(&mut served).code().is_some(), "it ends by itself");
+}
+
+#[test]
+fn few_file_descriptors_are_enough_to_be_asked_for_health() {
+    let folder = folder();
+    let mut limited = Command::new("sh");
+    limited
+        .current_dir(folder.path())
+        .args([
+            "-c",
+            "ulimit -n 64 && exec \"$0\" serve --listen 127.0.0.1:0",
+        ])
+        .arg(env!("CARGO_BIN_EXE_koemasu"));
+    let mut served = Served::of(limited);
+    let idle: Vec<_> = (0..100)
+        .map(|_| TcpStream::connect(&served.address).expect("it listens"))
+        .collect();
+    for _ in 0..3 {
+        assert!(served.get("/healthz").starts_with("HTTP/1.1 200 "));
+    }
+    drop(idle);
+    served.signal("TERM");
+    assert_eq!(ended(&mut served).code(), Some(0));
 }
 
 /// A file of the committed cases.

@@ -10,9 +10,10 @@ use crate::cast::within;
 use crate::error::Error;
 use crate::gate::Turn;
 use crate::generation::Generation;
-use crate::plan::{Plan, blocking};
+use crate::plan::Plan;
 use crate::request::{Assist, Request};
 use crate::synthesize::stage;
+use crate::work::blocking;
 
 /// What a request does to the features of its text.
 pub(crate) struct Colour {
@@ -82,7 +83,10 @@ async fn assist(
 }
 
 /// Before any work.
-pub(crate) fn check_colour(request: &Request) -> Result<(), Error> {
+pub(crate) fn check_colour(plan: &Plan, request: &Request) -> Result<(), Error> {
+    if let Some(assist) = &request.assist {
+        plan.check_text("`assist_text`", &assist.text)?;
+    }
     let weight = request.assist.as_ref().map(|assist| assist.weight);
     within("assist_weight", weight, 0.0, 1.0)?;
     within("bert_strength", request.bert_strength, 0.0, 2.0)

@@ -10,6 +10,11 @@ pub enum Error {
     #[error("{0}")]
     Request(String),
 
+    /// The caller asked for more than one answer may be, or than a run could
+    /// ever have: less will do, later will not.
+    #[error("{0}")]
+    TooLarge(String),
+
     /// The caller named something this generation does not have.
     #[error("there is no {kind} `{name}`; there is {}", list(.known))]
     Unknown {

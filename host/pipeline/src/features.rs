@@ -9,8 +9,9 @@ use session::bert::{Bert, BertInput, Features};
 use crate::error::Error;
 use crate::events;
 use crate::gate::{Gate, Turn};
-use crate::plan::{Plan, blocking};
+use crate::plan::Plan;
 use crate::policy::Axis;
+use crate::work::blocking;
 
 /// A BERT with the name pipelines know it by.
 pub(crate) struct BertModel {
@@ -98,12 +99,15 @@ async fn compute(
         .checkout(padded, gate.wait())
         .await
         .map_err(|e| model_error(&plan.bert.name, &e))?;
+    // Dropped with this future: when nobody waits any more, the run ends.
+    let _stop = lease.stop().on_drop();
     blocking(move || {
-        let features = lease
-            .run(BertInput { ids, padded })
-            .map_err(|e| model_error(&plan.bert.name, &e))?;
-        lease.release();
+        let ran = lease.run(BertInput { ids, padded });
+        if matches!(ran, Ok(_) | Err(session::Error::Cancelled)) {
+            lease.release();
+        }
         drop(lane);
+        let features = ran.map_err(|e| model_error(&plan.bert.name, &e))?;
         Ok(Arc::new(features))
     })
     .await
@@ -116,13 +120,17 @@ pub(crate) fn model_error(name: &str, error: &session::Error) -> Error {
             cause: error.to_string(),
             waited: *waited,
         },
-        session::Error::NoRoom(_) | session::Error::OutOfMemory(_) => Error::NoRoom {
+        // It was alone in the end: later is no better.
+        session::Error::OutOfMemory(_) => Error::TooLarge(format!(
+            "model `{name}`: {error}, even alone; a shorter sentence would do, or a larger `memory.workspace`"
+        )),
+        session::Error::NoRoom(_) => Error::NoRoom {
             cause: format!("model `{name}`: {error}"),
             waited: std::time::Duration::from_secs(5),
         },
         session::Error::NoSeed => Error::Request(format!("voice `{name}`: {error}")),
-        session::Error::TooLarge { .. } => {
-            Error::Request(format!("{error}; a shorter sentence would do"))
+        session::Error::TooLarge { .. } | session::Error::TooLong { .. } => {
+            Error::TooLarge(format!("{error}; a shorter sentence would do"))
         }
         other => Error::Model {
             model: name.to_owned(),

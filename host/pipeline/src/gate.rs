@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::answers::{Answers, Held, Hold};
 use crate::backlog::{Backlog, Ticket};
 use crate::error::Error;
 use crate::events;
@@ -21,6 +22,7 @@ pub(crate) struct Gate {
     rules: Rules,
     queue: Mutex<Queue>,
     backlog: Arc<Backlog>,
+    held: Arc<Held>,
 }
 
 /// From `[models]`.
@@ -31,6 +33,7 @@ pub(crate) struct Rules {
     pub(crate) wait: Duration,
     /// How long a request may expect to wait before its first run.
     pub(crate) queue: Duration,
+    pub(crate) answers: Answers,
 }
 
 struct Queue {
@@ -69,6 +72,7 @@ impl Gate {
                 next: 0,
             }),
             backlog: Arc::default(),
+            held: Held::new(rules.answers.held_max),
         }
     }
 
@@ -81,6 +85,15 @@ impl Gate {
             events::turned_away(after);
             Error::Full { after }
         })
+    }
+
+    pub(crate) fn answers(&self) -> Answers {
+        self.rules.answers
+    }
+
+    /// Nothing yet of what requests may keep.
+    pub(crate) fn hold(&self) -> Hold {
+        self.held.hold()
     }
 
     /// Until the work that was taken in is done.
@@ -209,6 +222,7 @@ mod tests {
             lanes: 1,
             wait,
             queue: LONG,
+            answers: Answers::default(),
         }))
     }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use session::device::Device;
 use session::voice::Voice;
 
+use crate::answers::{Answers, Hold};
 use crate::error::Error;
 use crate::events;
 use crate::features::FeatureCache;
@@ -79,6 +80,16 @@ impl Generation {
     /// Until the work that was taken in is done, as far as is known.
     pub fn backlog(&self) -> Duration {
         self.gate.backlog()
+    }
+
+    /// How large an answer may become.
+    pub fn answers(&self) -> Answers {
+        self.gate.answers()
+    }
+
+    /// Nothing yet of what requests may keep until it is whole.
+    pub fn hold(&self) -> Hold {
+        self.gate.hold()
     }
 
     pub fn voices(&self) -> &BTreeMap<String, Arc<Voice>> {

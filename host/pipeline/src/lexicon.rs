@@ -155,23 +155,13 @@ fn count(words: usize) -> Result<(), DictionaryError> {
 /// The words of a file; none if there is no file yet.
 pub fn open(path: &Path) -> Result<Vec<WrittenWord>, DictionaryError> {
     let named = |e: &dyn std::fmt::Display| DictionaryError(format!("{}: {e}", path.display()));
-    match read_bounded(path) {
+    match session::read_text_at_most(path, DICTIONARY_BYTES_MAX as u64) {
         Ok(text) => DictionaryFormat::of(path)
             .read(&text)
             .map_err(|e| named(&e)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(e) => Err(named(&e)),
     }
-}
-
-fn read_bounded(path: &Path) -> std::io::Result<String> {
-    use std::io::Read;
-    let mut text = String::new();
-    // One more, so that what is too long can be told.
-    let most = DICTIONARY_BYTES_MAX as u64 + 1;
-    let file = std::fs::File::open(path)?;
-    file.take(most).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 impl From<&WrittenWord> for Word {

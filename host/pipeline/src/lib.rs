@@ -7,6 +7,7 @@
 //! - [`synthesize`](synthesize::synthesize): one request, top to bottom.
 //! - [`live`]: which generation serves, and how the next one takes over.
 
+mod answers;
 mod backlog;
 mod batch;
 mod cast;
@@ -31,7 +32,9 @@ pub mod spec;
 mod stream;
 mod synthesize;
 mod trace;
+mod work;
 
+pub use answers::{Answers, Hold};
 pub use error::Error;
 pub use events::describe as describe_metrics;
 pub use generation::{Generation, Pin};
@@ -51,3 +54,4 @@ pub use session::units;
 pub use sound::{Channels, Format};
 pub use stream::Stream;
 pub use synthesize::{begin, synthesize};
+pub use work::{Wanted, wanted};

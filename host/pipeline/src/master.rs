@@ -1,12 +1,16 @@
 //! From samples to the bytes of an answer: loudness, silence, rate, format.
 //!
 //! Takes what it is given in any pieces; what comes out does not depend on
-//! where they were cut.
+//! where they were cut. Works in steps of a bounded size: silence is a number
+//! until its step comes, however long it is, and who goes away or runs out of
+//! time is noticed between two steps.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use sound::{Encoder, Leveller, Resampler, Shape, SoundError};
 
+use crate::answers::{Answers, Hold};
 use crate::error::Error;
 use crate::request::{Answer, Head, Loudness, Sound};
 use crate::stream::Chunk;
@@ -15,19 +19,42 @@ use crate::stream::Chunk;
 /// AivisSpeech's own trimming.
 const QUIET: f32 = 0.000_4;
 
+/// Samples of one step: one and a half seconds, a window of the decoder's.
+const STEP: usize = 1 << 16;
+
 pub(crate) struct Master {
     way: Way,
-    /// Of the voice.
-    sampling_rate: u32,
+    todo: VecDeque<Part>,
+    finish: Finish,
+    answers: Answers,
+    /// What is kept, of all that requests may keep.
+    hold: Hold,
+    /// Bytes and samples that have come out.
+    bytes: u64,
+    samples: u64,
 }
 
 enum Way {
     /// Everything is kept until the end.
-    Hold {
-        samples: Vec<f32>,
-        finish: Finish,
+    Keep {
+        kept: VecDeque<Part>,
+        samples: u64,
     },
     Flow(Box<Flow>),
+}
+
+/// Work that waits for its step. Numbers are samples at the voice's rate.
+enum Part {
+    /// What was said, and how much of it is done.
+    Sound(Vec<f32>, usize),
+    /// Silence within what is said.
+    Pause(usize),
+    /// Silence before and after it.
+    Silence(usize),
+    /// What the leveller holds back.
+    Rest,
+    /// What resampler and encoder hold back, and no more.
+    End,
 }
 
 /// What is to be made, with nothing begun.
@@ -44,55 +71,251 @@ struct Flow {
     trim: Option<Trim>,
     leveller: Option<Leveller>,
     volume: f32,
-    /// Silence still to come before the first sample.
-    leading: usize,
-    trailing: usize,
     resampler: Option<Resampler>,
-    encoder: Encoder,
+    encoder: Option<Encoder>,
 }
 
 impl Master {
     /// `voice_rate` in samples per second, of what comes in.
-    pub(crate) fn new(sound: Sound, head: &Head, voice_rate: u32) -> Result<Self, Error> {
+    pub(crate) fn new(
+        sound: Sound,
+        head: &Head,
+        voice_rate: u32,
+        answers: Answers,
+        hold: Hold,
+    ) -> Result<Self, Error> {
         let finish = Finish {
             sound,
             loudness: head.loudness,
             voice_rate,
             rate: head.sampling_rate,
         };
+        let mut todo = VecDeque::new();
         let way = match head.answer {
-            Answer::Whole => Way::Hold {
-                samples: Vec::new(),
-                finish,
+            Answer::Whole => Way::Keep {
+                kept: VecDeque::new(),
+                samples: 0,
             },
-            Answer::Stream => Way::Flow(Box::new(finish.flow(None)?)),
+            Answer::Stream => {
+                todo.push_back(Part::Silence(finish.samples(sound.leading)));
+                Way::Flow(Box::new(finish.flow(None)?))
+            }
         };
         Ok(Self {
             way,
-            sampling_rate: voice_rate,
+            todo,
+            finish,
+            answers,
+            hold,
+            bytes: 0,
+            samples: 0,
         })
     }
 
+    /// Refuses silence that is more than an answer may be, before any of the
+    /// rest is made.
+    pub(crate) fn check_silence(&self, pauses: Duration) -> Result<(), Error> {
+        let Finish { sound, rate, .. } = self.finish;
+        let silence = pauses
+            .saturating_add(sound.leading)
+            .saturating_add(sound.trailing);
+        self.answers.sound(silence)?;
+        // What packs silence knows its bytes only afterwards.
+        let samples = silence.as_secs_f64() * f64::from(rate);
+        self.answers.bytes(sound.raw_bytes(samples as u64))
+    }
+
+    /// What was said.
+    pub(crate) fn push(&mut self, heard: Vec<f32>) -> Result<(), Error> {
+        self.take(Part::Sound(heard, 0))
+    }
+
     /// Silence between two pieces.
-    pub(crate) fn pause(&mut self, pause: Duration) -> Result<Chunk, Error> {
-        self.push(sound::silence(pause.as_secs_f64(), self.sampling_rate))
+    pub(crate) fn pause(&mut self, pause: Duration) -> Result<(), Error> {
+        self.take(Part::Pause(self.finish.samples(pause)))
     }
 
-    pub(crate) fn push(&mut self, heard: Vec<f32>) -> Result<Chunk, Error> {
-        match &mut self.way {
-            Way::Hold { samples, .. } => {
-                samples.extend(heard);
-                Ok(Chunk::empty())
+    fn take(&mut self, part: Part) -> Result<(), Error> {
+        let Way::Keep { kept, samples } = &mut self.way else {
+            self.todo.push_back(part);
+            return Ok(());
+        };
+        *samples += part.samples() as u64;
+        let most = self.answers.sound_max.0.as_secs_f64() * f64::from(self.finish.voice_rate);
+        if *samples as f64 > most {
+            return Err(self.answers.too_long());
+        }
+        self.hold.grow(part.bytes())?;
+        kept.push_back(part);
+        Ok(())
+    }
+
+    /// Nothing more is said. Blocks for what looks at all of it.
+    pub(crate) fn end(&mut self) -> Result<(), Error> {
+        if let Way::Keep { kept, .. } = &mut self.way {
+            let kept = std::mem::take(kept);
+            self.end_whole(kept)?;
+        }
+        let trailing = self.finish.samples(self.finish.sound.trailing);
+        self.todo
+            .extend([Part::Rest, Part::Silence(trailing), Part::End]);
+        Ok(())
+    }
+
+    /// The length is known now, and the loudest sample.
+    fn end_whole(&mut self, mut kept: VecDeque<Part>) -> Result<(), Error> {
+        let Finish {
+            mut sound,
+            loudness,
+            ..
+        } = self.finish;
+        if loudness == Loudness::Whole {
+            level(&mut kept);
+        }
+        // Here and not in the flow, since the length must be known before it.
+        if std::mem::take(&mut sound.trim) {
+            trim(&mut kept);
+        }
+        self.finish.sound = sound;
+        let leading = self.finish.samples(sound.leading);
+        let silence = leading + self.finish.samples(sound.trailing);
+        let said = kept.iter().map(Part::samples).sum::<usize>();
+        let Finish {
+            rate, voice_rate, ..
+        } = self.finish;
+        let length = (said + silence) as f64 * f64::from(rate) / f64::from(voice_rate);
+        let length = length.round() as u64;
+        self.answers.bytes(sound.raw_bytes(length))?;
+        self.way = Way::Flow(Box::new(self.finish.flow(Some(length))?));
+        self.todo.push_back(Part::Silence(leading));
+        self.todo.append(&mut kept);
+        Ok(())
+    }
+
+    /// Whether there is no step to take.
+    pub(crate) fn is_done(&self) -> bool {
+        self.todo.is_empty()
+    }
+
+    /// One step of what is to be done.
+    pub(crate) fn step(&mut self) -> Result<Chunk, Error> {
+        let mut chunk = Chunk::empty();
+        let Way::Flow(flow) = &mut self.way else {
+            return Ok(chunk);
+        };
+        let mut left = STEP;
+        while left > 0
+            && let Some(part) = self.todo.pop_front()
+        {
+            let done = left.min(part.left());
+            left -= done;
+            match &part {
+                Part::Sound(samples, from) => {
+                    flow.hear(samples[*from..from + done].to_vec(), &mut chunk)?;
+                }
+                Part::Pause(_) => flow.hear(vec![0.0; done], &mut chunk)?,
+                Part::Silence(_) => flow.write(vec![0.0; done], &mut chunk)?,
+                Part::Rest => flow.rest(&mut chunk)?,
+                Part::End => flow.end(&mut chunk)?,
             }
-            Way::Flow(flow) => flow.push(heard),
+            match part.after(done) {
+                Ok(rest) => self.todo.push_front(rest),
+                Err(bytes) => self.hold.shrink(bytes),
+            }
+        }
+        self.count(&chunk)?;
+        Ok(chunk)
+    }
+
+    fn count(&mut self, chunk: &Chunk) -> Result<(), Error> {
+        self.bytes += chunk.bytes.len() as u64;
+        self.samples += chunk.samples;
+        self.answers.bytes(self.bytes)?;
+        let sound = self.samples as f64 / f64::from(self.finish.rate);
+        self.answers.sound(Duration::from_secs_f64(sound))
+    }
+
+    /// What it keeps is somebody else's now.
+    pub(crate) fn hold(&mut self) -> &mut Hold {
+        &mut self.hold
+    }
+
+    pub(crate) fn into_hold(self) -> Hold {
+        self.hold
+    }
+}
+
+impl Part {
+    fn samples(&self) -> usize {
+        match self {
+            Self::Sound(samples, _) => samples.len(),
+            Self::Pause(samples) | Self::Silence(samples) => *samples,
+            Self::Rest | Self::End => 0,
         }
     }
 
-    pub(crate) fn finish(self) -> Result<Chunk, Error> {
-        match self.way {
-            Way::Flow(flow) => flow.finish(Chunk::empty()),
-            Way::Hold { samples, finish } => finish.whole(samples),
+    fn left(&self) -> usize {
+        match self {
+            Self::Sound(samples, done) => samples.len() - done,
+            _ => self.samples(),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Sound(samples, _) => samples.len() * size_of::<f32>(),
+            _ => 0,
+        }
+    }
+
+    /// What is left of it after so many samples, or the bytes it held.
+    fn after(self, done: usize) -> Result<Self, usize> {
+        let bytes = self.bytes();
+        match self {
+            Self::Sound(samples, from) if from + done < samples.len() => {
+                Ok(Self::Sound(samples, from + done))
+            }
+            Self::Pause(samples) if done < samples => Ok(Self::Pause(samples - done)),
+            Self::Silence(samples) if done < samples => Ok(Self::Silence(samples - done)),
+            _ => Err(bytes),
+        }
+    }
+}
+
+/// Makes the loudest sample of all parts full scale.
+fn level(parts: &mut VecDeque<Part>) {
+    let sounds = parts.iter().filter_map(|part| match part {
+        Part::Sound(samples, _) => Some(samples.as_slice()),
+        _ => None,
+    });
+    let peak = sound::peak(sounds.flatten());
+    for part in parts {
+        if let Part::Sound(samples, _) = part {
+            sound::normalize_to(samples, peak);
+        }
+    }
+}
+
+/// Without the silence at both ends.
+fn trim(parts: &mut VecDeque<Part>) {
+    let loud = |sample: &f32| sample.abs() > QUIET;
+    while let Some(first) = parts.front_mut() {
+        if let Part::Sound(samples, _) = first
+            && let Some(at) = samples.iter().position(loud)
+        {
+            samples.drain(..at);
+            break;
+        }
+        parts.pop_front();
+    }
+    while let Some(last) = parts.back_mut() {
+        if let Part::Sound(samples, _) = last
+            && let Some(at) = samples.iter().rposition(loud)
+        {
+            samples.truncate(at + 1);
+            break;
+        }
+        parts.pop_back();
     }
 }
 
@@ -110,30 +333,12 @@ impl Finish {
                 Loudness::Whole | Loudness::None => None,
             },
             volume: self.sound.volume,
-            leading: self.samples(self.sound.leading),
-            trailing: self.samples(self.sound.trailing),
             resampler: match self.rate == self.voice_rate {
                 true => None,
                 false => Some(Resampler::new(self.voice_rate, self.rate).map_err(failed)?),
             },
-            encoder: Encoder::new(self.sound.format, shape, length).map_err(failed)?,
+            encoder: Some(Encoder::new(self.sound.format, shape, length).map_err(failed)?),
         })
-    }
-
-    fn whole(mut self, mut samples: Vec<f32>) -> Result<Chunk, Error> {
-        if self.loudness == Loudness::Whole {
-            sound::normalize_peak(&mut samples);
-        }
-        // Here and not in the flow, since the length must be known before it.
-        if std::mem::take(&mut self.sound.trim) {
-            samples = sound::trim(&samples, QUIET).to_vec();
-        }
-        let silence = self.samples(self.sound.leading) + self.samples(self.sound.trailing);
-        let length = (samples.len() + silence) as f64 * f64::from(self.rate);
-        let length = (length / f64::from(self.voice_rate)).round() as u64;
-        let mut flow = self.flow(Some(length))?;
-        let chunk = flow.push(samples)?;
-        flow.finish(chunk)
     }
 
     fn samples(self, silence: Duration) -> usize {
@@ -142,7 +347,7 @@ impl Finish {
 }
 
 impl Flow {
-    fn push(&mut self, mut samples: Vec<f32>) -> Result<Chunk, Error> {
+    fn hear(&mut self, mut samples: Vec<f32>, chunk: &mut Chunk) -> Result<(), Error> {
         if let Some(trim) = &mut self.trim {
             let mut kept = Vec::with_capacity(samples.len());
             trim.push(&samples, &mut kept);
@@ -153,51 +358,51 @@ impl Flow {
             leveller.push(&samples, &mut levelled);
             samples = levelled;
         }
-        self.write(samples, Chunk::empty())
+        self.write(samples, chunk)
     }
 
-    fn finish(mut self, mut chunk: Chunk) -> Result<Chunk, Error> {
-        if let Some(leveller) = self.leveller.take() {
-            let mut rest = Vec::new();
-            leveller.finish(&mut rest);
-            chunk = self.write(rest, chunk)?;
-        }
-        let trailing = vec![0.0; self.trailing];
-        chunk = self.write(trailing, chunk)?;
-        if let Some(resampler) = self.resampler.take() {
-            let mut rest = Vec::new();
-            resampler.finish(&mut rest);
-            self.encode(&rest, &mut chunk)?;
-        }
-        self.encoder.finish(&mut chunk.bytes).map_err(failed)?;
-        chunk.last = true;
-        Ok(chunk)
-    }
-
-    /// Volume, the silence before, rate, format.
-    fn write(&mut self, mut samples: Vec<f32>, mut chunk: Chunk) -> Result<Chunk, Error> {
+    /// Volume, rate, format.
+    fn write(&mut self, mut samples: Vec<f32>, chunk: &mut Chunk) -> Result<(), Error> {
         if self.volume != 1.0 {
             samples.iter_mut().for_each(|it| *it *= self.volume);
-        }
-        if self.leading > 0 {
-            let mut after = vec![0.0; std::mem::take(&mut self.leading)];
-            after.extend(samples);
-            samples = after;
         }
         match &mut self.resampler {
             Some(resampler) => {
                 let mut resampled = Vec::new();
                 resampler.push(&samples, &mut resampled);
-                self.encode(&resampled, &mut chunk)?;
+                self.encode(&resampled, chunk)
             }
-            None => self.encode(&samples, &mut chunk)?,
+            None => self.encode(&samples, chunk),
         }
-        Ok(chunk)
+    }
+
+    fn rest(&mut self, chunk: &mut Chunk) -> Result<(), Error> {
+        let mut rest = Vec::new();
+        if let Some(leveller) = self.leveller.take() {
+            leveller.finish(&mut rest);
+        }
+        self.write(rest, chunk)
+    }
+
+    fn end(&mut self, chunk: &mut Chunk) -> Result<(), Error> {
+        if let Some(resampler) = self.resampler.take() {
+            let mut rest = Vec::new();
+            resampler.finish(&mut rest);
+            self.encode(&rest, chunk)?;
+        }
+        if let Some(encoder) = self.encoder.take() {
+            encoder.finish(&mut chunk.bytes).map_err(failed)?;
+        }
+        chunk.last = true;
+        Ok(())
     }
 
     fn encode(&mut self, samples: &[f32], chunk: &mut Chunk) -> Result<(), Error> {
+        let Some(encoder) = &mut self.encoder else {
+            return Ok(());
+        };
         chunk.samples += samples.len() as u64;
-        self.encoder.push(samples, &mut chunk.bytes).map_err(failed)
+        encoder.push(samples, &mut chunk.bytes).map_err(failed)
     }
 }
 
@@ -229,6 +434,7 @@ impl Chunk {
             bytes: Vec::new(),
             samples: 0,
             last: false,
+            hold: None,
         }
     }
 }

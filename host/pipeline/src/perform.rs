@@ -15,6 +15,7 @@ use speech::align;
 use speech::utterance::Utterance;
 use tokio::sync::{Notify, mpsc};
 
+use crate::answers::Answers;
 use crate::backlog::Ticket;
 use crate::batch;
 use crate::cast::Manner;
@@ -26,11 +27,12 @@ use crate::features::model_error;
 use crate::gate::{Lane, Turn};
 use crate::generation::Generation;
 use crate::master::Master;
-use crate::plan::{Plan, Verse, blocking};
+use crate::plan::{Plan, Verse};
 use crate::policy::Axis;
 use crate::request::{Answer, Request};
 use crate::stream::Chunk;
 use crate::synthesize::stage;
+use crate::work::blocking;
 
 /// Everything that is decided of a request, with no sound made yet. Nothing
 /// happens until it [`run`](Self::run)s.
@@ -100,6 +102,7 @@ impl Performance {
             answer: self.answer,
         };
         let deliver = Deliver {
+            whole: (self.answer == Answer::Whole).then(Vec::new),
             manner: self.manner,
             master: Some(self.master),
             ticket: self.ticket,
@@ -139,6 +142,9 @@ struct Take {
     characters: usize,
     /// Silence after it, if another one follows.
     pause: Duration,
+    /// Whoever drops the sentence, because its time is over or its reader has
+    /// gone, ends the run.
+    _stop: session::StopOnDrop,
 }
 
 enum Heard {
@@ -181,6 +187,7 @@ impl Begin {
         let lease = self.voice.checkout(bucketed.padded, wait).await;
         let lease = lease.map_err(|e| model_error(self.voice.name(), &e))?;
         let pace = self.pace(place);
+        let stop = lease.stop().on_drop();
         let (say, heard) = mpsc::unbounded_channel();
         let run = Run {
             lane,
@@ -188,6 +195,7 @@ impl Begin {
             voice: Arc::clone(&self.voice),
             manner: self.manner.clone(),
             ahead: Arc::clone(&self.ahead),
+            answers: generation.answers(),
             say,
         };
         let Verse {
@@ -210,6 +218,7 @@ impl Begin {
             heard,
             characters,
             pause,
+            _stop: stop,
         })
     }
 
@@ -241,6 +250,7 @@ struct Run {
     voice: Arc<Voice>,
     manner: Manner,
     ahead: Arc<Ahead>,
+    answers: Answers,
     say: mpsc::UnboundedSender<Heard>,
 }
 
@@ -249,13 +259,23 @@ impl Run {
         let _timer = events::stage("synthesize");
         let start = Instant::now();
         let (say, ahead) = (&self.say, &self.ahead);
+        let mut too_long = false;
         let ran = self.lease.speak(input, &mut |window| {
-            ahead.made(window.len());
+            if ahead.made(window.len()) > ahead.longest {
+                too_long = true;
+                return Err(session::Error::Cancelled);
+            }
             let heard = say.send(Heard::Window(window.to_vec()));
             heard.map_err(|_| session::Error::Cancelled)
         });
         // Whoever hears of the end may count on what the run held.
         match ran {
+            Err(session::Error::Cancelled) if too_long => {
+                let error = self.answers.too_long();
+                self.lease.release();
+                drop(self.lane);
+                drop(self.say.send(Heard::Failed(error)));
+            }
             Ok(()) | Err(session::Error::Cancelled) => {
                 self.lease.release();
                 drop(self.lane);
@@ -295,8 +315,14 @@ async fn bucket(
     .await
 }
 
+/// Seconds of a sentence whose melody is changed together: what is looked at
+/// as a whole must end somewhere.
+const CHANGED_SECONDS: usize = 60;
+
 /// The half that hands on what is said.
 struct Deliver {
+    /// What has come out of an answer that leaves in one piece.
+    whole: Option<Vec<u8>>,
     manner: Manner,
     /// None while it is at work on another thread.
     master: Option<Master>,
@@ -318,13 +344,7 @@ impl Deliver {
             }
             self.take(take).await?;
         }
-        let master = self.master.take();
-        let finish = blocking(move || match master {
-            Some(master) => master.finish(),
-            None => Ok(Chunk::empty()),
-        });
-        let last = stage("encode", finish).await?;
-        self.send(last).await?;
+        self.master(Master::end).await?;
         Ok(Spoken {
             seconds: self.samples as f64 / f64::from(self.sampling_rate),
             first_sound: self.ahead.first.get().map(|at| *at - self.clock.start),
@@ -337,10 +357,20 @@ impl Deliver {
         // A change of pitch looks at a sentence as a whole.
         let changes = change.pitch != 1.0 || change.intonation != 1.0;
         let mut held = changes.then(Vec::new);
+        let longest = CHANGED_SECONDS * self.ahead.sampling_rate as usize;
         loop {
             match take.heard.recv().await {
                 Some(Heard::Window(window)) => match &mut held {
-                    Some(held) => held.extend(window),
+                    Some(held) => {
+                        held.extend(window);
+                        if held.len() > longest {
+                            // Cut where nothing is heard, and not in a word.
+                            let from = longest / 2;
+                            let at = from + sound::quietest(&held[from..], longest / 1_000);
+                            let rest = held.split_off(at);
+                            self.change(std::mem::replace(held, rest)).await?;
+                        }
+                    }
                     None => {
                         let samples = window.len();
                         self.master(move |master| master.push(window)).await?;
@@ -355,33 +385,74 @@ impl Deliver {
                 None => return Err(Error::Lost("a run ended without a word".to_owned())),
             }
         }
-        if let Some(held) = held {
-            let (rate, samples) = (self.ahead.sampling_rate, held.len());
-            let change = move |master: &mut Master| {
-                let changed = sound::prosody::change(&held, rate, change);
-                master.push(changed.map_err(|e| Error::Request(e.to_string()))?)
-            };
-            self.master(change).await?;
-            self.ahead.left(samples);
+        match held {
+            Some(held) => self.change(held).await,
+            None => Ok(()),
         }
+    }
+
+    async fn change(&mut self, held: Vec<f32>) -> Result<(), Error> {
+        let change = self.manner.change;
+        let (rate, samples) = (self.ahead.sampling_rate, held.len());
+        let change = move |master: &mut Master| {
+            let changed = sound::prosody::change(&held, rate, change);
+            master.push(changed.map_err(|e| Error::Request(e.to_string()))?)
+        };
+        self.master(change).await?;
+        self.ahead.left(samples);
         Ok(())
     }
 
-    /// Lets the master work where it may block, and sends what comes of it.
+    /// Lets the master work where it may block, step by step, and sends what
+    /// comes of it.
     async fn master(
         &mut self,
-        work: impl FnOnce(&mut Master) -> Result<Chunk, Error> + Send + 'static,
+        work: impl FnOnce(&mut Master) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), Error> {
-        let Some(mut master) = self.master.take() else {
-            return Err(Error::Lost("the master was lost".to_owned()));
-        };
-        let worked = blocking(move || {
-            let chunk = work(&mut master)?;
-            Ok((master, chunk))
-        });
-        let (master, chunk) = stage("encode", worked).await?;
-        self.master = Some(master);
-        self.send(chunk).await
+        let mut work = Some(work);
+        loop {
+            let Some(mut master) = self.master.take() else {
+                return Err(Error::Lost("the master was lost".to_owned()));
+            };
+            let work = work.take();
+            let worked = blocking(move || {
+                if let Some(work) = work {
+                    work(&mut master)?;
+                }
+                let chunk = master.step()?;
+                Ok((master, chunk))
+            });
+            let (mut master, chunk) = stage("encode", worked).await?;
+            let (done, last) = (master.is_done(), chunk.last);
+            let chunk = match &mut self.whole {
+                None => Some(chunk),
+                Some(whole) => {
+                    master.hold().grow(chunk.bytes.len())?;
+                    whole.extend(chunk.bytes);
+                    self.samples += chunk.samples;
+                    last.then(|| Chunk {
+                        bytes: std::mem::take(whole),
+                        samples: 0,
+                        last,
+                        hold: None,
+                    })
+                }
+            };
+            if last {
+                if let Some(mut chunk) = chunk {
+                    chunk.hold = self.whole.is_some().then(|| master.into_hold());
+                    self.send(chunk).await?;
+                }
+                return Ok(());
+            }
+            self.master = Some(master);
+            if let Some(chunk) = chunk {
+                self.send(chunk).await?;
+            }
+            if done {
+                return Ok(());
+            }
+        }
     }
 
     /// Waits for the reader, at the reader's expense.
@@ -404,6 +475,8 @@ struct Ahead {
     /// Samples that may be made before the reader takes them; none bounds an
     /// answer that leaves in one piece.
     most: Option<u64>,
+    /// Samples of the longest answer.
+    longest: u64,
     made: AtomicU64,
     left: AtomicU64,
     moved: Notify,
@@ -415,8 +488,11 @@ impl Ahead {
     fn new(performance: &Performance) -> Self {
         let sampling_rate = performance.voice.package().sampling_rate();
         let seconds = performance.plan.spec.encode.read_ahead.0.as_secs_f64();
+        let answers = performance.generation.answers();
+        let longest = answers.sound_max.0.as_secs_f64() * f64::from(sampling_rate);
         Self {
             sampling_rate,
+            longest: longest as u64,
             most: match performance.answer {
                 Answer::Stream => Some((seconds * f64::from(sampling_rate)) as u64),
                 Answer::Whole => None,
@@ -428,8 +504,10 @@ impl Ahead {
         }
     }
 
-    fn made(&self, samples: usize) {
-        self.made.fetch_add(samples as u64, Ordering::Relaxed);
+    /// Samples that are made by now.
+    fn made(&self, samples: usize) -> u64 {
+        let samples = samples as u64;
+        self.made.fetch_add(samples, Ordering::Relaxed) + samples
     }
 
     fn left(&self, samples: usize) {

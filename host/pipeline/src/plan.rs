@@ -15,6 +15,7 @@ use crate::lexicon::Words;
 use crate::policy::{self, Axis, BucketStep, NormalizeStep};
 use crate::request::{Pauses, Split};
 use crate::spec;
+use crate::work::wanted;
 
 /// What a request of one pipeline goes through. Immutable; a reload makes
 /// another one.
@@ -61,6 +62,11 @@ impl Plan {
         )
     }
 
+    /// The time a request may take.
+    pub fn deadline(&self) -> Duration {
+        self.spec.limits.deadline.0
+    }
+
     /// The file of the user's own words, if the pipeline names one.
     pub fn dictionary(&self) -> Option<&Path> {
         self.spec.dictionary.file.as_deref()
@@ -87,7 +93,7 @@ impl Plan {
         by: Option<Split>,
         pauses: Pauses,
     ) -> Result<Vec<Piece>, Error> {
-        self.check_length(text)?;
+        self.check_text("the text", text)?;
         let by = by.unwrap_or(self.spec.split.by);
         let pieces = self.cut(text, by, pauses);
         if pieces.is_empty() {
@@ -98,7 +104,7 @@ impl Plan {
 
     /// The whole text as one piece, even if there is nothing to it.
     pub(crate) fn whole(&self, text: &str) -> Result<Vec<Piece>, Error> {
-        self.check_length(text)?;
+        self.check_text("the text", text)?;
         Ok(vec![Piece {
             text: text.to_owned(),
             start: 0,
@@ -106,12 +112,13 @@ impl Plan {
         }])
     }
 
-    fn check_length(&self, text: &str) -> Result<(), Error> {
+    /// Refuses what is too long before any work. `what` names it to the caller.
+    pub fn check_text(&self, what: &str, text: &str) -> Result<(), Error> {
         let most = self.spec.limits.characters_max;
         let characters = text.chars().count();
         if characters > most {
             return Err(Error::Request(format!(
-                "the text has {characters} characters; pipeline `{}` takes {most} at most (its `limits.characters_max`)",
+                "{what} has {characters} characters; pipeline `{}` takes {most} at most (its `limits.characters_max`)",
                 self.name
             )));
         }
@@ -157,10 +164,11 @@ impl Plan {
     /// is left is left out, with a warning.
     pub(crate) async fn normalize(self: &Arc<Self>, pieces: Vec<Piece>) -> Result<Script, Error> {
         let plan = Arc::clone(self);
-        blocking(move || {
+        wanted(self.deadline(), move |wanted| {
             let mut script = Script::default();
             let lexicon: Arc<dyn plugin::Lexicon> = Arc::clone(&plan.words) as _;
             for piece in pieces {
+                wanted.check()?;
                 let normalized = policy::normalize(
                     &plan.normalizers,
                     &plan.spec.language,
@@ -191,12 +199,13 @@ impl Plan {
     /// text: what cannot be read is guessed, with a warning.
     pub(crate) async fn pronounce(self: &Arc<Self>, script: Script) -> Result<Recital, Error> {
         let plan = Arc::clone(self);
-        blocking(move || {
+        wanted(self.deadline(), move |wanted| {
             let mut recital = Recital {
                 verses: Vec::with_capacity(script.lines.len()),
                 warnings: script.warnings,
             };
             for line in script.lines {
+                wanted.check()?;
                 let utterance = plan.frontend.pronounce_with(&line.text, &plan.words.user);
                 let mut warnings = line.warnings;
                 warnings.extend(utterance.warnings().iter().map(ToString::to_string));
@@ -288,13 +297,4 @@ impl<'a> Places<'a> {
         }
         self.characters
     }
-}
-
-/// Runs CPU work where it may block; a panic there costs one request.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|lost| Err(Error::Lost(lost.to_string())))
 }

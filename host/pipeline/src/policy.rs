@@ -60,6 +60,13 @@ pub(crate) fn normalize(
                 )));
             }
             Err(cause) => match step.on_failure {
+                OnFailure::Closed if costs_too_much(step, &cause, language) => {
+                    let (first, last) = (offset + 1, offset + text.chars().count());
+                    return Err(Error::Request(format!(
+                        "plugin `{}` cannot take the text from character {first} to {last}: {cause}; other or shorter words would do",
+                        step.name
+                    )));
+                }
                 OnFailure::Closed => {
                     return Err(Error::Plugin {
                         plugin: step.name.clone(),
@@ -75,6 +82,17 @@ pub(crate) fn normalize(
         }
     }
     Ok(trace.finish())
+}
+
+/// Whether it is the text that costs more than a call may: a plugin that does
+/// the same with a single letter is broken, whatever it is given.
+fn costs_too_much(step: &NormalizeStep, cause: &CallError, language: &str) -> bool {
+    let costs = matches!(
+        cause,
+        CallError::Trap(plugin::Trap::Fuel | plugin::Trap::Memory | plugin::Trap::Stack)
+            | CallError::TooLong { .. }
+    );
+    costs && step.plugin.normalize("あ", language).is_ok()
 }
 
 /// What is padded, and the names policies know it by.
@@ -107,9 +125,6 @@ pub(crate) fn choose(
     axis: Axis,
     length: usize,
 ) -> Result<usize, Error> {
-    let Some(step) = step else {
-        return Ok(length);
-    };
     let len = u32::try_from(length)
         .ok()
         .filter(|len| *len <= LENGTH_MAX)
@@ -119,6 +134,9 @@ pub(crate) fn choose(
                 axis.name()
             ))
         })?;
+    let Some(step) = step else {
+        return Ok(length);
+    };
     let shape = plugin::Shape {
         batch: 1,
         axes: vec![plugin::Axis {

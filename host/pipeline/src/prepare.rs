@@ -86,9 +86,7 @@ impl Workshop {
             compiled.map(|why| format!("compiled plugins: each start compiles them again ({why})"));
         let models = self.residency.without_cache();
         let models = models.map(|why| {
-            format!(
-                "model cache: archives stay in memory, templates are tried at each start ({why})"
-            )
+            format!("model cache: archives are unpacked and templates tried at each start ({why})")
         });
         let pool = match self.sandbox.pool() {
             plugin::Pool::Tight => Some(
@@ -378,6 +376,7 @@ impl Carried {
 
     fn gate(&mut self, service: &Service) -> Arc<Gate> {
         let rules = gate::Rules {
+            answers: service.answers,
             lanes: service.models.lanes.max(1),
             wait: service.models.wait.0,
             queue: service.models.queue.0,
@@ -415,6 +414,9 @@ fn user_words(pipeline: &str, spec: &Pipeline) -> Result<UserWords, PrepareError
     })
 }
 
+/// The largest of ours has 3 MB.
+const PLUGIN_BYTES_MAX: u64 = 256 << 20;
+
 /// The component's bytes, and the key under which an equal one is carried
 /// over: bytes, settings and limits.
 pub(crate) fn component(
@@ -429,7 +431,7 @@ pub(crate) fn component(
         Component::Named(name) => folder.join(format!("{name}.wasm")),
         Component::File(path) => path.clone(),
     };
-    let bytes = std::fs::read(&path).map_err(|e| {
+    let bytes = session::read_at_most(&path, PLUGIN_BYTES_MAX).map_err(|e| {
         failed(format!(
             "{}: {e}; first-party plugins are built by `cargo xtask setup`",
             path.display()

@@ -6,9 +6,10 @@ use speech::moras::{self, Given, GivenError, Mora};
 
 use crate::error::Error;
 use crate::generation::Generation;
-use crate::plan::{Verse, blocking};
+use crate::plan::Verse;
 use crate::request::{Pauses, Split};
 use crate::synthesize::stage;
+use crate::work::blocking;
 
 /// How the words of a text would be said, and no sound.
 #[derive(Clone, Debug)]

@@ -90,6 +90,15 @@ pub struct Sound {
     pub trailing: Duration,
 }
 
+impl Sound {
+    /// Bytes of so many samples of one channel, where they are written as they
+    /// are; none where they are packed.
+    pub(crate) fn raw_bytes(&self, samples: u64) -> u64 {
+        let bytes = self.format.sample_bytes() * u64::from(self.channels.count());
+        samples.saturating_mul(bytes)
+    }
+}
+
 impl Default for Sound {
     fn default() -> Self {
         Self {

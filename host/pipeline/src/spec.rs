@@ -10,6 +10,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserial
 use serde::{Deserialize, Serialize, Serializer};
 use session::memory::MemoryPolicy;
 
+use crate::answers::Answers;
 use crate::request::{Loudness, Split};
 use crate::units::{Bytes, Span};
 
@@ -22,6 +23,7 @@ pub struct Service {
     pub voices: Vec<Voice>,
     pub berts: BTreeMap<String, Bert>,
     pub models: Models,
+    pub answers: Answers,
     /// Folder in which a plugin named without a path is looked for.
     pub plugins: PathBuf,
     /// Folder of the compiled dictionary.
@@ -82,6 +84,23 @@ pub struct Models {
     /// at once.
     pub queue: Span,
 }
+
+impl Models {
+    /// What no type can say.
+    pub fn check(&self) -> Result<(), String> {
+        for (name, number) in [("lanes", self.lanes), ("threads", self.threads)] {
+            if number > RUNS_MAX {
+                return Err(format!(
+                    "`models.{name}` is {number}; it is {RUNS_MAX} at most"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// More than any machine has cores for.
+const RUNS_MAX: usize = 1_024;
 
 impl Default for Models {
     fn default() -> Self {
@@ -361,6 +380,10 @@ impl PluginRef {
     }
 }
 
+/// Of one request: a short novel.
+const CHARACTERS_MAX: usize = 100_000;
+const SILENCE_MAX: Span = Span::seconds(600);
+
 /// What the sandbox reserves for an instance.
 const MEMORY_MAX: Bytes = Bytes::mebibytes(32);
 
@@ -557,6 +580,34 @@ impl Pipeline {
         }
         if self.limits.characters_max == 0 {
             return Err("`limits.characters_max` is at least 1".to_owned());
+        }
+        for (name, characters) in [
+            ("split.characters_max", self.split.characters_max),
+            ("limits.characters_max", self.limits.characters_max),
+        ] {
+            if characters > CHARACTERS_MAX {
+                return Err(format!(
+                    "`{name}` is {characters}; it is {CHARACTERS_MAX} at most"
+                ));
+            }
+        }
+        for (name, span) in [
+            (
+                "encode.silence_between_lines",
+                self.encode.silence_between_lines,
+            ),
+            (
+                "encode.silence_between_sentences",
+                self.encode.silence_between_sentences,
+            ),
+            ("encode.read_ahead", self.encode.read_ahead),
+        ] {
+            if span > SILENCE_MAX {
+                return Err(format!(
+                    "`{name}` is {:?}; it is {:?} at most",
+                    span.0, SILENCE_MAX.0
+                ));
+            }
         }
         for plugin in &self.normalize.plugins {
             if plugin.on_failure == Some(OnFailure::Builtin) {

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::answers::Hold;
 use crate::error::Error;
 use crate::request::{Audio, Head};
 
@@ -29,6 +30,17 @@ pub(crate) struct Chunk {
     pub(crate) samples: u64,
     /// Nothing comes after it.
     pub(crate) last: bool,
+    /// What they take of all that is kept, until they have left.
+    pub(crate) hold: Option<Hold>,
+}
+
+impl Chunk {
+    fn into_bytes(self) -> Bytes {
+        match self.hold {
+            None => Bytes::from(self.bytes),
+            Some(hold) => hold.keep(self.bytes),
+        }
+    }
 }
 
 impl Stream {
@@ -52,7 +64,7 @@ impl Stream {
     /// The same, polled: what a body of hyper's is made of.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let chunk = self.poll_chunk(context);
-        chunk.map(|chunk| chunk.map(|chunk| chunk.map(|chunk| Bytes::from(chunk.bytes))))
+        chunk.map(|chunk| chunk.map(|chunk| chunk.map(Chunk::into_bytes)))
     }
 
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Chunk, Error>>> {

@@ -2,7 +2,7 @@
 //! names.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use speech::moras::Given;
 use tokio::sync::mpsc;
@@ -49,7 +49,7 @@ async fn rehearse(
 ) -> Result<(Performance, Stream), Error> {
     plan.speaks(request.language.as_deref())?;
     let (voice, manner) = cast(generation, plan, &request)?;
-    check_colour(&request)?;
+    check_colour(plan, &request)?;
     check_sound(&request.sound)?;
     // What is given is for the whole text.
     let split = match request.given {
@@ -74,8 +74,19 @@ async fn rehearse(
     let voice_rate = voice.package().sampling_rate();
     let head = head(generation, plan, &request, voice_rate, recital.warnings);
     let (chunks, reader) = mpsc::channel(CHUNKS);
+    let gate = &generation.gate;
+    let master = Master::new(
+        request.sound,
+        &head,
+        voice_rate,
+        gate.answers(),
+        gate.hold(),
+    )?;
+    let between = recital.verses.split_last().map_or(&[][..], |(_, it)| it);
+    let pauses = between.iter().map(|verse| verse.pause);
+    master.check_silence(pauses.fold(Duration::ZERO, Duration::saturating_add))?;
     let performance = Performance {
-        master: Master::new(request.sound, &head, voice_rate)?,
+        master,
         sampling_rate: head.sampling_rate,
         answer: head.answer,
         generation: Arc::clone(generation),

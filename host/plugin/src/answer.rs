@@ -13,11 +13,11 @@ pub(crate) fn check_normalized(
 ) -> Result<(), CallError> {
     let wrong = |what: String| Err(CallError::Answer(what));
     if answer.text.len() > bytes_max {
-        return wrong(format!(
-            "{} bytes for {} bytes of input; the most is {bytes_max}",
-            answer.text.len(),
-            source.len()
-        ));
+        return Err(CallError::TooLong {
+            bytes: answer.text.len(),
+            input: source.len(),
+            most: bytes_max,
+        });
     }
     // Those of the caller's text may pass: a later plugin drops them, or the
     // caller is told.

@@ -66,6 +66,13 @@ pub enum CallError {
     /// The plugin was stopped or broke down; its instance is gone.
     #[error("{0}")]
     Trap(Trap),
+    /// The plugin answered more than this text may become.
+    #[error("its answer is wrong: {bytes} bytes for {input} bytes of input; the most is {most}")]
+    TooLong {
+        bytes: usize,
+        input: usize,
+        most: usize,
+    },
     /// The plugin answered what no plugin may answer.
     #[error("its answer is wrong: {0}")]
     Answer(String),

@@ -146,7 +146,7 @@ pub(crate) fn kind(error: &CallError) -> &'static str {
         CallError::InvalidInput(_) => "invalid-input",
         CallError::Failed(_) => "failed",
         CallError::Trap(_) => "trap",
-        CallError::Answer(_) => "answer",
+        CallError::TooLong { .. } | CallError::Answer(_) => "answer",
     }
 }
 

@@ -17,8 +17,12 @@ pub(crate) fn normalizer(plugin: &Normalizer) -> Result<(), LoadError> {
     let failed = |what: String| Err(LoadError::SelfCheck(what));
     for text in TEXTS {
         let first = plugin.normalize(text, "ja");
-        if let Err(error @ (CallError::Trap(_) | CallError::Answer(_) | CallError::Failed(_))) =
-            &first
+        if let Err(
+            error @ (CallError::Trap(_)
+            | CallError::TooLong { .. }
+            | CallError::Answer(_)
+            | CallError::Failed(_)),
+        ) = &first
         {
             return failed(format!("for {text:?}: {error}"));
         }

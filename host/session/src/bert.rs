@@ -1,5 +1,6 @@
 //! The BERT graph: characters in, one feature row per character out.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +18,9 @@ use crate::settings::Settings;
 use crate::signature::{self, Port, float, int};
 use crate::slab::Zone;
 use crate::source::Source;
+use crate::stop::Stop;
 use crate::voice::FEATURE_WIDTH;
-use crate::workspace::Permit;
+use crate::workspace::{Permit, Step};
 
 const KIND: &str = "bert";
 
@@ -28,6 +30,9 @@ const MASK: Port = int("attention_mask", 2);
 const TYPES: Port = int("token_type_ids", 2);
 /// [sequence length, 1024]: row 0 of the batch, so one text a run.
 const OUTPUT: Port = float("output", 2);
+
+/// One id for each character is a megabyte; reading takes many times the file.
+const TOKENIZER_BYTES_MAX: u64 = 16 << 20;
 
 /// A BERT with its tokenizer, and sessions that run it.
 pub struct Bert {
@@ -82,8 +87,7 @@ impl Bert {
             graph.fingerprint_with_neighbours()?,
             tokenizer.fingerprint()?
         );
-        let tokenizer = Tokenizer::from_bytes(tokenizer.read()?)
-            .map_err(|e| Error::Tokenizer(e.to_string()))?;
+        let tokenizer = parse_tokenizer(&tokenizer.read(TOKENIZER_BYTES_MAX)?)?;
         let marks = Marks::of(&tokenizer)?;
         let padding = marks.padding;
         let graph = graph.graph();
@@ -140,7 +144,20 @@ impl Bert {
             library: Arc::clone(&self.library),
             graph: Arc::clone(&self.graph),
             wait,
+            stop: Stop::default(),
         })
+    }
+}
+
+/// A tokenizer.json. Its reader is another's and states by panicking what it
+/// expects of a file; no file may end a reload.
+pub(crate) fn parse_tokenizer(json: &[u8]) -> Result<Tokenizer, Error> {
+    let read = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(json)));
+    match read {
+        Ok(read) => read.map_err(|e| Error::Tokenizer(e.to_string())),
+        Err(_) => Err(Error::Tokenizer(
+            "its reader cannot take a part of the file".to_owned(),
+        )),
     }
 }
 
@@ -151,6 +168,7 @@ pub struct Lease {
     library: Arc<Library>,
     graph: Arc<str>,
     wait: Duration,
+    stop: Stop,
 }
 
 fn short_hash(text: &str) -> u32 {
@@ -178,24 +196,75 @@ impl Marks {
 }
 
 impl Lease {
+    /// Ends the run from another thread, with [`Error::Cancelled`].
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
     /// Blocks for the length of the run. Rows of padding are left out. Where
     /// memory is short it is run once more, alone.
     pub fn run(&mut self, input: BertInput) -> Result<Features, Error> {
+        self.climb(&input)?;
         match self.attempt(input.clone()) {
             Err(Error::OutOfMemory(no_room)) => {
                 events::run_retried(&no_room);
-                self.permit = None;
-                self.permit = Some(self.library.admit_alone(self.wait)?);
-                self.attempt(input)
+                self.alone()?;
+                let padded = input.padded;
+                let ran = self.attempt(input);
+                if matches!(ran, Err(Error::OutOfMemory(_))) {
+                    self.library.workspace().disprove(&self.graph, padded);
+                }
+                ran
             }
             ran => ran,
         }
     }
 
+    /// Attention grows by the square of a length that the caller chose: one
+    /// that has never run is approached by shorter ones, so that none is begun
+    /// that could not end.
+    fn climb(&mut self, input: &BertInput) -> Result<(), Error> {
+        loop {
+            let workspace = self.library.workspace();
+            let shorter = match workspace.step(&self.graph, input.padded) {
+                Step::Run => return Ok(()),
+                Step::Try(shorter) => shorter,
+                Step::Never => {
+                    return Err(Error::TooLong {
+                        length: input.padded,
+                    });
+                }
+            };
+            self.alone()?;
+            let mut ids = input.ids.clone();
+            ids.truncate(shorter);
+            match self.attempt(BertInput {
+                ids,
+                padded: shorter,
+            }) {
+                Ok(_) => {}
+                Err(Error::OutOfMemory(_)) => {
+                    self.library.workspace().disprove(&self.graph, shorter);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn alone(&mut self) -> Result<(), Error> {
+        self.permit = None;
+        self.permit = Some(self.library.admit_alone(self.wait)?);
+        Ok(())
+    }
+
     fn attempt(&mut self, input: BertInput) -> Result<Features, Error> {
         let padded = input.padded;
-        let (ran, used) = self.session.session().run(input);
+        let (ran, used) = self.session.session().run(input, &self.stop);
         self.library.learn(&self.graph, padded, used.peak);
+        if ran.is_ok() {
+            let workspace = self.library.workspace();
+            workspace.prove(&self.graph, padded, used.peak);
+        }
         ran
     }
 
@@ -235,13 +304,13 @@ impl BertSession {
         })
     }
 
-    fn run(&mut self, input: BertInput) -> (Result<Features, Error>, Used) {
+    fn run(&mut self, input: BertInput, stop: &Stop) -> (Result<Features, Error>, Used) {
         let (rows, padded) = (input.ids.len(), input.padded);
         let inputs = match self.bind(input) {
             Ok(inputs) => inputs,
             Err(error) => return (Err(error), Used::default()),
         };
-        self.graph.run(inputs, |outputs| {
+        self.graph.run(inputs, stop, |outputs| {
             let (shape, data) = floats(outputs, OUTPUT.name)?;
             if *shape != [padded as i64, FEATURE_WIDTH as i64] {
                 return Err(Error::Run(format!(

@@ -49,6 +49,10 @@ pub enum Error {
     #[error("this run needs {needed} bytes of workspace; one request may take {most}")]
     TooLarge { needed: usize, most: usize },
 
+    /// The caller can act: a shorter sentence.
+    #[error("a run over {length} characters needs more workspace than there is")]
+    TooLong { length: usize },
+
     /// The operator can act: a smaller model or a larger `memory.budget`.
     #[error("{} has no room for {} bytes (largest free {}, free {}); a larger `memory.budget` or fewer models would do", .0.zone.name(), .0.needed, .0.largest, .0.free)]
     NoRoom(NoRoom),

@@ -36,7 +36,7 @@ pub fn describe() {
     );
     describe_counter!(
         "koemasu_model_cache_failures_total",
-        "Times that something could not be kept in the model cache, or was found damaged there."
+        "Times that the model cache was found not to be writable."
     );
     describe_counter!(
         "koemasu_leases_discarded_total",
@@ -130,7 +130,7 @@ pub fn describe() {
     describe_counter!(
         "koemasu_slab_overdrafts_total",
         Unit::Count,
-        "Allocations outside the budget: the reserve was too small."
+        "Allocations that could neither be served nor refused: the reserve was too small."
     );
     describe_counter!(
         "koemasu_workspace_refused_total",
@@ -270,24 +270,18 @@ pub(crate) fn not_kept(what: &str, place: &std::path::Path, why: &dyn std::fmt::
     tracing::warn!(what, place = %place.display(), %why, "the model cache cannot be used; it goes on without");
 }
 
-/// Bytes in the cache are not those that were put there.
-pub(crate) fn cache_damaged(place: &std::path::Path) {
-    counter!("koemasu_model_cache_failures_total").increment(1);
-    tracing::warn!(place = %place.display(), "a file of the model cache was damaged; it is made again");
-}
-
 pub(crate) fn slab_reserved(kind: &'static str, bytes: usize) {
     tracing::info!(kind, bytes, "slab reserved: all tensors lie in it");
 }
 
-/// A run that found its zone full is told to end.
-pub(crate) fn run_over_budget(no_room: &NoRoom, told: bool) {
+/// A creation or run that found its zone full is ended.
+pub(crate) fn over_budget(no_room: &NoRoom) {
     counter!("koemasu_runs_over_budget_total").increment(1);
-    tracing::warn!(?no_room, told, "a run needed more than there is; it ends");
+    tracing::warn!(?no_room, "a tensor found no room: what wanted it is ended");
 }
 
-/// Memory outside the budget, for the rest of one node: the reserve is too
-/// small for this model.
+/// On a thread of ONNX Runtime's own nothing can be refused, and the reserve is
+/// used up.
 pub(crate) fn overdraft(bytes: usize) {
     counter!("koemasu_slab_overdrafts_total").increment(1);
     tracing::error!(

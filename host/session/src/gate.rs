@@ -6,6 +6,7 @@
 //! whole graph. The same trial proves the cut at the decoder and its windows.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -18,12 +19,16 @@ use crate::placement::Placement;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::source::hex;
+use crate::stop::Stop;
 use crate::voice::{FEATURE_WIDTH, Pace, STYLE_WIDTH, VoiceInput, VoiceSession};
 use crate::weights::Weights;
 
 /// Float noise of another order of the same sums is 1e-6; a stale weight is
 /// heard at 1e-2 and more, and changes the length.
 const TOLERANCE: f32 = 1e-4;
+
+/// A graph that has not said forty phonemes by then never will.
+const TIME: Duration = Duration::from_secs(120);
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -52,12 +57,21 @@ pub(crate) fn verdict(
         return Ok(known);
     }
     let start = std::time::Instant::now();
-    let verdict = Trial {
+    let stop = Stop::default();
+    let trial = Trial {
         runtime,
         template,
         settings,
-    }
-    .run(weights, session, block)?;
+        stop: &stop,
+    };
+    let tried = stop.within(TIME, || trial.run(weights, session, block));
+    let verdict = tried.map_err(|error| match error {
+        Error::Cancelled => Error::Open(format!(
+            "the graph has not said a word in {} s",
+            TIME.as_secs()
+        )),
+        error => error,
+    })?;
     events::template_tried(&template.digest, &verdict, start.elapsed());
     if let Some(place) = place {
         write(&place, &verdict);
@@ -69,6 +83,7 @@ struct Trial<'a> {
     runtime: &'a Runtime,
     template: &'a Template,
     settings: &'a Settings,
+    stop: &'a Stop,
 }
 
 impl Trial<'_> {
@@ -80,7 +95,7 @@ impl Trial<'_> {
     ) -> Result<Verdict, Error> {
         let mut speak = |weights: &Weights| {
             weights.fill(self.template, block)?;
-            session.collect(sample())
+            session.collect(sample(), self.stop)
         };
         let first = speak(a)?;
         let b = a.altered(self.template);
@@ -105,7 +120,7 @@ impl Trial<'_> {
             &Placement::Arena,
         )?;
         drop(model);
-        session.collect(sample())
+        session.collect(sample(), self.stop)
     }
 }
 

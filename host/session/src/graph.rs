@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ort::session::{
-    HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue, SessionOutputs,
-};
+use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use crate::error::Error;
 use crate::events;
+use crate::native::run_options::SharedOptions;
 use crate::native::tensors::{Tensors, Used};
 use crate::native::weights::Bound;
 use crate::slab::Owner;
+use crate::stop::Stop;
 
 pub(crate) type Input = SessionInputValue<'static>;
 /// Bound by name: exporters differ in their order.
@@ -23,7 +23,7 @@ pub(crate) struct OpenGraph {
     kind: &'static str,
     session: Session,
     outputs: Vec<&'static str>,
-    options: RunOptions<HasSelectedOutputs>,
+    options: Arc<SharedOptions>,
     tenancy: Option<Tenancy>,
     _bound: Option<Bound>,
     _counted: events::OpenSession,
@@ -83,18 +83,24 @@ impl OpenGraph {
     }
 
     /// Blocks for the length of the run, then lets `read` copy what it wants of
-    /// the outputs. With what the run has used of the slab.
+    /// the outputs. With what the run has used of the slab. `stop` may end it
+    /// from another thread.
     pub(crate) fn run<T>(
         &mut self,
         inputs: Inputs,
+        stop: &Stop,
         read: impl FnOnce(&SessionOutputs<'_>) -> Result<T, Error>,
     ) -> (Result<T, Error>, Used) {
         let (kind, session, options) = (self.kind, &mut self.session, &self.options);
         let run = || {
+            let stoppable = stop.enter(options)?;
             // The run alone: copies in and out are ours, not ONNX Runtime's.
             let start = Instant::now();
-            let outputs = session.run_with_options(inputs, options);
+            let outputs = session.run_with_options(inputs, options.of_the_run());
             events::ran(kind, start.elapsed());
+            if stoppable.leave() {
+                return Err(Error::Cancelled);
+            }
             let outputs = outputs.map_err(|e| Error::Run(e.to_string()))?;
             read(&outputs)
         };
@@ -102,7 +108,7 @@ impl OpenGraph {
             Some(tenancy) => tenancy.tensors.running(tenancy.owner, options, run),
             None => (run(), Used::default()),
         };
-        if matches!(ran, Err(Error::OutOfMemory(_)))
+        if matches!(ran, Err(Error::OutOfMemory(_) | Error::Cancelled))
             && let Ok(fresh) = self::options(&self.outputs)
         {
             // The old ones carry the flag that ended this run.
@@ -112,14 +118,14 @@ impl OpenGraph {
     }
 }
 
-fn options(outputs: &[&'static str]) -> Result<RunOptions<HasSelectedOutputs>, Error> {
+fn options(outputs: &[&'static str]) -> Result<Arc<SharedOptions>, Error> {
     let selected = outputs
         .iter()
         .fold(OutputSelector::no_default(), |selected, output| {
             selected.with(*output)
         });
     let options = RunOptions::new().map_err(|e| Error::Open(e.to_string()))?;
-    Ok(options.with_outputs(selected))
+    Ok(Arc::new(SharedOptions::new(options.with_outputs(selected))))
 }
 
 /// The shape and values of one output.

@@ -10,7 +10,7 @@
 //!   template use. - [`library`]: weights by tier, and who has to go.
 //! - [`memory`]: what is decided about memory: policy, plan, trace.
 //! - [`workspace`]: who may run. - [`watch`]: what the system counts.
-//! - [`pool`]: lends sessions. - [`voice`], [`bert`]: one struct per graph.
+//! - [`stop`]: ends a run. - [`pool`]: lends sessions. - [`voice`], [`bert`]: one struct per graph.
 
 pub mod bert;
 mod bounds;
@@ -24,6 +24,8 @@ pub mod memory;
 pub mod native;
 pub mod onnx;
 pub mod package;
+#[doc(hidden)]
+pub mod parse;
 pub mod placement;
 pub mod pool;
 pub mod residency;
@@ -33,6 +35,7 @@ mod signature;
 pub mod slab;
 pub mod slot;
 mod source;
+mod stop;
 pub mod units;
 pub mod voice;
 pub mod watch;
@@ -44,4 +47,5 @@ pub mod workspace;
 pub use error::Error;
 pub use events::{describe as describe_metrics, export};
 pub use settings::{Optimization, Settings};
-pub use source::Source;
+pub use source::{Source, read_at_most, read_text_at_most};
+pub use stop::{Stop, StopOnDrop};

@@ -6,8 +6,6 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use sha2::{Digest, Sha256};
-
 use crate::bert::Bert;
 use crate::device::{self, Device, Wanted};
 use crate::error::Error;
@@ -19,14 +17,14 @@ use crate::memory::{MemoryPolicy, Proposer};
 use crate::native::heap;
 use crate::native::reservation::Kind;
 use crate::onnx::{Part, Template};
-use crate::package::Package;
+use crate::package::{Package, Unpacking};
 use crate::placement::{Placement, Sizes};
 use crate::pool::Pool;
 use crate::runtime::{Model, Runtime};
 use crate::settings::Settings;
 use crate::slab::{NoRoom, OwnerCensus, Zone, ZoneCensus, round_up};
 use crate::slot::{SlotCensus, Slots, short};
-use crate::source::{Graph, Source, hex};
+use crate::source::Source;
 use crate::voice::{Family, Voice, VoiceSession, Way};
 use crate::watch::{self, Outside};
 use crate::weights::Weights;
@@ -139,7 +137,7 @@ impl Residency {
     }
 
     /// Why the cache cannot be written to, if there should be one: archives
-    /// stay in memory, and templates are tried at each start.
+    /// are unpacked and templates tried anew at each start.
     pub fn without_cache(&self) -> Option<&str> {
         self.no_cache.as_deref()
     }
@@ -180,7 +178,7 @@ impl Residency {
     ) -> Result<Arc<Voice>, Error> {
         let key = format!("{name} {} {settings:?}", source.fingerprint()?);
         self.voices.get_or_open(key, || {
-            let voice = self.open_voice(name, Package::open(source)?, settings);
+            let voice = self.open_voice(name, source, settings);
             // Opening leaves what was parsed and unpacked in the C heap.
             heap::trim();
             voice
@@ -237,15 +235,22 @@ impl Residency {
         Ok(opened)
     }
 
-    fn open_voice(
-        &self,
-        name: &str,
-        mut package: Package,
-        settings: &Settings,
-    ) -> Result<Voice, Error> {
+    fn open_voice(&self, name: &str, source: &Source, settings: &Settings) -> Result<Voice, Error> {
         let estate = self.estate(settings)?;
         estate.placement.settle(estate.bert_bytes);
-        self.unpack(&mut package);
+        let slab = estate.placement.tensors();
+        let package = Package::open_unpacked(
+            source,
+            &Unpacking {
+                folder: self
+                    .cache
+                    .as_ref()
+                    .map(|cache| cache.join("unpacked"))
+                    .as_deref(),
+                // More than there is for all voices is none that can serve.
+                bytes_max: slab.map_or(u64::MAX, |tensors| tensors.slab().bytes() as u64),
+            },
+        )?;
         let (template, weights) = Weights::split(package.graph())?;
         let entry = estate.template(self, template, &weights, settings)?;
         let library = &estate.library;
@@ -285,29 +290,6 @@ impl Residency {
             opened
         };
         Pool::new("voice", package.name(), lanes, None, open)
-    }
-
-    /// An archive's graph goes into a file, to be mapped from there: in memory
-    /// it would stay as long as the voice, outside of every budget. That is
-    /// still better than no voice, where there is no file to be had.
-    fn unpack(&self, package: &mut Package) {
-        let Graph::Memory(bytes) = package.graph() else {
-            return;
-        };
-        let Some(cache) = &self.cache else {
-            return;
-        };
-        let folder = cache.join("unpacked");
-        let name = hex(&Sha256::digest(bytes));
-        let place = folder.join(format!("{name}.onnx"));
-        whole::sweep(&folder);
-        if !holds(&place, bytes)
-            && let Err(error) = whole::write(&place, bytes)
-        {
-            let what = format!("the unpacked voice {}", package.name());
-            return events::not_kept(&what, &place, &error);
-        }
-        package.set_graph(Graph::File(place));
     }
 
     /// Opens every idle slot anew, one at a time, beside the runs of the
@@ -611,18 +593,6 @@ fn sizes(policy: &MemoryPolicy, settings: &Settings) -> Result<Sizes, Error> {
 const WORKSPACE_MIN: usize = 256 << 20;
 /// The largest single tensor of a stock voice is 14 MiB; a node has a few.
 const RESERVE: usize = 64 << 20;
-
-/// Whether these bytes lie there. Another process may have put them; a disk or
-/// a person may have changed them since.
-fn holds(place: &std::path::Path, bytes: &[u8]) -> bool {
-    let Ok(there) = std::fs::read(place) else {
-        return false;
-    };
-    if there != bytes {
-        events::cache_damaged(place);
-    }
-    there == bytes
-}
 
 impl<M> Resident<M> {
     fn get_or_open(

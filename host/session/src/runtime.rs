@@ -141,7 +141,7 @@ impl Runtime {
         let session = match &opening.model {
             Model::Graph(Graph::File(path)) => builder.commit_from_file(path),
             Model::Graph(Graph::Embedded(bytes)) => builder.commit_from_memory(bytes),
-            Model::Graph(Graph::Memory(bytes)) => builder.commit_from_memory(bytes),
+            Model::Graph(Graph::Unlinked(file)) => builder.commit_from_file(file.path()),
             Model::Bytes(bytes) => builder.commit_from_memory(bytes),
             Model::Template {
                 template,

@@ -25,8 +25,8 @@ pub enum Zone {
     Library,
     /// What a run needs while it runs.
     Activations,
-    /// For the allocation that finds no room inside a run: it must not get
-    /// null, so it gets this, and the run is told to end.
+    /// For what threads of ONNX Runtime's own allocate when there is no room:
+    /// there nobody can be refused, so it gets this and the run is told to end.
     Reserve,
 }
 

@@ -18,8 +18,24 @@ pub(crate) enum Graph {
     /// By path, so that external data beside it is found.
     File(PathBuf),
     Embedded(&'static [u8]),
-    /// Unpacked from an archive.
-    Memory(Arc<[u8]>),
+    /// Unpacked from an archive into a file without a name.
+    Unlinked(Arc<Unlinked>),
+}
+
+/// A file that is gone with its last user.
+#[derive(Debug)]
+pub(crate) struct Unlinked(std::fs::File);
+
+impl Unlinked {
+    pub(crate) fn new(file: std::fs::File) -> Self {
+        Self(file)
+    }
+
+    /// By which this process opens it once more, as long as it is held.
+    pub(crate) fn path(&self) -> PathBuf {
+        use std::os::fd::AsRawFd;
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+    }
 }
 
 impl Source {
@@ -68,9 +84,10 @@ impl Source {
         }
     }
 
-    pub(crate) fn read(&self) -> Result<Vec<u8>, Error> {
+    /// Whole, if it has no more than `most` bytes.
+    pub(crate) fn read(&self, most: u64) -> Result<Vec<u8>, Error> {
         match self {
-            Self::Path(path) => std::fs::read(path).map_err(|e| unreadable(path, &e)),
+            Self::Path(path) => read_at_most(path, most).map_err(|e| unreadable(path, &e)),
             Self::Embedded(bytes) => Ok(bytes.to_vec()),
         }
     }
@@ -96,6 +113,27 @@ pub(crate) fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Erro
         path: path.to_owned(),
         cause: error.to_string(),
     }
+}
+
+/// A file's bytes, whole; more than `most` are an error and never in memory.
+pub fn read_at_most(path: &std::path::Path, most: u64) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 <= most {
+        true => Ok(bytes),
+        false => Err(std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            format!("it has more than {most} bytes"),
+        )),
+    }
+}
+
+/// The same for text.
+pub fn read_text_at_most(path: &std::path::Path, most: u64) -> std::io::Result<String> {
+    String::from_utf8(read_at_most(path, most)?)
+        .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e.utf8_error()))
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

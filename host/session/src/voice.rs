@@ -25,6 +25,7 @@ use crate::settings::Settings;
 use crate::signature::{self, Port, float, int, scalar};
 use crate::slab::Zone;
 use crate::slot::{self, Slots};
+use crate::stop::Stop;
 use crate::window::{self, Window};
 use crate::workspace::Permit;
 
@@ -218,6 +219,7 @@ impl Voice {
             permit: Some(permit),
             tokens,
             wait,
+            stop: Stop::default(),
             _flight: flight,
         })
     }
@@ -233,6 +235,7 @@ pub struct Lease {
     permit: Option<Permit>,
     tokens: usize,
     wait: Duration,
+    stop: Stop,
     _flight: Flight,
 }
 
@@ -242,6 +245,11 @@ enum Seat {
 }
 
 impl Lease {
+    /// Ends the run from another thread, with [`Error::Cancelled`].
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
     /// Blocks for the length of the run; all samples at once, within ±1.
     pub fn run(&mut self, input: VoiceInput) -> Result<Vec<f32>, Error> {
         let mut samples = Vec::new();
@@ -286,7 +294,7 @@ impl Lease {
                 lease.session()
             }
         };
-        let (ran, peak) = session.speak(input, sink);
+        let (ran, peak) = session.speak(input, &self.stop, sink);
         self.library.learn(&self.record.graph(), self.tokens, peak);
         ran
     }
@@ -424,9 +432,9 @@ impl VoiceSession {
     }
 
     /// Speaks into one vector.
-    pub(crate) fn collect(&mut self, input: VoiceInput) -> Result<Vec<f32>, Error> {
+    pub(crate) fn collect(&mut self, input: VoiceInput, stop: &Stop) -> Result<Vec<f32>, Error> {
         let mut samples = Vec::new();
-        let (ran, _) = self.speak(input, &mut |window| {
+        let (ran, _) = self.speak(input, stop, &mut |window| {
             samples.extend_from_slice(window);
             Ok(())
         });
@@ -434,7 +442,12 @@ impl VoiceSession {
     }
 
     /// With the most bytes of the slab that were held at once.
-    fn speak(&mut self, input: VoiceInput, sink: &mut Sink<'_>) -> (Result<(), Error>, usize) {
+    pub(crate) fn speak(
+        &mut self,
+        input: VoiceInput,
+        stop: &Stop,
+        sink: &mut Sink<'_>,
+    ) -> (Result<(), Error>, usize) {
         let pace = input.pace;
         let inputs = match bind(self.family, self.dice, input) {
             Ok(inputs) => inputs,
@@ -442,7 +455,7 @@ impl VoiceSession {
         };
         match &mut self.body {
             Body::Whole(graph) => {
-                let (ran, used) = graph.run(inputs, |outputs| {
+                let (ran, used) = graph.run(inputs, stop, |outputs| {
                     let (_, samples) = floats(outputs, OUTPUT.name)?;
                     check_samples(samples)?;
                     sink(samples)
@@ -450,10 +463,10 @@ impl VoiceSession {
                 (ran, used.peak)
             }
             Body::Cut { front, decoder } => {
-                let (latent, used) = front.run(inputs, Latent::read);
+                let (latent, used) = front.run(inputs, stop, Latent::read);
                 match latent {
                     Ok(latent) => {
-                        let (ran, peak) = latent.decode(decoder, self.window, pace, sink);
+                        let (ran, peak) = latent.decode(decoder, self.window, pace, stop, sink);
                         (ran, peak.max(used.peak))
                     }
                     Err(error) => (Err(error), used.peak),
@@ -493,13 +506,14 @@ impl Latent {
         decoder: &mut OpenGraph,
         mut size: usize,
         pace: Pace,
+        stop: &Stop,
         sink: &mut Sink<'_>,
     ) -> (Result<(), Error>, usize) {
         let mut peak = 0;
         let mut kept = 0;
         while kept < self.frames {
             let window = window::next(self.frames, kept, pace.size(size, kept));
-            let (ran, used) = self.decode_one(decoder, &window, sink);
+            let (ran, used) = self.decode_one(decoder, &window, stop, sink);
             peak = used.peak.max(peak);
             match ran {
                 Ok(()) => kept = window.keep.end,
@@ -517,6 +531,7 @@ impl Latent {
         &self,
         decoder: &mut OpenGraph,
         window: &Window,
+        stop: &Stop,
         sink: &mut Sink<'_>,
     ) -> (Result<(), Error>, Used) {
         let frames = window.frames.len();
@@ -534,7 +549,7 @@ impl Latent {
             Ok(inputs) => inputs,
             Err(error) => return (Err(error), Used::default()),
         };
-        decoder.run(inputs, |outputs| {
+        decoder.run(inputs, stop, |outputs| {
             let (_, samples) = floats(outputs, OUTPUT.name)?;
             if samples.len() % frames != 0 {
                 return Err(Error::Run(format!(

@@ -12,6 +12,9 @@ use crate::native::tensors::Block;
 use crate::onnx::{self, Element, Part, Piece, Template};
 use crate::source::Graph;
 
+/// Of a tensor in another file that is no weight, such as a table of integers.
+const CONSTANT_BYTES_MAX: usize = 64 << 20;
+
 /// The graph's one output that is ever fetched.
 pub(crate) const OUTPUT: &str = "output";
 
@@ -54,7 +57,12 @@ impl Weights {
                 (Bytes::Mapped(mapped), path.parent().map(Path::to_owned))
             }
             Graph::Embedded(bytes) => (Bytes::Embedded(bytes), None),
-            Graph::Memory(bytes) => (Bytes::Memory(Arc::clone(bytes)), None),
+            Graph::Unlinked(file) => {
+                let path = file.path();
+                let mapped =
+                    Mapped::open(&path).map_err(|e| crate::source::unreadable(&path, &e))?;
+                (Bytes::Mapped(mapped), None)
+            }
         };
         let failed = |cause: String| Error::Open(format!("the graph: {cause}"));
         let external = |location: &str, offset: u64, length: Option<u64>| {
@@ -65,6 +73,13 @@ impl Weights {
                 Some(length) => start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)),
                 None => mapped.as_ref().len(),
             };
+            // A file may be large and hold nothing: it is not copied unseen.
+            if end.saturating_sub(start) > CONSTANT_BYTES_MAX {
+                return Err(format!(
+                    "a constant in {} has more than {CONSTANT_BYTES_MAX} bytes",
+                    path.display()
+                ));
+            }
             let bytes = mapped.as_ref().get(start..end);
             bytes
                 .map(<[u8]>::to_vec)

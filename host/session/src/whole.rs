@@ -68,20 +68,6 @@ pub fn probe(folder: &Path) -> Result<()> {
     written.and(removed)
 }
 
-/// Parts that a process left behind when it was killed, and that are old
-/// enough to be nobody's.
-pub(crate) fn sweep(folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let part = path.extension().is_some_and(|e| e == "part");
-        let age = entry.metadata().and_then(|meta| meta.modified());
-        let age = age.ok().and_then(|time| time.elapsed().ok());
-        if part && age.is_some_and(|age| age.as_secs() > 3_600) {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
 fn fill(part: &Path, bytes: &[u8], place: &Path) -> Result<()> {
     let mut file = File::create_new(part)?;
     // Whoever may read the old one may read the new one; and we ourselves,

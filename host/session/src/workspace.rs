@@ -20,6 +20,27 @@ pub struct Workspace {
     pieces: u32,
     permits: Arc<Semaphore>,
     needs: Mutex<BTreeMap<(Arc<str>, usize), usize>>,
+    proofs: Mutex<BTreeMap<Arc<str>, Proof>>,
+}
+
+/// What is known of a graph whose need follows from its length alone.
+#[derive(Clone, Copy, Debug, Default)]
+struct Proof {
+    /// The longest run that ended well, and what it held.
+    longest: usize,
+    bytes: usize,
+    /// The shortest run that did not fit, though it was alone.
+    too_long: Option<usize>,
+}
+
+/// What may be done about a length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It fits.
+    Run,
+    /// Nobody knows; a run of this shorter length would tell more, and fits.
+    Try(usize),
+    Never,
 }
 
 /// The right to hold so many bytes of activations; given back when dropped.
@@ -50,6 +71,7 @@ impl Workspace {
             pieces,
             permits: Arc::new(Semaphore::new(pieces as usize)),
             needs: Mutex::default(),
+            proofs: Mutex::default(),
         }
     }
 
@@ -130,10 +152,60 @@ impl Workspace {
         *known = bytes.max(*known);
     }
 
+    /// Whether a run of so many positions fits into the workspace when it is
+    /// alone. A need grows by the square of the length at the most, so a length
+    /// that fits by this rule fits; where the rule says no, the longest length
+    /// it allows is tried first, and that tells more.
+    pub fn step(&self, graph: &Arc<str>, length: usize) -> Step {
+        let proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        let proof = proofs.get(graph).copied().unwrap_or_default();
+        if length <= proof.longest {
+            return Step::Run;
+        }
+        if proof.too_long.is_some_and(|too_long| length >= too_long) {
+            return Step::Never;
+        }
+        if proof.longest == 0 {
+            return match length <= FIRST {
+                true => Step::Run,
+                false => Step::Try(FIRST),
+            };
+        }
+        let room = self.bytes() as f64 / proof.bytes.max(1) as f64;
+        let reach = (proof.longest as f64 * room.sqrt()) as usize;
+        if length <= reach {
+            return Step::Run;
+        }
+        let reach = reach.min(proof.too_long.unwrap_or(length).min(length) - 1);
+        match reach > proof.longest + proof.longest / 32 {
+            true => Step::Try(reach),
+            false => Step::Never,
+        }
+    }
+
+    /// A run of `graph` has held so much, alone or not, and ended well.
+    pub fn prove(&self, graph: &Arc<str>, length: usize, bytes: usize) {
+        let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        let proof = proofs.entry(Arc::clone(graph)).or_default();
+        if length > proof.longest {
+            (proof.longest, proof.bytes) = (length, bytes);
+        }
+    }
+
+    /// It was alone and did not fit.
+    pub fn disprove(&self, graph: &Arc<str>, length: usize) {
+        let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        let proof = proofs.entry(Arc::clone(graph)).or_default();
+        proof.too_long = Some(proof.too_long.map_or(length, |known| known.min(length)));
+    }
+
     /// Forgets graphs that are gone.
     pub fn retain(&self, alive: impl Fn(&str) -> bool) {
         let mut needs = self.needs.lock().unwrap_or_else(PoisonError::into_inner);
         needs.retain(|(graph, _), _| alive(graph));
+        drop(needs);
+        let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        proofs.retain(|graph, _| alive(graph));
     }
 
     pub fn needs(&self) -> Vec<Need> {
@@ -146,6 +218,9 @@ impl Workspace {
         needs.iter().map(need).collect()
     }
 }
+
+/// Positions that any graph can run.
+const FIRST: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -176,6 +251,45 @@ mod tests {
             9 * MIB + PIECE,
             "the most counts"
         );
+    }
+
+    /// Asks until it is known whether a length fits; how long the tries were.
+    fn climb(
+        workspace: &Workspace,
+        length: usize,
+        need: impl Fn(usize) -> usize,
+    ) -> (bool, Vec<usize>) {
+        let mut tried = Vec::new();
+        loop {
+            match workspace.step(&graph(), length) {
+                Step::Run => return (true, tried),
+                Step::Never => return (false, tried),
+                Step::Try(shorter) => {
+                    assert!(
+                        need(shorter) <= workspace.bytes(),
+                        "a try goes over nothing"
+                    );
+                    assert!(shorter < length);
+                    workspace.prove(&graph(), shorter, need(shorter));
+                    tried.push(shorter);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_never_fits_is_known_without_running_it() {
+        // Weights of each position, and sixteen heads of attention.
+        let need = |length: usize| 20_000 * length + 16 * 4 * length * length;
+        let workspace = Workspace::new(150 * MIB);
+        let (fits, tried) = climb(&workspace, 1_000, need);
+        assert!(fits && tried.len() <= 4, "{tried:?}");
+        let (fits, tried) = climb(&workspace, 8_000, need);
+        assert!(!fits && tried.len() <= 8, "{tried:?}");
+        assert_eq!(climb(&workspace, 7_999, need), (false, vec![]), "at once");
+        assert_eq!(climb(&workspace, 1_000, need), (true, vec![]));
+        workspace.disprove(&graph(), 2_000);
+        assert_eq!(workspace.step(&graph(), 2_000), Step::Never);
     }
 
     #[tokio::test]

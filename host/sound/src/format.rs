@@ -61,6 +61,16 @@ impl Format {
         }
     }
 
+    /// Bytes of one sample as it is written; 0 where samples are packed, and
+    /// nobody knows beforehand.
+    pub fn sample_bytes(self) -> u64 {
+        match self {
+            Self::Wav | Self::Pcm => 2,
+            Self::WavFloat | Self::PcmFloat => 4,
+            Self::Flac | Self::Opus | Self::Mp3 => 0,
+        }
+    }
+
     /// Of a file name, without the dot.
     pub fn extension(self) -> &'static str {
         match self {

@@ -22,7 +22,7 @@ pub use error::SoundError;
 pub use format::{Channels, Format, Shape};
 pub use level::Leveller;
 pub use resample::Resampler;
-pub use samples::{normalize_peak, silence, trim};
+pub use samples::{normalize_peak, normalize_to, peak, quietest, silence, trim};
 
 #[cfg(test)]
 mod tests {

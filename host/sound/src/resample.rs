@@ -12,6 +12,10 @@ use crate::samples::finite;
 
 /// What comes out follows what went in by a block and a half at most: 40 ms at
 /// the usual rates.
+///
+/// A filter costs by its period, and that of odd rates would be as long as the
+/// rates themselves. Theirs is the nearest short one: some 30 millionths
+/// higher or lower, which nobody hears, and as long as it should be.
 pub struct Resampler {
     /// None where the rates are the same.
     filter: Option<Filter>,
@@ -27,6 +31,8 @@ struct Filter {
     /// Output still to be dropped at the start.
     delay: usize,
     heard: u64,
+    /// Of what was heard, with the silence that ends it.
+    filtered: u64,
     written: u64,
 }
 
@@ -49,9 +55,16 @@ impl Resampler {
         }
     }
 
-    pub fn finish(self, out: &mut Vec<f32>) {
-        if let Some(filter) = self.filter {
+    pub fn finish(mut self, out: &mut Vec<f32>) {
+        self.end(out);
+    }
+
+    /// The same, and what comes next is another sound: a filter costs more to
+    /// make than to use.
+    pub fn end(&mut self, out: &mut Vec<f32>) {
+        if let Some(filter) = &mut self.filter {
             filter.finish(out);
+            filter.reset();
         }
     }
 }
@@ -60,12 +73,13 @@ impl Filter {
     fn new(from: u32, to: u32) -> Self {
         // Whole periods of both rates, and an even number of them: half a
         // block is the delay, and it must be whole.
-        let period = (from / gcd(from, to)) as usize;
-        let block = BLOCK.min(BLOCK * from as usize / to as usize).max(2);
+        let (down, up) = ratio(from, to);
+        let period = down as usize;
+        let block = BLOCK.min(BLOCK * down as usize / up as usize).max(2);
         let periods = block.div_ceil(period).next_multiple_of(2);
         let fft = Fft::new_custom(
-            from as usize,
-            to as usize,
+            down as usize,
+            up as usize,
             period * periods,
             1,
             1,
@@ -81,6 +95,7 @@ impl Filter {
             from: from.into(),
             to: to.into(),
             heard: 0,
+            filtered: 0,
             written: 0,
         }
     }
@@ -98,7 +113,7 @@ impl Filter {
         }
     }
 
-    fn finish(mut self, out: &mut Vec<f32>) {
+    fn finish(&mut self, out: &mut Vec<f32>) {
         let wanted = (self.heard * self.to + self.from / 2) / self.from;
         while self.written < wanted {
             self.waiting.resize(self.fft.input_frames_max(), 0.0);
@@ -106,6 +121,13 @@ impl Filter {
         }
         let beyond = (self.written - wanted) as usize;
         out.truncate(out.len() - beyond);
+    }
+
+    fn reset(&mut self) {
+        self.fft.reset();
+        self.waiting.clear();
+        self.delay = self.fft.output_delay();
+        (self.heard, self.filtered, self.written) = (0, 0, 0);
     }
 
     /// One block of all that waits.
@@ -117,16 +139,50 @@ impl Filter {
         self.fft
             .process_into_buffer(&input, &mut output, None)
             .expect(FITS);
+        let size = self.waiting.len();
         self.waiting.clear();
         let dropped = self.delay.min(frames);
         self.delay -= dropped;
-        out.extend(&self.block[dropped..]);
-        self.written += (frames - dropped) as u64;
+        self.filtered += size as u64;
+        // A period that is a little too fast must not run away.
+        let room = self.filtered * self.to / self.from - self.written;
+        let written = (frames - dropped).min(usize::try_from(room).unwrap_or(usize::MAX));
+        out.extend(&self.block[dropped..dropped + written]);
+        self.written += written as u64;
     }
 }
 
-fn gcd(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { gcd(b, a % b) }
+/// Samples of the longest period. Rates that people use have 640 at most.
+const PERIOD_MAX: u64 = 8_192;
+
+/// Both rates in lowest terms, or the nearest ratio of short periods.
+fn ratio(from: u32, to: u32) -> (u32, u32) {
+    let (mut rest, mut by) = (u64::from(from), u64::from(to));
+    let wanted = f64::from(from) / f64::from(to);
+    let off = |(down, up): (u64, u64)| (down as f64 / up as f64 - wanted).abs();
+    // The convergents of a continued fraction, the one before and the last.
+    let (mut before, mut last) = ((0, 1), (1, 0));
+    while by > 0 {
+        let (whole, left) = (rest / by, rest % by);
+        let step = |times: u64| (before.0 + times * last.0, before.1 + times * last.1);
+        let fits = |(down, up): (u64, u64)| down <= PERIOD_MAX && up <= PERIOD_MAX;
+        if !fits(step(whole)) {
+            // The largest step that fits may be nearer than none.
+            let most = (0..=whole.min(PERIOD_MAX)).rev().find(|it| fits(step(*it)));
+            let part = most.map(step).filter(|(down, up)| *down > 0 && *up > 0);
+            let usable = last.0 > 0 && last.1 > 0;
+            if let Some(part) = part
+                && (!usable || off(part) < off(last))
+            {
+                last = part;
+            }
+            break;
+        }
+        (before, last) = (last, step(whole));
+        (rest, by) = (by, left);
+    }
+    let short = |samples: u64| u32::try_from(samples).unwrap_or(1).max(1);
+    (short(last.0), short(last.1))
 }
 
 #[cfg(test)]
@@ -208,6 +264,56 @@ mod tests {
     fn the_same_rate_changes_nothing() {
         let samples = sine(440.0, 44_100, 1_000);
         assert_eq!(resample(&[&samples], 44_100, 44_100), samples);
+    }
+
+    #[test]
+    fn odd_rates_have_short_periods_near_their_own() {
+        assert_eq!(ratio(44_100, 48_000), (147, 160));
+        assert_eq!(ratio(44_100, 192_000), (147, 640));
+        assert_eq!(ratio(191_993, 192_000), (1, 1));
+        for from in (1_000..192_000).step_by(997) {
+            for to in [
+                1_000, 8_001, 22_050, 44_099, 44_101, 47_993, 191_999, 192_000,
+            ] {
+                let (down, up) = ratio(from, to);
+                assert!(u64::from(down.max(up)) <= PERIOD_MAX, "{from} {to}");
+                let off = f64::from(down) / f64::from(up) * f64::from(to) / f64::from(from) - 1.0;
+                let worst = 30e-6 * (f64::from(from.max(to)) / f64::from(from.min(to)));
+                assert!(
+                    off.abs() < worst,
+                    "{from} {to}: {down}/{up} is off by {off}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn odd_rates_keep_the_length_and_what_is_heard() {
+        for (from, to) in [(44_099, 44_100), (44_100, 44_099), (47_993, 44_101)] {
+            let seconds = 30;
+            let samples = sine(440.0, from, from as usize * seconds);
+            let cut = samples.chunks(10_007).collect::<Vec<_>>();
+            let heard = resample(&cut, from, to);
+            assert_eq!(heard.len(), to as usize * seconds);
+            assert_eq!(heard, resample(&[&samples], from, to), "however it is cut");
+            let loud = middle(&heard)
+                .iter()
+                .fold(0.0, |most: f32, it| most.max(it.abs()));
+            assert!((0.99..1.01).contains(&loud), "{loud}");
+        }
+    }
+
+    #[test]
+    fn a_filter_may_be_used_again() {
+        let samples = sine(440.0, 44_100, 5_000);
+        let mut resampler = Resampler::new(44_100, 48_000).expect("a rate");
+        let mut again = || {
+            let mut out = Vec::new();
+            resampler.push(&samples, &mut out);
+            resampler.end(&mut out);
+            out
+        };
+        assert_eq!(again(), again());
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(crate) struct Described;
 ))]
 pub(crate) async fn speech(mut call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
-    let body = call.body().await?;
+    let body = call.body();
     let asked = parse(&body)?;
     let stream_format = asked.stream_format.unwrap_or_default();
     let mut request = asked.request()?;
@@ -349,9 +349,9 @@ struct Own {
     leading_silence: Option<f32>,
     #[schema(minimum = 0.0, maximum = 60.0)]
     trailing_silence: Option<f32>,
-    #[schema(minimum = 0.0, maximum = 3600.0)]
+    #[schema(minimum = 0.0, maximum = 600.0)]
     sentence_pause: Option<f32>,
-    #[schema(minimum = 0.0, maximum = 3600.0)]
+    #[schema(minimum = 0.0, maximum = 600.0)]
     line_pause: Option<f32>,
     /// For all of the sound, without the time its reader takes; never more than
     /// the pipeline's own.
@@ -405,8 +405,8 @@ impl Own {
             loudness: self.loudness,
             volume: self.volume.unwrap_or(usual.volume),
             trim: false,
-            leading: seconds("leading_silence", self.leading_silence)?.unwrap_or_default(),
-            trailing: seconds("trailing_silence", self.trailing_silence)?.unwrap_or_default(),
+            leading: seconds("leading_silence", self.leading_silence, 60.0)?.unwrap_or_default(),
+            trailing: seconds("trailing_silence", self.trailing_silence, 60.0)?.unwrap_or_default(),
         })
     }
 }
@@ -418,15 +418,15 @@ const PCM_RATE: u32 = 24_000;
 const INPUT_MAX: usize = 4_096;
 
 /// A span that a caller gives in seconds.
-fn seconds(name: &str, given: Option<f32>) -> Result<Option<Duration>, Fault> {
+fn seconds(name: &str, given: Option<f32>, most: f32) -> Result<Option<Duration>, Fault> {
     let Some(given) = given else {
         return Ok(None);
     };
-    match (0.0..=3_600.0).contains(&given) {
+    match (0.0..=most).contains(&given) {
         true => Ok(Some(Duration::from_secs_f32(given))),
         false => Err(wrong(
             &format!("koemasu.{name}"),
-            format!("`{name}` is {given} seconds; it lies between 0 and 3600"),
+            format!("`{name}` is {given} seconds; it lies between 0 and {most}"),
         )),
     }
 }
@@ -509,8 +509,8 @@ impl Speech {
                 intonation: own.intonation,
             },
             pauses: Pauses {
-                lines: seconds("line_pause", own.line_pause)?,
-                sentences: seconds("sentence_pause", own.sentence_pause)?,
+                lines: seconds("line_pause", own.line_pause, 600.0)?,
+                sentences: seconds("sentence_pause", own.sentence_pause, 600.0)?,
             },
             sound,
             answer: match own.stream {
@@ -520,7 +520,7 @@ impl Speech {
                 Some(true) | None => Way::Stream,
             },
             priority: own.priority.unwrap_or_default(),
-            deadline: seconds("deadline", own.deadline)?,
+            deadline: seconds("deadline", own.deadline, 3_600.0)?,
         })
     }
 

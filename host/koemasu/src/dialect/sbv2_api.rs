@@ -75,7 +75,7 @@ struct Synthesize {
 ))]
 pub(crate) async fn synthesize(mut call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
-    let body = call.body().await?;
+    let body = call.body();
     let asked: Synthesize =
         serde_json::from_slice(&body).map_err(|e| refused(&e, call.headers()))?;
     let generation = call.app.pin()?;

@@ -80,7 +80,11 @@ fn a_huge_output_is_refused() {
     let error = triggered(hostile_normalizer(huge, ""), &patient());
     assert_eq!(
         error,
-        CallError::Answer("196608 bytes for 4 bytes of input; the most is 1056".to_owned())
+        CallError::TooLong {
+            bytes: 196_608,
+            input: 4,
+            most: 1_056,
+        }
     );
 }
 

@@ -250,6 +250,11 @@ impl Default for Trace {
     }
 }
 
+/// More than anybody has memory for.
+const SLOTS_MAX: usize = 256;
+/// Twelve minutes of sound: longer than any sentence.
+const WINDOW_MAX: u32 = 65_536;
+
 /// Why a policy cannot be obeyed. The operator can act.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -267,6 +272,18 @@ impl<P> MemoryPolicy<P> {
         }
         if self.slots == 0 {
             return wrong("`slots` is at least 1: a voice speaks from a slot".to_owned());
+        }
+        if self.slots > SLOTS_MAX {
+            return wrong(format!(
+                "`slots` is {}; it is {SLOTS_MAX} at most: each is a session for every template",
+                self.slots
+            ));
+        }
+        if self.window > WINDOW_MAX {
+            return wrong(format!(
+                "`window` is {}; it is {WINDOW_MAX} at most, or 0 for a sentence as a whole",
+                self.window
+            ));
         }
         if self.budget == Amount::Of(Bytes(0)) {
             return wrong("`budget` is 0: give bytes, such as \"6GiB\", or \"auto\"".to_owned());

@@ -75,9 +75,21 @@ pub enum ReadError {
     Line { line: usize, cause: String },
 }
 
+/// Of a whole trace; two files of the largest size that is useful have less.
+const BYTES_MAX: u64 = 512 << 20;
+
 /// All lines. The last one may be cut short, by a crash or a full disk.
 pub fn read(from: impl BufRead) -> Result<Vec<Line>, ReadError> {
+    read_at_most(from, BYTES_MAX)
+}
+
+fn read_at_most(from: impl BufRead, most: u64) -> Result<Vec<Line>, ReadError> {
     let mut lines = Vec::new();
+    let from = Measured {
+        from,
+        left: most,
+        most,
+    };
     let mut from = from.lines().enumerate().peekable();
     while let Some((number, text)) = from.next() {
         let text = text?;
@@ -100,6 +112,37 @@ pub fn read(from: impl BufRead) -> Result<Vec<Line>, ReadError> {
         }
     }
     Ok(lines)
+}
+
+/// A reader that ends in an error beyond so many bytes.
+struct Measured<R> {
+    from: R,
+    left: u64,
+    most: u64,
+}
+
+impl<R: BufRead> io::Read for Measured<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = io::Read::read(&mut self.fill_buf()?, buffer)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl<R: BufRead> BufRead for Measured<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let there = self.from.fill_buf()?;
+        if there.len() as u64 > self.left {
+            let most = self.most;
+            return Err(io::Error::other(format!("it has more than {most} bytes")));
+        }
+        Ok(there)
+    }
+
+    fn consume(&mut self, read: usize) {
+        self.left = self.left.saturating_sub(read as u64);
+        self.from.consume(read);
+    }
 }
 
 /// Writes lines from a thread of its own. Dropped, it writes what it still
@@ -391,6 +434,8 @@ mod tests {
         let text = format!("{}\n{whole}", &whole[..20]);
         let error = read(text.as_bytes()).expect_err("broken").to_string();
         assert!(error.starts_with("line 1: "), "{error}");
+        let error = read_at_most(text.as_bytes(), 20).expect_err("too long");
+        assert!(error.to_string().contains("more than 20 bytes"), "{error}");
         let error = read(&br#"{"kind":"start","format":2,"device":1}"#[..]).expect_err("newer");
         assert!(error.to_string().contains("format 2"), "{error}");
     }

@@ -1,11 +1,14 @@
 //! The one home of `unsafe`: what the compiler cannot prove about memory that
 //! others own. Mapped files, the slab's memory, ONNX Runtime's allocator and
-//! borrowed weights, the few calls of CUDA, the C heap.
+//! borrowed weights, the few calls of CUDA, the C heap, the end of the process.
 
 pub(crate) mod cuda;
 pub mod heap;
 mod map;
+pub mod process;
+mod refusal;
 pub(crate) mod reservation;
+pub(crate) mod run_options;
 pub mod tensors;
 pub(crate) mod weights;
 

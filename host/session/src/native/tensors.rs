@@ -3,25 +3,27 @@
 //!
 //! ONNX Runtime calls `Alloc` from inside a session's creation or run, on the
 //! thread that called it and now and then on a worker of its own. Who asks is
-//! told by [`Scope`], set around both. Returning null inside a run would crash
-//! the process, so a run that finds its zone full is given bytes of the reserve
-//! and told to end; creation gets null, which is a clean error there.
+//! told by [`Scope`], set around both. ONNX Runtime writes to what an allocator
+//! gives, be it null, so whoever finds no room is refused by an exception (see
+//! [`refusal`]), which ends the creation or run with an error and leaves the
+//! session usable. Nothing catches on a worker's thread; there the reserve
+//! serves, and the run is told to end.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ort::AsPointer;
 use ort::environment::Environment;
-use ort::session::{HasSelectedOutputs, RunOptions};
 use ort::sys;
 
 use crate::error::Error;
 use crate::events;
+use crate::native::refusal;
 use crate::native::reservation::{Kind, Reservation};
-use crate::slab::{ALIGNMENT, Layout, NoRoom, Owner, Slab, Zone};
+use crate::native::run_options::SharedOptions;
+use crate::slab::{Layout, NoRoom, Owner, Slab, Zone};
 
 pub struct Tensors {
     kind: Kind,
@@ -29,10 +31,10 @@ pub struct Tensors {
     slab: Mutex<Slab>,
     /// Runs that are under way, for allocations on ONNX Runtime's own threads.
     running: Mutex<Vec<Running>>,
-    /// Blocks outside the slab, by address: the last resort when the reserve
-    /// is used up too. Always empty unless a run went wrong.
-    overdraft: Mutex<HashMap<usize, std::alloc::Layout>>,
+    /// Allocations of worker threads that not even the reserve could serve.
     overdrafts: AtomicU64,
+    /// Allocations of worker threads, which could not be refused.
+    elsewhere: AtomicU64,
     /// Who owns what was allocated outside of every scope.
     stray: Owner,
     /// A device that fails on demand: see [`refuse_next`](Self::refuse_next).
@@ -63,28 +65,23 @@ pub struct Used {
 struct Scope {
     zone: Zone,
     owner: Owner,
-    options: Option<Options>,
 }
-
-/// The options of a run under way: how it is told to end.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Options(*const RunOptions<HasSelectedOutputs>);
-
-#[expect(unsafe_code, reason = "a pointer that other threads use; see SAFETY")]
-// SAFETY: the pointer is only used while the run it belongs to is registered
-// in `running`, which borrows the options for that time; and what is called,
-// `RunOptionsSetTerminate`, is made for calls from other threads.
-unsafe impl Send for Options {}
 
 struct Running {
     owner: Owner,
-    options: Options,
+    options: Arc<SharedOptions>,
     refused: Option<NoRoom>,
+}
+
+impl Running {
+    fn is(&self, options: &Arc<SharedOptions>) -> bool {
+        Arc::ptr_eq(&self.options, options)
+    }
 }
 
 thread_local! {
     static SCOPE: Cell<Option<Scope>> = const { Cell::new(None) };
-    /// The last refusal of a creation on this thread.
+    /// The first refusal of the creation or run on this thread.
     static REFUSED: Cell<Option<NoRoom>> = const { Cell::new(None) };
 }
 
@@ -98,8 +95,8 @@ impl Tensors {
             reservation,
             slab: Mutex::new(slab),
             running: Mutex::default(),
-            overdraft: Mutex::default(),
             overdrafts: AtomicU64::new(0),
+            elsewhere: AtomicU64::new(0),
             stray,
             refusing: Mutex::default(),
         }))
@@ -130,9 +127,15 @@ impl Tensors {
         self.slab.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Allocations that neither zone nor reserve could serve, ever.
+    /// Allocations that could neither be served nor refused, ever.
     pub fn overdrafts(&self) -> u64 {
         self.overdrafts.load(Ordering::Relaxed)
+    }
+
+    /// Allocations on threads of ONNX Runtime's own, ever: those that only the
+    /// reserve could serve in a shortage.
+    pub fn elsewhere(&self) -> u64 {
+        self.elsewhere.load(Ordering::Relaxed)
     }
 
     pub fn block(
@@ -182,12 +185,7 @@ impl Tensors {
         open: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
         REFUSED.set(None);
-        let scope = Scope {
-            zone,
-            owner,
-            options: None,
-        };
-        let opened = within(scope, open);
+        let opened = within(Scope { zone, owner }, open);
         match (opened, REFUSED.take()) {
             (Err(_), Some(no_room)) => Err(Error::NoRoom(no_room)),
             (opened, _) => opened,
@@ -199,10 +197,9 @@ impl Tensors {
     pub(crate) fn running<T>(
         &self,
         owner: Owner,
-        options: &RunOptions<HasSelectedOutputs>,
+        options: &Arc<SharedOptions>,
         run: impl FnOnce() -> Result<T, Error>,
     ) -> (Result<T, Error>, Used) {
-        let options = Options(options);
         let before = {
             let mut slab = self.slab();
             slab.reset_high_water(owner);
@@ -210,7 +207,7 @@ impl Tensors {
         };
         self.lock_running().push(Running {
             owner,
-            options,
+            options: Arc::clone(options),
             refused: None,
         });
         let registered = Registered {
@@ -220,10 +217,10 @@ impl Tensors {
         let scope = Scope {
             zone: Zone::Activations,
             owner,
-            options: Some(options),
         };
+        REFUSED.set(None);
         let ran = within(scope, run);
-        let refused = registered.end();
+        let refused = registered.end().or(REFUSED.take());
         let peak = self.slab().held(owner).1.saturating_sub(before);
         let ran = match refused {
             Some(no_room) => Err(Error::OutOfMemory(no_room)),
@@ -236,118 +233,89 @@ impl Tensors {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn allocate(&self, bytes: usize) -> *mut c_void {
-        let scope = SCOPE.get().or_else(|| self.only_run());
-        let Some(scope) = scope else {
-            // Outside of everything we started: no terminate flag to set, but
-            // null is an error ONNX Runtime can report here.
-            let allocated = self.slab().allocate(Zone::Activations, self.stray, bytes);
-            return allocated.map_or(std::ptr::null_mut(), |offset| self.address(offset));
+    /// None is a refusal, to be thrown.
+    fn allocate(&self, bytes: usize) -> Option<*mut c_void> {
+        let Some(scope) = SCOPE.get() else {
+            return Some(self.allocate_elsewhere(bytes));
         };
         let allocated = match self.refuses(scope.zone, bytes) {
             Some(no_room) => Err(no_room),
             None => self.slab().allocate(scope.zone, scope.owner, bytes),
         };
-        match allocated {
-            Ok(offset) => self.address(offset),
+        let allocated = match allocated {
             // A second BERT may live where voices do.
             Err(_) if scope.zone == Zone::Bert => {
-                match self.slab().allocate(Zone::Library, scope.owner, bytes) {
-                    Ok(offset) => self.address(offset),
-                    Err(no_room) => refuse_opening(no_room),
-                }
+                self.slab().allocate(Zone::Library, scope.owner, bytes)
             }
-            Err(no_room) => match scope.options {
-                None => refuse_opening(no_room),
-                Some(options) => self.refuse_run(scope.owner, options, no_room),
-            },
+            allocated => allocated,
+        };
+        match allocated {
+            Ok(offset) => Some(self.address(offset)),
+            Err(no_room) => {
+                if REFUSED.get().is_none() {
+                    REFUSED.set(Some(no_room));
+                }
+                events::over_budget(&no_room);
+                None
+            }
         }
     }
 
-    /// On a thread of ONNX Runtime's own, where only one run can be meant.
-    fn only_run(&self) -> Option<Scope> {
+    /// On a thread of ONNX Runtime's own: an exception would end the process,
+    /// so here the reserve serves and the run is told to end.
+    fn allocate_elsewhere(&self, bytes: usize) -> *mut c_void {
+        self.elsewhere.fetch_add(1, Ordering::Relaxed);
+        let run = self.only_run();
+        let owner = run.as_ref().map_or(self.stray, |(owner, _)| *owner);
+        let allocated = self.slab().allocate(Zone::Activations, owner, bytes);
+        let no_room = match allocated {
+            Ok(offset) => return self.address(offset),
+            Err(no_room) => no_room,
+        };
+        events::over_budget(&no_room);
+        if let Some((_, options)) = run {
+            self.end_run(&options, no_room);
+        }
+        let reserved = self.slab().allocate(Zone::Reserve, owner, bytes);
+        reserved.map_or_else(
+            |_| {
+                self.overdrafts.fetch_add(1, Ordering::Relaxed);
+                events::overdraft(bytes);
+                std::ptr::null_mut()
+            },
+            |offset| self.address(offset),
+        )
+    }
+
+    /// The one that a thread which is not ours can belong to.
+    fn only_run(&self) -> Option<(Owner, Arc<SharedOptions>)> {
         match self.lock_running().as_slice() {
-            [only] => Some(Scope {
-                zone: Zone::Activations,
-                owner: only.owner,
-                options: Some(only.options),
-            }),
+            [only] => Some((only.owner, Arc::clone(&only.options))),
             _ => None,
         }
     }
 
-    /// Tells the run to end, and serves this one allocation all the same.
-    fn refuse_run(&self, owner: Owner, options: Options, no_room: NoRoom) -> *mut c_void {
+    fn end_run(&self, options: &Arc<SharedOptions>, no_room: NoRoom) {
         let mut running = self.lock_running();
-        if let Some(run) = running.iter_mut().find(|run| run.options == options) {
+        if let Some(run) = running.iter_mut().find(|run| run.is(options)) {
             run.refused.get_or_insert(no_room);
-            #[expect(unsafe_code, reason = "the options outlive the run; see `Options`")]
-            // SAFETY: the run is registered, so its options are borrowed.
-            let told = unsafe { (*options.0).terminate() };
-            events::run_over_budget(&no_room, told.is_ok());
+            options.end_run();
         }
-        drop(running);
-        let reserved = self.slab().allocate(Zone::Reserve, owner, no_room.needed);
-        match reserved {
-            Ok(offset) => self.address(offset),
-            Err(_) => self.overdraw(no_room.needed),
-        }
-    }
-
-    /// Outside the slab: better over the budget for the rest of one node than
-    /// dead. Counted and logged as an error, because the reserve was too small.
-    fn overdraw(&self, bytes: usize) -> *mut c_void {
-        self.overdrafts.fetch_add(1, Ordering::Relaxed);
-        events::overdraft(bytes);
-        if self.kind != Kind::Cpu {
-            return std::ptr::null_mut();
-        }
-        let Ok(layout) = std::alloc::Layout::from_size_align(bytes.max(1), ALIGNMENT) else {
-            return std::ptr::null_mut();
-        };
-        #[expect(unsafe_code, reason = "the system's allocator, by hand")]
-        // SAFETY: the layout has a size of at least 1.
-        let pointer = unsafe { std::alloc::alloc(layout) };
-        let mut overdraft = self
-            .overdraft
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        overdraft.insert(pointer as usize, layout);
-        pointer.cast()
     }
 
     fn release(&self, pointer: *mut c_void) {
         if pointer.is_null() {
             return;
         }
-        let address = pointer as usize;
-        let offset = address.wrapping_sub(self.reservation.base());
+        let offset = (pointer as usize).wrapping_sub(self.reservation.base());
         if offset < self.reservation.bytes() {
             self.slab().free(offset);
-            return;
-        }
-        let mut overdraft = self
-            .overdraft
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(layout) = overdraft.remove(&address) {
-            #[expect(unsafe_code, reason = "the system's allocator, by hand")]
-            // SAFETY: allocated by `overdraw` with this layout, and freed once,
-            // since it has just left the table.
-            unsafe {
-                std::alloc::dealloc(pointer.cast(), layout);
-            }
         }
     }
 
     fn address(&self, offset: usize) -> *mut c_void {
         self.reservation.pointer(offset).cast()
     }
-}
-
-fn refuse_opening(no_room: NoRoom) -> *mut c_void {
-    REFUSED.set(Some(no_room));
-    std::ptr::null_mut()
 }
 
 fn within<T>(scope: Scope, work: impl FnOnce() -> T) -> T {
@@ -364,7 +332,7 @@ fn within<T>(scope: Scope, work: impl FnOnce() -> T) -> T {
 /// A run in the table, taken out even if it unwinds.
 struct Registered<'a> {
     tensors: &'a Tensors,
-    options: Options,
+    options: &'a Arc<SharedOptions>,
 }
 
 impl Registered<'_> {
@@ -376,7 +344,7 @@ impl Registered<'_> {
 
     fn remove(&self) -> Option<NoRoom> {
         let mut running = self.tensors.lock_running();
-        let place = running.iter().position(|run| run.options == self.options)?;
+        let place = running.iter().position(|run| run.is(self.options))?;
         running.swap_remove(place).refused
     }
 }
@@ -444,6 +412,7 @@ struct Registration {
 /// holds its address as long.
 #[expect(unsafe_code, reason = "ONNX Runtime's C interface")]
 pub(crate) fn register(environment: &Environment, tensors: &Arc<Tensors>) -> Result<(), Error> {
+    refusal::prepare()?;
     let api = ort::api();
     let mut info = std::ptr::null_mut();
     let device = sys::OrtAllocatorType::OrtDeviceAllocator;
@@ -472,10 +441,12 @@ pub(crate) fn register(environment: &Environment, tensors: &Arc<Tensors>) -> Res
     check(status)?;
     // SAFETY: a struct of version and empty slots.
     let mut interface = unsafe { sys::OrtAllocator::default() };
-    interface.Alloc = Some(alloc);
+    interface.Alloc = Some(throwing(alloc));
     interface.Free = Some(free);
     interface.Info = Some(self::info);
-    interface.Reserve = Some(reserve);
+    // SAFETY: as of `throwing`; the one difference is that ONNX Runtime passes
+    // what it registered as constant.
+    interface.Reserve = Some(unsafe { std::mem::transmute::<Alloc, Reserve>(alloc) });
     let registration = Box::leak(Box::new(Registration {
         interface,
         info,
@@ -541,19 +512,30 @@ pub(crate) fn check(status: sys::OrtStatusPtr) -> Result<(), Error> {
     unsafe { ort::Error::result_from_status(status) }.map_err(|e| Error::Memory(e.to_string()))
 }
 
+/// An allocating function that may throw, and its slots in the interface.
+type Alloc = unsafe extern "C-unwind" fn(*mut sys::OrtAllocator, usize) -> *mut c_void;
+type Slot = unsafe extern "system" fn(*mut sys::OrtAllocator, usize) -> *mut c_void;
+type Reserve = unsafe extern "system" fn(*const sys::OrtAllocator, usize) -> *mut c_void;
+
+#[expect(unsafe_code, reason = "a type that has no word for throwing")]
+fn throwing(alloc: Alloc) -> Slot {
+    // SAFETY: both are called alike on every system we run on. The binding's
+    // type says that nothing is thrown; only C++ calls through it, and its
+    // header says no such thing.
+    unsafe { std::mem::transmute::<Alloc, Slot>(alloc) }
+}
+
 #[expect(unsafe_code, reason = "called by ONNX Runtime")]
-unsafe extern "system" fn alloc(this: *mut sys::OrtAllocator, bytes: usize) -> *mut c_void {
+unsafe extern "C-unwind" fn alloc(this: *mut sys::OrtAllocator, bytes: usize) -> *mut c_void {
     // SAFETY: ONNX Runtime passes what was registered, which is leaked.
     let registration = unsafe { &*this.cast::<Registration>() };
     // A panic must not cross the border.
     let allocate = || registration.tensors.allocate(bytes);
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(allocate)).unwrap_or(std::ptr::null_mut())
-}
-
-#[expect(unsafe_code, reason = "called by ONNX Runtime")]
-unsafe extern "system" fn reserve(this: *const sys::OrtAllocator, bytes: usize) -> *mut c_void {
-    // SAFETY: as in `alloc`; nothing is written through the pointer.
-    unsafe { alloc(this.cast_mut(), bytes) }
+    let allocated = std::panic::catch_unwind(std::panic::AssertUnwindSafe(allocate));
+    match allocated.ok().flatten() {
+        Some(pointer) => pointer,
+        None => refusal::throw(),
+    }
 }
 
 #[expect(unsafe_code, reason = "called by ONNX Runtime")]

@@ -62,14 +62,39 @@ pub(crate) struct Port<'a> {
 
 const FLOAT: u64 = 1;
 
+/// What a graph may hold, so that a file is never many times itself in memory.
+/// The largest voices have 6,000 nodes and 800 initializers.
+const NODES_MAX: usize = 100_000;
+const TENSORS_MAX: usize = 50_000;
+const PORTS_MAX: usize = 1_000;
+/// Operator sets and functions of the model.
+const HEAD_MAX: usize = 1_000;
+/// Names of values, and attributes, of one node.
+const NAMES_MAX: usize = 1_000;
+const AXES_MAX: usize = 64;
+const EXTERNAL_MAX: usize = 16;
+
+fn within(what: &str, count: usize, most: usize) -> Result<(), String> {
+    match count <= most {
+        true => Ok(()),
+        false => Err(format!("it has more than {most} {what}")),
+    }
+}
+
 impl<'a> Model<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
         let mut head = Vec::new();
         let mut graph = None;
         for field in wire::fields(bytes) {
             match field? {
+                (7, Value::Bytes(_)) if graph.is_some() => {
+                    return Err("it has two graphs".to_owned());
+                }
                 (7, Value::Bytes(message)) => graph = Some(Graph::parse(message)?),
-                (number @ (1 | 8 | 25), value) => head.push((number, value)),
+                (number @ (1 | 8 | 25), value) => {
+                    head.push((number, value));
+                    within("operator sets and functions", head.len(), HEAD_MAX)?;
+                }
                 // Producer, doc string, metadata, training: not for a session.
                 _ => {}
             }
@@ -103,6 +128,10 @@ impl<'a> Graph<'a> {
                 (15, _) => return Err("it has sparse initializers".to_owned()),
                 _ => {}
             }
+            within("nodes", graph.nodes.len(), NODES_MAX)?;
+            within("initializers", graph.tensors.len(), TENSORS_MAX)?;
+            within("inputs", graph.inputs.len(), PORTS_MAX)?;
+            within("outputs", graph.outputs.len(), PORTS_MAX)?;
         }
         Ok(graph)
     }
@@ -138,6 +167,9 @@ impl<'a> Node<'a> {
                 (7, Value::Bytes(name)) => node.domain = text(name)?,
                 _ => {}
             }
+            within("inputs of a node", node.inputs.len(), NAMES_MAX)?;
+            within("outputs of a node", node.outputs.len(), NAMES_MAX)?;
+            within("attributes of a node", node.attributes.len(), NAMES_MAX)?;
         }
         Ok(node)
     }
@@ -182,6 +214,8 @@ impl<'a> Tensor<'a> {
             match field? {
                 (1, Value::Varint(dim)) => tensor.dims.push(dim.cast_signed()),
                 (1, Value::Bytes(packed)) => {
+                    // No number takes more than ten bytes.
+                    within("axes of a weight", packed.len() / 10, AXES_MAX)?;
                     let dims = wire::varints(packed)?;
                     tensor.dims.extend(dims.into_iter().map(u64::cast_signed));
                 }
@@ -205,15 +239,27 @@ impl<'a> Tensor<'a> {
                 (14, Value::Varint(location)) => is_external = location == 1,
                 _ => {}
             }
+            within("axes of a weight", tensor.dims.len(), AXES_MAX)?;
+            within("places of one weight", external.len(), EXTERNAL_MAX)?;
         }
         if is_external {
-            let number = |key: &str| external.get(key).map(|text| text.parse::<u64>());
+            let number = |key: &str| {
+                let text = external.get(key);
+                text.map(|text| text.parse::<u64>())
+                    .transpose()
+                    .map_err(|_| {
+                        format!(
+                            "the external weight `{}` has no number as its {key}",
+                            tensor.name
+                        )
+                    })
+            };
             tensor.data = Data::External {
                 location: external.get("location").ok_or_else(|| {
                     format!("the external weight `{}` names no file", tensor.name)
                 })?,
-                offset: number("offset").transpose().ok().flatten().unwrap_or(0),
-                length: number("length").transpose().ok().flatten(),
+                offset: number("offset")?.unwrap_or(0),
+                length: number("length")?,
             };
         }
         Ok(tensor)

@@ -262,7 +262,10 @@ fn canonical<'a>(graph: &Graph<'a>, output: &str) -> Names<'a> {
 }
 
 fn number_of(name: &str) -> usize {
-    name[1..].parse().unwrap_or(usize::MAX)
+    name.get(1..)
+        .unwrap_or_default()
+        .parse()
+        .unwrap_or(usize::MAX)
 }
 
 /// The tensor's element and bytes if it is a weight: what voices differ in.
@@ -297,7 +300,10 @@ fn weight(tensor: &Tensor<'_>, model: &[u8]) -> Result<Option<(Element, Piece)>,
         } => Piece {
             file: Some((*location).to_owned()),
             offset: usize::try_from(*offset).map_err(|_| wrong("lies too far"))?,
-            bytes: length.map_or(bytes, |length| length as usize),
+            bytes: match length {
+                Some(length) => usize::try_from(*length).map_err(|_| wrong("is too long"))?,
+                None => bytes,
+            },
         },
     };
     if piece.bytes != bytes {
@@ -329,9 +335,9 @@ impl<'a> Writer<'_, 'a> {
         for tensor in self.order {
             message.bytes(5, &self.initializers[tensor.name]);
         }
-        let is_initializer = |name: &str| graph.tensors.iter().any(|tensor| tensor.name == name);
+        let initializers: HashSet<_> = graph.tensors.iter().map(|tensor| tensor.name).collect();
         for input in &graph.inputs {
-            if !simple || !is_initializer(input.name) {
+            if !simple || !initializers.contains(input.name) {
                 message.message(11, input.write());
             }
         }

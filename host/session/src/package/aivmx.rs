@@ -1,7 +1,6 @@
 //! `.aivmx`: an ONNX file that carries its manifest, config and style vectors
 //! as metadata.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,8 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::Package;
+use super::bounds::{self, MANIFEST_BYTES_MAX};
 use super::config::HyperParameters;
 use super::manifest::Written;
+use super::npy;
 use super::styles::Vectors;
 use crate::native::Mapped;
 use crate::onnx::wire::{self, Value};
@@ -23,6 +24,9 @@ const KEY: u64 = 1;
 const VALUE: u64 = 2;
 
 const MANIFEST: &str = "aivm_manifest";
+const CONFIG: &str = "aivm_hyper_parameters";
+const VECTORS: &str = "aivm_style_vectors";
+const ENTRIES: [&str; 3] = [MANIFEST, CONFIG, VECTORS];
 
 pub(super) fn open(path: &Path) -> Result<Package, String> {
     let mapped = Mapped::open(path).map_err(|e| e.to_string())?;
@@ -31,11 +35,15 @@ pub(super) fn open(path: &Path) -> Result<Package, String> {
 
 /// Reads the bytes that lie at `source`.
 pub(super) fn read(model: &[u8], source: &Source) -> Result<Package, String> {
-    let metadata = metadata(model)?;
-    let written: Written = parse(entry(&metadata, MANIFEST)?)?;
-    let config = HyperParameters::parse(entry(&metadata, "aivm_hyper_parameters")?)?;
+    let metadata = Metadata::of(model)?;
+    let written: Written = parse(metadata.entry(MANIFEST)?)?;
+    bounds::short(&written.name).map_err(|e| format!("its manifest: {e}"))?;
+    let config = HyperParameters::parse(metadata.entry(CONFIG)?)?;
+    let npy = metadata.entry(VECTORS)?;
+    // Four letters hold three bytes.
+    let npy = bounds::sized("its style vectors", npy, npy::BYTES_MAX / 3 * 4 + 4)?;
     let npy = STANDARD
-        .decode(entry(&metadata, "aivm_style_vectors")?)
+        .decode(npy)
         .map_err(|e| format!("its style vectors: {e}"))?;
     let vectors = Vectors::from_npy(&npy)?;
     let mut package = Package::from_config(&written.name, &config, vectors, source.graph())?;
@@ -48,36 +56,46 @@ pub(super) fn read(model: &[u8], source: &Source) -> Result<Package, String> {
 
 /// As much of a model's manifest as the type asks for.
 pub(super) fn manifest<'a, T: Deserialize<'a>>(model: &'a [u8]) -> Result<T, String> {
-    parse(entry(&metadata(model)?, MANIFEST)?)
+    parse(Metadata::of(model)?.entry(MANIFEST)?)
 }
 
 fn parse<'a, T: Deserialize<'a>>(manifest: &'a [u8]) -> Result<T, String> {
+    let manifest = bounds::sized("its manifest", manifest, MANIFEST_BYTES_MAX)?;
     serde_json::from_slice(manifest).map_err(|e| format!("its manifest: {e}"))
 }
 
-fn entry<'a>(metadata: &BTreeMap<String, &'a [u8]>, key: &str) -> Result<&'a [u8], String> {
-    metadata.get(key).copied().ok_or_else(|| {
-        format!("its metadata has no `{key}`: an .aivmx is made by AIVM Generator or aivmlib")
-    })
-}
+/// The entries that matter here; a model may have any number of others.
+#[derive(Debug, Default)]
+struct Metadata<'a>([Option<&'a [u8]>; 3]);
 
-fn metadata(model: &[u8]) -> Result<BTreeMap<String, &[u8]>, String> {
-    let mut metadata = BTreeMap::new();
-    for field in wire::fields(model) {
-        let (METADATA, Value::Bytes(entry)) = field? else {
-            continue;
-        };
-        let (mut key, mut value) = (&[][..], &[][..]);
-        for part in wire::fields(entry) {
-            match part? {
-                (KEY, Value::Bytes(bytes)) => key = bytes,
-                (VALUE, Value::Bytes(bytes)) => value = bytes,
-                _ => {}
+impl<'a> Metadata<'a> {
+    fn of(model: &'a [u8]) -> Result<Self, String> {
+        let mut metadata = Self::default();
+        for field in wire::fields(model) {
+            let (METADATA, Value::Bytes(entry)) = field? else {
+                continue;
+            };
+            let (mut key, mut value) = (&[][..], &[][..]);
+            for part in wire::fields(entry) {
+                match part? {
+                    (KEY, Value::Bytes(bytes)) => key = bytes,
+                    (VALUE, Value::Bytes(bytes)) => value = bytes,
+                    _ => {}
+                }
+            }
+            if let Some(place) = ENTRIES.iter().position(|known| known.as_bytes() == key) {
+                metadata.0[place] = Some(value);
             }
         }
-        metadata.insert(String::from_utf8_lossy(key).into_owned(), value);
+        Ok(metadata)
     }
-    Ok(metadata)
+
+    fn entry(&self, key: &str) -> Result<&'a [u8], String> {
+        let place = ENTRIES.iter().position(|known| *known == key);
+        place.and_then(|place| self.0[place]).ok_or_else(|| {
+            format!("its metadata has no `{key}`: an .aivmx is made by AIVM Generator or aivmlib")
+        })
+    }
 }
 
 #[cfg(test)]
@@ -86,8 +104,8 @@ mod tests {
 
     #[test]
     fn what_is_no_onnx_file_is_an_error() {
-        assert!(metadata(b"RIFF....").is_err());
-        assert!(metadata(&[0x72, 0xff]).is_err());
+        assert!(Metadata::of(b"RIFF....").is_err());
+        assert!(Metadata::of(&[0x72, 0xff]).is_err());
         let error = read(&[], &Source::Embedded(&[])).expect_err("empty");
         assert!(error.contains("no `aivm_manifest`"), "{error}");
     }

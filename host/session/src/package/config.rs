@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::bounds::{self, CONFIG_BYTES_MAX, SPEAKERS_MAX, STYLES_MAX};
 use crate::voice::Family;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -19,7 +20,9 @@ pub(super) struct HyperParameters {
 #[serde(default)]
 pub(super) struct Data {
     pub(super) sampling_rate: u32,
+    #[serde(deserialize_with = "bounds::names::<_, _, SPEAKERS_MAX>")]
     pub(super) spk2id: BTreeMap<String, i64>,
+    #[serde(deserialize_with = "bounds::names::<_, _, STYLES_MAX>")]
     pub(super) style2id: BTreeMap<String, usize>,
 }
 
@@ -45,7 +48,11 @@ impl Default for Data {
 
 impl HyperParameters {
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
+        let json = bounds::sized("its config", json, CONFIG_BYTES_MAX)?;
         let config: Self = serde_json::from_slice(json).map_err(|e| format!("its config: {e}"))?;
+        for name in [&config.model_name, &config.version] {
+            bounds::short(name).map_err(|e| format!("its config: {e}"))?;
+        }
         if !(8_000..=192_000).contains(&config.data.sampling_rate) {
             return Err(format!(
                 "its config has the sampling rate {}",

@@ -4,14 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::Package;
+use super::bounds::CONFIG_BYTES_MAX;
 use super::config::HyperParameters;
+use super::npy;
 use super::styles::Vectors;
-use crate::source::Graph;
+use crate::source::{Graph, read_at_most};
 
 pub(super) fn open(folder: &Path) -> Result<Package, String> {
-    let read = |name: &str| std::fs::read(folder.join(name)).map_err(|e| format!("{name}: {e}"));
-    let config = HyperParameters::parse(&read("config.json")?)?;
-    let vectors = Vectors::from_npy(&read("style_vectors.npy")?)?;
+    let read = |name: &str, most: usize| {
+        read_at_most(&folder.join(name), most as u64).map_err(|e| format!("{name}: {e}"))
+    };
+    let config = HyperParameters::parse(&read("config.json", CONFIG_BYTES_MAX)?)?;
+    let vectors = Vectors::from_npy(&read("style_vectors.npy", npy::BYTES_MAX)?)?;
     let graph = Graph::File(newest_graph(folder)?);
     // Versions of one model share its name, but not their folder's.
     let known_as = folder.file_name().map(|name| name.to_string_lossy());

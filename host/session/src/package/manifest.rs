@@ -7,6 +7,7 @@
 use md5::{Digest, Md5};
 use serde::Deserialize;
 
+use super::bounds::{self, LIST_MAX, SPEAKERS_MAX, STYLES_MAX};
 use super::style_id;
 use super::styles::Styles;
 use crate::source::hex;
@@ -120,9 +121,11 @@ pub(super) struct Written {
     uuid: Option<String>,
     version: Option<String>,
     description: Option<String>,
+    #[serde(default, deserialize_with = "bounds::list::<_, _, LIST_MAX>")]
     creators: Option<Vec<String>>,
     training_epochs: Option<u64>,
     training_steps: Option<u64>,
+    #[serde(default, deserialize_with = "bounds::list::<_, _, SPEAKERS_MAX>")]
     speakers: Option<Vec<WrittenSpeaker>>,
 }
 
@@ -130,8 +133,10 @@ pub(super) struct Written {
 struct WrittenSpeaker {
     name: String,
     uuid: Option<String>,
+    #[serde(default, deserialize_with = "bounds::list::<_, _, LIST_MAX>")]
     supported_languages: Option<Vec<String>>,
     local_id: i64,
+    #[serde(default, deserialize_with = "bounds::list::<_, _, STYLES_MAX>")]
     styles: Option<Vec<WrittenStyle>>,
 }
 

@@ -5,17 +5,23 @@
 //! Style-Bert-VITS2 (folder), sbv2-api (`.sbv2`), aivmlib (`.aivmx`).
 
 mod aivmx;
+mod bounds;
 mod config;
 mod folder;
 mod manifest;
+mod npy;
+pub(crate) mod parse;
 mod portrait;
 mod sbv2;
 mod style_id;
 mod styles;
+mod unpack;
 mod vary;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub(crate) use unpack::Unpacking;
 
 pub use manifest::{Manifest, Speaker, Style};
 pub use portrait::{Media, Portrait, Sample, StylePortrait};
@@ -57,12 +63,18 @@ fn extension(path: &Path) -> Option<&str> {
 }
 
 impl Package {
+    /// An archive is unpacked into a file that goes with the package.
     pub fn open(source: &Source) -> Result<Self, Error> {
+        Self::open_unpacked(source, &Unpacking::default())
+    }
+
+    /// The same, with a place for what an archive unpacks to.
+    pub(crate) fn open_unpacked(source: &Source, unpacking: &Unpacking<'_>) -> Result<Self, Error> {
         let read = match source {
             Source::Embedded(bytes) => aivmx::read(bytes, source),
             Source::Path(path) => match extension(path) {
                 Some("aivmx") => aivmx::open(path),
-                Some("sbv2") => sbv2::open(path),
+                Some("sbv2") => sbv2::open(path, unpacking),
                 _ if path.is_dir() => folder::open(path),
                 _ => Err("not an .aivmx, an .sbv2 or a folder".to_owned()),
             },
@@ -84,6 +96,13 @@ impl Package {
             return Err("its config names no speaker".to_owned());
         }
         let styles = Styles::named(&config.data.style2id, vectors)?;
+        let pairs = speakers.len() * styles.names().count();
+        if pairs > bounds::PAIRS_MAX {
+            let most = bounds::PAIRS_MAX;
+            return Err(format!(
+                "its speakers have {pairs} styles in all, the most is {most}"
+            ));
+        }
         let family = Some(config.family());
         Ok(Self {
             manifest: Arc::new(Manifest::of_names(known_as, &speakers, &styles, family)),
@@ -167,10 +186,6 @@ impl Package {
 
     pub(crate) fn graph(&self) -> &Graph {
         &self.graph
-    }
-
-    pub(crate) fn set_graph(&mut self, graph: Graph) {
-        self.graph = graph;
     }
 }
 

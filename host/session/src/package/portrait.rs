@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use super::bounds::{self, LIST_MAX, SPEAKERS_MAX, STYLES_MAX};
 use super::{aivmx, manifest, wrong};
 use crate::error::Error;
 use crate::native::Mapped;
@@ -41,7 +42,11 @@ pub struct Media {
 
 #[derive(Deserialize)]
 struct Manifest<'a> {
-    #[serde(borrow)]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "bounds::list::<_, _, SPEAKERS_MAX>"
+    )]
     speakers: Option<Vec<Speaker<'a>>>,
 }
 
@@ -50,7 +55,7 @@ struct Speaker<'a> {
     uuid: Option<String>,
     #[serde(borrow)]
     icon: Option<DataUrl<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::list::<_, _, STYLES_MAX>")]
     styles: Option<Vec<Style<'a>>>,
 }
 
@@ -59,7 +64,7 @@ struct Style<'a> {
     local_id: u32,
     #[serde(borrow)]
     icon: Option<DataUrl<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "bounds::list::<_, _, LIST_MAX>")]
     voice_samples: Option<Vec<VoiceSample<'a>>>,
 }
 
@@ -88,7 +93,7 @@ pub(super) fn read(source: &Source, speaker_uuid: &str) -> Result<Portrait, Erro
     found.map_err(|cause| wrong(source, cause))
 }
 
-fn find(model: &[u8], speaker_uuid: &str) -> Result<Portrait, String> {
+pub(super) fn find(model: &[u8], speaker_uuid: &str) -> Result<Portrait, String> {
     let manifest: Manifest<'_> = aivmx::manifest(model)?;
     let mut speakers = manifest.speakers.unwrap_or_default().into_iter();
     let found = speakers.find(|speaker| {

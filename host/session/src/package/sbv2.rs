@@ -9,37 +9,45 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::Package;
+use super::bounds::{Rows, STYLES_MAX};
 use super::manifest::Manifest;
 use super::styles::{Styles, Vectors};
+use super::unpack::{self, Failed, Unpacking};
 use crate::source::Graph;
+use crate::voice::STYLE_WIDTH;
 
-/// No model of this kind comes near it; an archive that claims more is not
-/// one, or wants the memory.
+/// No model of this kind comes near it.
 const MODEL_BYTES_MAX: u64 = 2 << 30;
-const VECTORS_BYTES_MAX: u64 = 16 << 20;
-/// Over all entries: even one that nobody wants has to be unpacked to be
-/// skipped, and long names are read before anybody sees them.
-const UNPACKED_BYTES_MAX: u64 = MODEL_BYTES_MAX + VECTORS_BYTES_MAX;
+/// Every number with its 17 digits, and room.
+const VECTORS_BYTES_MAX: u64 = 8 << 20;
+/// Of all that is unpacked, wanted or not.
+const REST_BYTES_MAX: u64 = VECTORS_BYTES_MAX + (8 << 20);
+const ENTRIES_MAX: usize = 1_000;
+/// As zstd's own tool reads without being asked: what level 22 writes.
+const WINDOW_LOG_MAX: u32 = 27;
 /// Formats after "1" may mean something else by these names.
 const VERSION: &str = "1";
 
 #[derive(Deserialize)]
 struct StyleVectors {
-    data: Vec<Vec<f32>>,
+    data: Rows<STYLE_WIDTH, STYLES_MAX>,
     shape: [usize; 2],
 }
 
-pub(super) fn open(path: &Path) -> Result<Package, String> {
-    let file = File::open(path).map_err(|e| e.to_string())?;
-    let entries = read_entries(file, UNPACKED_BYTES_MAX)?;
-    let model = entries.model.ok_or("the archive has no `model.onnx`")?;
-    let vectors = entries
-        .vectors
-        .ok_or("the archive has no `style_vectors.json`")?;
-    let vectors: StyleVectors =
-        serde_json::from_slice(&vectors).map_err(|e| format!("its style vectors: {e}"))?;
-    let data: Vec<f32> = vectors.data.concat();
-    let vectors = Vectors::new(vectors.shape[0], vectors.shape[1], &data)?;
+pub(super) fn open(path: &Path, unpacking: &Unpacking<'_>) -> Result<Package, String> {
+    let attempt = |folder| {
+        let file = File::open(path).map_err(|e| Failed::Archive(e.to_string()))?;
+        let bytes_max = unpacking.bytes_max;
+        read(file, &Unpacking { folder, bytes_max })
+    };
+    let read = match attempt(unpacking.folder) {
+        // A cache that is full or read-only is no reason to lose a voice.
+        Err(Failed::Place(_)) if unpacking.folder.is_some() => attempt(None),
+        read => read,
+    };
+    let (graph, vectors) = read.map_err(|failed| match failed {
+        Failed::Archive(cause) | Failed::Place(cause) => cause,
+    })?;
     let name = path.file_stem().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
     let speakers = vec![("0".to_owned(), 0)];
@@ -55,66 +63,84 @@ pub(super) fn open(path: &Path) -> Result<Package, String> {
         speakers,
         styles,
         family,
-        graph: Graph::Memory(Arc::from(model)),
+        graph,
         told: None,
     })
 }
 
-#[derive(Default)]
-struct Entries {
-    model: Option<Vec<u8>>,
-    vectors: Option<Vec<u8>>,
-}
-
 /// Names in the archive are compared, never used as paths.
-fn read_entries(file: impl Read, unpacked_max: u64) -> Result<Entries, String> {
-    let said = |e: std::io::Error| format!("the archive: {e}");
-    let plain = zstd::Decoder::new(file).map_err(said)?;
-    let mut archive = tar::Archive::new(Bounded {
-        inner: plain,
-        left: unpacked_max,
-        most: unpacked_max,
+pub(super) fn read(file: impl Read, unpacking: &Unpacking<'_>) -> Result<(Graph, Vectors), Failed> {
+    let said = |e: std::io::Error| Failed::Archive(format!("the archive: {e}"));
+    let model_max = unpacking.bytes_max.min(MODEL_BYTES_MAX);
+    let plain = unpack::bounded(file, model_max + REST_BYTES_MAX, |file| {
+        let mut plain = zstd::Decoder::new(file)?;
+        plain.window_log_max(WINDOW_LOG_MAX)?;
+        Ok(plain)
     });
-    let mut found = Entries::default();
-    for entry in archive.entries().map_err(said)? {
-        let entry = entry.map_err(said)?;
-        let name = entry.path().map_err(said)?.to_string_lossy().into_owned();
-        match name.trim_start_matches("./") {
-            "model.onnx" => found.model = Some(bounded(entry, MODEL_BYTES_MAX)?),
-            "style_vectors.json" => found.vectors = Some(bounded(entry, VECTORS_BYTES_MAX)?),
+    let mut archive = tar::Archive::new(plain.map_err(said)?);
+    let (mut model, mut vectors) = (None, None);
+    // Raw: else a name of gigabytes is in memory before anybody sees its entry.
+    let entries = archive.entries().map_err(said)?.raw(true);
+    for (number, entry) in entries.enumerate() {
+        let mut entry = entry.map_err(said)?;
+        if number == ENTRIES_MAX {
+            let cause = format!("the archive has more than {ENTRIES_MAX} entries");
+            return Err(Failed::Archive(cause));
+        }
+        let name = entry.path_bytes().into_owned();
+        let name = String::from_utf8_lossy(&name);
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let name = name.trim_start_matches("./");
+        let taken = match name {
+            "model.onnx" => {
+                let size = entry.size();
+                if size > model_max {
+                    return Err(Failed::Archive(format!(
+                        "its model has {size} bytes, the most is {model_max}"
+                    )));
+                }
+                model
+                    .replace(unpack::to_file(&mut entry, unpacking.folder)?)
+                    .is_some()
+            }
+            "style_vectors.json" => {
+                let json = small(entry, VECTORS_BYTES_MAX).map_err(Failed::Archive)?;
+                vectors
+                    .replace(parse(&json).map_err(Failed::Archive)?)
+                    .is_some()
+            }
             "version.txt" => {
-                let version = bounded(entry, 64)?;
+                let version = small(entry, 64).map_err(Failed::Archive)?;
                 let version = String::from_utf8_lossy(&version).trim().to_owned();
                 if version != VERSION {
-                    return Err(format!(
+                    return Err(Failed::Archive(format!(
                         "it has format version {version}, known is {VERSION}"
-                    ));
+                    )));
                 }
+                false
             }
-            _ => {}
+            _ => false,
+        };
+        if taken {
+            return Err(Failed::Archive(format!("the archive has two `{name}`")));
         }
     }
-    Ok(found)
+    let missing = |name: &str| Failed::Archive(format!("the archive has no `{name}`"));
+    Ok((
+        model.ok_or_else(|| missing("model.onnx"))?,
+        vectors.ok_or_else(|| missing("style_vectors.json"))?,
+    ))
 }
 
-/// A reader that ends in an error, not in the last byte of memory.
-struct Bounded<R> {
-    inner: R,
-    left: u64,
-    most: u64,
+pub(super) fn parse(json: &[u8]) -> Result<Vectors, String> {
+    let vectors: StyleVectors =
+        serde_json::from_slice(json).map_err(|e| format!("its style vectors: {e}"))?;
+    Vectors::new(vectors.shape[0], vectors.shape[1], &vectors.data.0)
 }
 
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            std::io::Error::other(format!("it unpacks to more than {} bytes", self.most))
-        })?;
-        Ok(read)
-    }
-}
-
-fn bounded(entry: impl Read, most: u64) -> Result<Vec<u8>, String> {
+fn small(entry: impl Read, most: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = entry.take(most + 1).read_to_end(&mut bytes);
     read.map_err(|e| format!("the archive: {e}"))?;
@@ -130,12 +156,14 @@ fn bounded(entry: impl Read, most: u64) -> Result<Vec<u8>, String> {
 mod tests {
     use super::*;
 
+    const MIB: u64 = 1 << 20;
+
     /// An archive of one entry of zeros, which compress to nearly nothing.
-    fn bomb(kind: tar::EntryType, bytes: u64) -> Vec<u8> {
+    fn bomb(name: &str, kind: tar::EntryType, bytes: u64) -> Vec<u8> {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(kind);
         header.set_size(bytes);
-        header.set_path("junk").expect("a path");
+        header.set_path(name).expect("a path");
         header.set_cksum();
         let mut archive = tar::Builder::new(zstd::Encoder::new(Vec::new(), 1).expect("an encoder"));
         archive
@@ -145,20 +173,105 @@ mod tests {
         encoder.finish().expect("a whole file")
     }
 
+    fn refused(archive: &[u8], bytes_max: u64) -> String {
+        let folder = tempfile::tempdir().expect("a folder");
+        let unpacking = Unpacking {
+            folder: Some(folder.path()),
+            bytes_max,
+        };
+        let cause = match read(archive, &unpacking) {
+            Err(Failed::Archive(cause)) => cause,
+            Err(Failed::Place(cause)) => panic!("{cause}"),
+            Ok(_) => panic!("not refused"),
+        };
+        let left = std::fs::read_dir(folder.path())
+            .expect("the folder")
+            .count();
+        assert_eq!(left, 0, "half a model is left: {cause}");
+        cause
+    }
+
     #[test]
     fn an_archive_that_unpacks_without_end_is_an_error() {
-        const MIB: u64 = 1 << 20;
-        // A long name is read into memory before anybody sees the entry.
-        for kind in [tar::EntryType::Regular, tar::EntryType::GNULongName] {
-            let archive = bomb(kind, 8 * MIB);
+        use tar::EntryType::{GNULongName, Regular, XHeader};
+        for (name, kind) in [
+            ("model.onnx", Regular),
+            ("junk", Regular),
+            // Read into memory by whoever follows them.
+            ("junk", GNULongName),
+            ("junk", XHeader),
+        ] {
+            let archive = bomb(name, kind, 256 * MIB);
             assert!(archive.len() < 64 << 10, "{} bytes", archive.len());
-            let error = read_entries(&archive[..], MIB).err().expect("refused");
-            assert_eq!(
-                error, "the archive: it unpacks to more than 1048576 bytes",
-                "{kind:?}"
-            );
+            let cause = refused(&archive, u64::MAX);
+            assert!(cause.contains("no model is packed so tightly"), "{cause}");
         }
-        let modest = bomb(tar::EntryType::Regular, MIB / 2);
-        assert!(read_entries(&modest[..], MIB).is_ok());
+    }
+
+    #[test]
+    fn a_model_larger_than_there_is_memory_for_is_refused_unread() {
+        let archive = bomb("model.onnx", tar::EntryType::Regular, 8 * MIB);
+        assert_eq!(
+            refused(&archive, MIB),
+            "its model has 8388608 bytes, the most is 1048576"
+        );
+        let archive = bomb("style_vectors.json", tar::EntryType::Regular, 9 * MIB);
+        let cause = refused(&archive, u64::MAX);
+        assert!(cause.contains("more than 8388608 bytes"), "{cause}");
+    }
+
+    #[test]
+    fn style_vectors_that_are_no_matrix_are_refused() {
+        let row = |width: usize| format!("[{}]", vec!["0"; width].join(","));
+        let json = |shape: &str, rows: &str| format!(r#"{{"shape":{shape},"data":[{rows}]}}"#);
+        let many = |row: &str, times: usize| vec![row; times].join(",");
+        let good = json("[2,256]", &many(&row(256), 2));
+        assert!(parse(good.as_bytes()).is_ok());
+        for (json, said) in [
+            (
+                json("[0,256]", &many("[]", 1_000_000)),
+                "a row of 0 numbers",
+            ),
+            (json("[1,256]", &row(257)), "more than 256"),
+            (json("[1,256]", &row(255)), "a row of 255 numbers"),
+            (
+                json("[1025,256]", &many(&row(256), 1_025)),
+                "more than 1024 rows",
+            ),
+            (json("[3,256]", &row(256)), "3 × 256"),
+            (
+                json("[72057594037927936,256]", &row(256)),
+                "72057594037927936",
+            ),
+            (json("[1,256]", &"[".repeat(1_000_000)), "its style vectors"),
+            ("[".repeat(1_000_000), "its style vectors"),
+            ("9".repeat(1_000_000), "its style vectors"),
+        ] {
+            let cause = parse(json.as_bytes()).expect_err("refused");
+            assert!(cause.contains(said), "{cause}, not {said}");
+            assert!(cause.len() < 300, "{cause}");
+        }
+    }
+
+    #[test]
+    fn two_models_are_none() {
+        let one = |archive: &mut tar::Builder<Vec<u8>>| {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(4);
+            let added = archive.append_data(&mut header, "model.onnx", &b"onnx"[..]);
+            added.expect("an entry");
+        };
+        let mut archive = tar::Builder::new(Vec::new());
+        one(&mut archive);
+        one(&mut archive);
+        let tar = archive.into_inner().expect("a whole archive");
+        let archive = zstd::encode_all(&tar[..], 1).expect("an archive");
+        let folder = tempfile::tempdir().expect("a folder");
+        let unpacking = Unpacking {
+            folder: Some(folder.path()),
+            bytes_max: u64::MAX,
+        };
+        let read = read(&archive[..], &unpacking);
+        assert!(matches!(read, Err(Failed::Archive(cause)) if cause.contains("two `model.onnx`")));
     }
 }

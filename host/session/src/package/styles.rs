@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::bounds::{STYLES_MAX, sized};
+use super::npy;
 use crate::voice::STYLE_WIDTH;
 
 /// Rows of 256 numbers; row 0 is the mean of the voice.
@@ -18,6 +20,11 @@ impl Vectors {
                 "its style vectors are {rows} × {width}, expected any number × {STYLE_WIDTH}"
             ));
         }
+        if rows > STYLES_MAX {
+            return Err(format!(
+                "it has {rows} style vectors, the most is {STYLES_MAX}"
+            ));
+        }
         if data.iter().any(|value| !value.is_finite()) {
             return Err("its style vectors hold values that are no numbers".to_owned());
         }
@@ -27,16 +34,9 @@ impl Vectors {
 
     /// The .npy format of numpy.
     pub(super) fn from_npy(npy: &[u8]) -> Result<Self, String> {
-        let said = |e: std::io::Error| format!("its style vectors: {e}");
-        let file = npyz::NpyFile::new(npy).map_err(said)?;
-        let shape = file.shape().to_vec();
-        let [rows, width] = shape[..] else {
-            return Err(format!(
-                "its style vectors have shape {shape:?}, expected two axes"
-            ));
-        };
-        let data: Vec<f32> = file.into_vec().map_err(said)?;
-        Self::new(rows as usize, width as usize, &data)
+        let read = sized("a file", npy, npy::BYTES_MAX).and_then(npy::read);
+        let matrix = read.map_err(|e| format!("its style vectors: {e}"))?;
+        Self::new(matrix.rows, matrix.width, &matrix.data)
     }
 }
 

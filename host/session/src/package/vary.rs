@@ -39,11 +39,11 @@ pub fn vary(source: &Source, folder: &Path, name: &str, seed: u64) -> Result<(),
         (_, Graph::File(_) | Graph::Embedded(_)) => {
             write(&folder.join(format!("{name}.aivmx")), &model)
         }
-        (Source::Path(path), Graph::Memory(_)) => Err(failed(
+        (Source::Path(path), Graph::Unlinked(_)) => Err(failed(
             path,
             "an archive is not varied; give an .aivmx or a folder".to_owned(),
         )),
-        (Source::Embedded(_), Graph::Memory(_)) => Err(failed(
+        (Source::Embedded(_), Graph::Unlinked(_)) => Err(failed(
             folder,
             "an archive is not varied; give an .aivmx or a folder".to_owned(),
         )),

@@ -6,6 +6,9 @@
 )]
 
 mod gpu;
+#[path = "../../../../tests/it/graft.rs"]
+mod graft;
+mod hostile;
 mod memory;
 mod packages;
 mod reference;

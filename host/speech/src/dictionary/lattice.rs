@@ -35,6 +35,11 @@ enum Feature<'a> {
     Is(&'a str),
 }
 
+/// Words that may begin at one place and that may end at one. Naist-jdic has 200
+/// at most; a damaged dictionary, or a user's of one word again and again, would
+/// have as many as there is memory for.
+const WORDS_MAX: usize = 2_048;
+
 /// Start and end of a text connect like a word of context 0.
 const EDGE: u16 = 0;
 
@@ -56,7 +61,7 @@ pub(super) fn divide<'a>(
         words_at(dictionary, text, start, &mut starts);
         let rest = &text[start..];
         more(rest, &mut |length, token, feature| {
-            if length > 0 && rest.is_char_boundary(length) {
+            if length > 0 && rest.is_char_boundary(length) && starts.len() < WORDS_MAX {
                 starts.push(Node {
                     feature: Feature::Is(feature),
                     ..node_of(token, start, length)
@@ -72,8 +77,10 @@ pub(super) fn divide<'a>(
             };
             node.before = before;
             node.cost = cost.saturating_add(i32::from(node.token.cost));
-            ending[node.end].push(nodes.len());
-            nodes.push(node);
+            if ending[node.end].len() < WORDS_MAX {
+                ending[node.end].push(nodes.len());
+                nodes.push(node);
+            }
         }
     }
     let (mut last, _) = cheapest(dictionary, &nodes, &ending[text.len()], EDGE);
@@ -130,7 +137,8 @@ fn words_at<'a>(
     system.prefixes(rest.as_bytes(), |length, entries| {
         // A damaged dictionary could name a length inside of a character.
         if length > 0 && rest.is_char_boundary(length) {
-            let tokens = system.tokens(entries);
+            let left = WORDS_MAX.saturating_sub(found.len());
+            let tokens = system.tokens(entries).take(left);
             found.extend(tokens.map(|token| node(system, token, start, length, true)));
         }
     });

@@ -10,6 +10,9 @@ const HEADER: usize = 10 * 4 + 32;
 const TOKEN: usize = 16;
 const UNIT: usize = 8;
 
+/// No word is longer; in a damaged trie one may go round in circles.
+const SURFACE_BYTES_MAX: usize = 1_024;
+
 pub(super) struct Lexicon {
     bytes: Blob,
     trie: Part,
@@ -94,7 +97,7 @@ impl Lexicon {
         };
         let Some((base, _)) = unit(0) else { return };
         let mut base = base.cast_unsigned();
-        for length in 0..=text.len() {
+        for length in 0..=text.len().min(SURFACE_BYTES_MAX) {
             // A leaf hangs at the node's own base and holds a negative value.
             match unit(base) {
                 Some((value, check)) if check == base && value < 0 => {

@@ -85,16 +85,16 @@ pub(crate) fn routes() -> Vec<Route> {
         POST "/audio_query" "audio-query" Key Part::Voicevox => query::audio_query;
         POST "/audio_query_from_preset" "audio-query" Key Part::Voicevox => query::from_preset;
         POST "/accent_phrases" "accent-phrases" Key Part::Voicevox => query::accent_phrases;
-        POST "/mora_data" "mora-data" Key Part::Voicevox => query::mora_data;
-        POST "/mora_length" "mora-data" Key Part::Voicevox => query::mora_data;
-        POST "/mora_pitch" "mora-data" Key Part::Voicevox => query::mora_data;
+        POST "/mora_data" "mora-data" Key Part::Voicevox => query::mora_data, query::QUERY_BYTES;
+        POST "/mora_length" "mora-data" Key Part::Voicevox => query::mora_data, query::QUERY_BYTES;
+        POST "/mora_pitch" "mora-data" Key Part::Voicevox => query::mora_data, query::QUERY_BYTES;
         POST "/validate_kana" "validate-kana" Key Part::Voicevox => query::validate_kana;
 
-        POST "/synthesis" "synthesis" Key Part::Voicevox => synthesis::synthesis;
-        POST "/cancellable_synthesis" "synthesis" Key Part::Voicevox => synthesis::synthesis;
-        POST "/streaming_synthesis" "streaming-synthesis" Key Part::Voicevox => synthesis::streaming;
-        POST "/multi_synthesis" "multi-synthesis" Key Part::Voicevox => synthesis::multi;
-        POST "/connect_waves" "connect-waves" Key Part::Voicevox => waves::connect;
+        POST "/synthesis" "synthesis" Key Part::Voicevox => synthesis::synthesis, query::QUERY_BYTES;
+        POST "/cancellable_synthesis" "synthesis" Key Part::Voicevox => synthesis::synthesis, query::QUERY_BYTES;
+        POST "/streaming_synthesis" "streaming-synthesis" Key Part::Voicevox => synthesis::streaming, query::QUERY_BYTES;
+        POST "/multi_synthesis" "multi-synthesis" Key Part::Voicevox => synthesis::multi, synthesis::MANY_BYTES;
+        POST "/connect_waves" "connect-waves" Key Part::Voicevox => waves::connect, waves::BODY_MAX;
 
         GET "/speakers" "speakers" Key Part::Voicevox => speakers::list;
         GET "/speaker_info" "speaker-info" Key Part::Voicevox => speakers::info;
@@ -121,7 +121,7 @@ pub(crate) fn routes() -> Vec<Route> {
         POST "/user_dict_word" "user-dict" Key Part::Voicevox => words::add;
         PUT "/user_dict_word/{word}" "user-dict" Key Part::Voicevox => words::change;
         DELETE "/user_dict_word/{word}" "user-dict" Key Part::Voicevox => words::remove;
-        POST "/import_user_dict" "user-dict" Key Part::Voicevox => words::import;
+        POST "/import_user_dict" "user-dict" Key Part::Voicevox => words::import, words::IMPORT_MAX;
 
         GET "/aivm_models" "aivm-models" Key Part::Voicevox => models::list;
         POST "/aivm_models/install" "unsupported" Key Part::Voicevox => models::install;

@@ -145,7 +145,7 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
 )]
 pub(crate) async fn add(mut call: Call) -> Result<Answer, Fault> {
     may_change(&call)?;
-    let mut preset = Preset::parse(&call.body().await?)?;
+    let mut preset = Preset::parse(&call.body())?;
     let add = |presets: &mut Vec<Preset>| {
         if presets.len() >= PRESETS_MAX {
             return Err(Loc::body().wrong(format!("there are {PRESETS_MAX} presets, the most")));
@@ -175,7 +175,7 @@ pub(crate) async fn add(mut call: Call) -> Result<Answer, Fault> {
 )]
 pub(crate) async fn update(mut call: Call) -> Result<Answer, Fault> {
     may_change(&call)?;
-    let preset = Preset::parse(&call.body().await?)?;
+    let preset = Preset::parse(&call.body())?;
     let update = |presets: &mut Vec<Preset>| {
         let id = preset.id;
         let known = presets.iter_mut().find(|it| it.id == id);

@@ -175,6 +175,7 @@ pub(crate) async fn accent_phrases(call: Call) -> Result<Answer, Fault> {
     let text = query.needed("text")?;
     if query.flag("is_kana")?.unwrap_or(false) {
         check_style(&call, id)?;
+        check_length(&call, text)?;
         let phrases = phrases::parse_kana(text).map_err(bad_kana)?;
         return Ok(answer::json(&shown(&phrases)));
     }
@@ -199,7 +200,7 @@ pub(crate) async fn accent_phrases(call: Call) -> Result<Answer, Fault> {
     ),
 )]
 pub(crate) async fn mora_data(mut call: Call) -> Result<Answer, Fault> {
-    let body = call.body_of(QUERY_BYTES).await?;
+    let body = call.body();
     check_style(&call, style_id(&Query::new(call.query()))?)?;
     let given: Vec<AccentPhrase> = body::parse(&body)?;
     let phrases = given.into_iter().map(AccentPhrase::without_numbers);
@@ -211,13 +212,16 @@ pub(crate) async fn mora_data(mut call: Call) -> Result<Answer, Fault> {
     params(("text" = String, Query, example = "コンニチワ'")),
     responses(
         (status = 200, description = "It is", body = bool, content_type = "application/json"),
+        Pinning,
         (status = 400, description = "It is none, and why"),
         (status = 422, description = "A parameter or the body is wrong or missing"),
     ),
 )]
 pub(crate) async fn validate_kana(call: Call) -> Result<Answer, Fault> {
     let query = Query::new(call.query());
-    phrases::parse_kana(query.needed("text")?).map_err(bad_kana)?;
+    let text = query.needed("text")?;
+    check_length(&call, text)?;
+    phrases::parse_kana(text).map_err(bad_kana)?;
     Ok(answer::json(&true))
 }
 
@@ -233,6 +237,13 @@ fn bad_kana(error: KanaError) -> Fault {
         told: Some(Box::new(told)),
         ..Fault::caller(StatusCode::BAD_REQUEST, error.to_string())
     }
+}
+
+/// Kana notation is as long as a text may be.
+fn check_length(call: &Call, text: &str) -> Result<(), Fault> {
+    let generation = call.app.pin()?;
+    let pipeline = call.app.dialects.voicevox.pipeline.as_deref();
+    Ok(generation.plan(pipeline)?.check_text("`text`", text)?)
 }
 
 fn check_style(call: &Call, id: i64) -> Result<(), Fault> {

@@ -368,7 +368,7 @@ pub(super) fn bytes_of(app: &App, voice: &str) -> usize {
     ),
 )]
 pub(crate) async fn morphable_targets(mut call: Call) -> Result<Answer, Fault> {
-    let body = call.body().await?;
+    let body = call.body();
     let asked: Vec<i64> = body::parse(&body)?;
     if asked.len() > TARGETS_MAX {
         let detail = format!(

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use pipeline::{
-    Answer as Way, Channels, Delivery, Format, Generation, Loudness, Request, Sound, Split,
+    Answer as Way, Answers, Channels, Delivery, Format, Generation, Hold, Loudness, Request, Sound,
+    Split,
 };
 use sound::{Encoder, Shape};
 use speech::moras::Given;
@@ -19,7 +20,7 @@ use zip::write::FileOptions;
 
 use super::body::{self, Loc};
 use super::catalog::Catalog;
-use super::query::{AudioQuery, QUERY_BYTES};
+use super::query::AudioQuery;
 use super::style_id;
 use crate::access::Place;
 use crate::answer::{self, Answer, Body, Cut, Flow};
@@ -31,9 +32,7 @@ use crate::speak::{self, Speech};
 
 /// Queries of one `/multi_synthesis`, and the bytes of its body.
 const MANY: usize = 256;
-const MANY_BYTES: usize = 8 << 20;
-/// Of the archive.
-const ARCHIVE_MAX: usize = 512 << 20;
+pub(super) const MANY_BYTES: usize = 8 << 20;
 
 /// Sound of a query without phrases, as AivisSpeech has it.
 const SILENCE: f64 = 0.5;
@@ -60,7 +59,7 @@ const SILENCE: f64 = 0.5;
 )]
 pub(crate) async fn synthesis(mut call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
-    let body = call.body_of(QUERY_BYTES).await?;
+    let body = call.body();
     let asked = Asked::of(&call)?;
     let query: AudioQuery = body::parse(&body)?;
     let phrases = query.checked(&Loc::body(), asked.questions)?;
@@ -98,7 +97,7 @@ pub(crate) async fn synthesis(mut call: Call) -> Result<Answer, Fault> {
 )]
 pub(crate) async fn streaming(mut call: Call) -> Result<Answer, Fault> {
     let place = call.enter()?;
-    let body = call.body_of(QUERY_BYTES).await?;
+    let body = call.body();
     let asked = Asked::of(&call)?;
     let parameters = Query::new(call.query());
     let start = parameters.float("start_offset")?.unwrap_or(0.0);
@@ -155,7 +154,7 @@ pub(crate) async fn streaming(mut call: Call) -> Result<Answer, Fault> {
 )]
 pub(crate) async fn multi(mut call: Call) -> Result<Answer, Fault> {
     let mut place = Some(call.enter()?);
-    let body = call.body_of(MANY_BYTES).await?;
+    let body = call.body();
     let asked = Asked::of(&call)?;
     let queries: Vec<AudioQuery> = body::parse(&body)?;
     drop(body);
@@ -180,7 +179,10 @@ pub(crate) async fn multi(mut call: Call) -> Result<Answer, Fault> {
         }
         checked.push(query.checked(&loc, asked.questions)?);
     }
-    let mut archive = Archive::new();
+    let mut archive = {
+        let generation = call.app.pin()?;
+        Archive::new(generation.answers(), generation.hold())
+    };
     for (query, phrases) in queries.iter().zip(checked) {
         // The others wait in between, so each is let in by itself.
         let place = match place.take() {
@@ -462,12 +464,16 @@ impl Flow for Rest {
 struct Archive {
     zip: zip::ZipWriter<std::io::Cursor<Vec<u8>>>,
     files: usize,
-    bytes: usize,
+    bytes: u64,
+    answers: Answers,
+    hold: Hold,
 }
 
 impl Archive {
-    fn new() -> Self {
+    fn new(answers: Answers, hold: Hold) -> Self {
         Self {
+            answers,
+            hold,
             zip: zip::ZipWriter::new(std::io::Cursor::new(Vec::new())),
             files: 0,
             bytes: 0,
@@ -476,13 +482,9 @@ impl Archive {
 
     fn add(&mut self, wav: &[u8]) -> Result<(), Fault> {
         self.files += 1;
-        self.bytes += wav.len();
-        if self.bytes > ARCHIVE_MAX {
-            return Err(Fault::caller(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("together they have more than {ARCHIVE_MAX} bytes; ask for fewer at once"),
-            ));
-        }
+        self.bytes += wav.len() as u64;
+        self.answers.bytes(self.bytes)?;
+        self.hold.grow(wav.len())?;
         let stored = FileOptions::default().compression_method(CompressionMethod::Stored);
         let name = format!("{:03}.wav", self.files);
         self.zip
@@ -491,9 +493,9 @@ impl Archive {
         self.zip.write_all(wav).map_err(|e| unwritten(&e))
     }
 
-    fn finish(mut self) -> Result<Vec<u8>, Fault> {
+    fn finish(mut self) -> Result<Bytes, Fault> {
         let archive = self.zip.finish().map_err(|e| unwritten(&e))?;
-        Ok(archive.into_inner())
+        Ok(self.hold.keep(archive.into_inner()))
     }
 }
 

@@ -24,7 +24,7 @@ use crate::route::Call;
 
 /// Bytes of a dictionary that is imported: as many words as there may be, at
 /// some 400 bytes each.
-const IMPORT_MAX: usize = 64 << 20;
+pub(super) const IMPORT_MAX: usize = 64 << 20;
 
 /// The words of the pipeline's dictionary, by uuid.
 #[utoipa::path(get, path = "/user_dict",
@@ -165,11 +165,11 @@ pub(crate) async fn remove(call: Call) -> Result<Answer, Fault> {
 )]
 pub(crate) async fn import(mut call: Call) -> Result<Answer, Fault> {
     may_change(&call)?;
+    let body = call.body();
     let query = Query::new(call.query());
     query.needed("override")?;
     let replace = query.flag("override")?.unwrap_or(false);
     let import = dictionary::Import::begin()?;
-    let body = call.body_of(IMPORT_MAX).await?;
     let new = import.read(move || read_imported(&body)).await?;
     let merge = move |words: &mut Vec<WrittenWord>| {
         let _held = import;

@@ -1,0 +1,62 @@
+//! Each parser of bytes from outside by itself, for those who try what breaks
+//! it: an answer or an error, whatever it is given.
+
+use std::path::Path;
+
+use crate::onnx;
+use crate::package::parse as package;
+
+pub fn npy(bytes: &[u8]) -> bool {
+    package::npy(bytes)
+}
+
+pub fn config(bytes: &[u8]) -> bool {
+    package::config(bytes)
+}
+
+pub fn style_vectors(bytes: &[u8]) -> bool {
+    package::style_vectors(bytes)
+}
+
+/// A file `.sbv2`; what it unpacks to lies in `folder`.
+pub fn archive(bytes: &[u8], folder: &Path) -> bool {
+    package::archive(bytes, folder)
+}
+
+/// A file `.aivmx`, with its portraits.
+pub fn aivmx(bytes: &[u8]) -> bool {
+    package::aivmx(bytes)
+}
+
+pub fn manifest(bytes: &[u8]) -> bool {
+    package::manifest(bytes)
+}
+
+/// A graph taken apart and put together again.
+pub fn graph(bytes: &[u8]) -> bool {
+    let nothing = |location: &str, _, _| Err(format!("{location} is not there"));
+    let Ok((template, pieces)) = onnx::split(bytes, crate::weights::OUTPUT, nothing) else {
+        return false;
+    };
+    assert_eq!(
+        template.weights.len(),
+        pieces.len(),
+        "a piece for each weight"
+    );
+    for piece in pieces.iter().filter(|piece| piece.file.is_none()) {
+        let end = piece.offset.checked_add(piece.bytes);
+        assert!(
+            end.is_some_and(|end| end <= bytes.len()),
+            "inside of the file"
+        );
+    }
+    onnx::embed(template.graph(onnx::Part::Whole), |_| None).is_ok()
+}
+
+pub fn trace(bytes: &[u8]) -> bool {
+    crate::memory::trace::read(bytes).is_ok()
+}
+
+pub fn tokenizer(bytes: &[u8]) -> bool {
+    crate::bert::parse_tokenizer(bytes).is_ok()
+}
