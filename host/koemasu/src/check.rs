@@ -34,6 +34,9 @@ pub fn run(args: &args::Check) -> anyhow::Result<()> {
             styles.join(", ")
         )?;
     }
+    for lacking in live.without() {
+        writeln!(out, "without    {lacking}")?;
+    }
     writeln!(
         out,
         "prepared in {:.2} s; nothing was published",

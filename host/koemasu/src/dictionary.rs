@@ -2,25 +2,34 @@
 //! import. The file is the truth; a change writes it and reloads, and is
 //! taken back if the reload is refused.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use pipeline::{DictionaryFormat, Kind, Published, WrittenWord};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use crate::answer::{self, Answer};
 use crate::app::App;
 use crate::fault::Fault;
-use crate::files;
 use crate::openapi::{Missing, Taking};
 use crate::reload::Cause;
 use crate::route::Call;
 
 /// One change at a time: each reads the file it writes.
-static CHANGES: Semaphore = Semaphore::const_new(1);
+static CHANGES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(1)));
+/// And one import: it holds a body of megabytes and all its words, so that
+/// nobody else's waits for its turn in memory.
+static IMPORTS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(1)));
+
+/// How long one change waits for those before it.
+const TURN: Duration = Duration::from_secs(30);
 
 /// The words of a pipeline's dictionary.
 #[utoipa::path(get, path = "/admin/dictionary/{pipeline}",
@@ -33,8 +42,11 @@ static CHANGES: Semaphore = Semaphore::const_new(1);
 )]
 pub async fn list(call: Call) -> Result<Answer, Fault> {
     let file = file(&call.app, call.segment(0))?;
-    let words = open(&file)?;
-    Ok(answer::json(&Listed { file, words }))
+    let listed = move || {
+        let words = open(&file)?;
+        Ok(answer::json(&Listed { file, words }))
+    };
+    beside(listed).await
 }
 
 #[derive(Serialize, ToSchema)]
@@ -58,7 +70,7 @@ struct Listed {
 )]
 pub async fn add(mut call: Call) -> Result<Answer, Fault> {
     let new = word(&call.body())?;
-    edit(&call, |words| add_word(words, new)).await
+    edit(&call, move |words| add_word(words, new)).await
 }
 
 /// Another word of the same surface.
@@ -74,7 +86,7 @@ pub async fn add(mut call: Call) -> Result<Answer, Fault> {
 )]
 pub async fn change(mut call: Call) -> Result<Answer, Fault> {
     let new = word(&call.body())?;
-    edit(&call, |words| change_word(words, new)).await
+    edit(&call, move |words| change_word(words, new)).await
 }
 
 /// A word less.
@@ -90,10 +102,12 @@ pub async fn change(mut call: Call) -> Result<Answer, Fault> {
 )]
 pub async fn remove(mut call: Call) -> Result<Answer, Fault> {
     let body = call.body();
-    edit(&call, |words| remove_word(words, &body)).await
+    edit(&call, move |words| remove_word(words, &body)).await
 }
 
 /// Many words at once; those of the same surface are replaced.
+///
+/// One import at a time; a second one is told to come back.
 #[utoipa::path(post, path = "/admin/dictionary/{pipeline}/import",
     params(("pipeline" = String, Path, description = "Name of the pipeline")),
     request_body(content((String = "application/toml"), (String = "text/csv")), description = "A dictionary, as its file would have it"),
@@ -106,19 +120,58 @@ pub async fn remove(mut call: Call) -> Result<Answer, Fault> {
 )]
 pub async fn import(mut call: Call) -> Result<Answer, Fault> {
     let csv = is_csv(call.headers());
-    let others = imported(&call.body(), csv)?;
-    let merge = |words: &mut Vec<WrittenWord>| {
+    let body = call.body();
+    let import = Import::begin()?;
+    let others = import.read(move || imported(&body, csv)).await?;
+    edit(&call, move |words| {
+        let _held = import;
         merge(words, others);
         Ok(())
+    })
+    .await
+}
+
+/// The one import that is under way. It holds its place until its words are
+/// in, whether its caller waits or not.
+pub(crate) struct Import(Arc<OwnedSemaphorePermit>);
+
+impl Import {
+    pub(crate) fn begin() -> Result<Self, Fault> {
+        let place = Arc::clone(&IMPORTS).try_acquire_owned();
+        let place = place.map_err(|_| Fault::later("another import is under way", 5))?;
+        Ok(Self(Arc::new(place)))
+    }
+
+    /// Reads words beside the server's own threads.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let held = Arc::clone(&self.0);
+        beside(move || {
+            let read = read();
+            drop(held);
+            read
+        })
+        .await
+    }
+}
+
+/// Work that would keep everybody else waiting.
+pub(crate) async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let lost = |e: tokio::task::JoinError| {
+        Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())
     };
-    edit(&call, merge).await
+    tokio::task::spawn_blocking(work).await.map_err(lost)?
 }
 
 async fn edit(
     call: &Call,
-    change: impl FnOnce(&mut Vec<WrittenWord>) -> Result<(), Fault>,
+    change: impl FnOnce(&mut Vec<WrittenWord>) -> Result<(), Fault> + Send + 'static,
 ) -> Result<Answer, Fault> {
-    let edited = edit_words(&call.app, call.segment(0), change).await?;
+    let (edited, ()) = edit_words(&call.app, call.segment(0), change).await?;
     Ok(answer::json(&edited))
 }
 
@@ -132,24 +185,118 @@ pub(crate) struct Edited {
     pub(crate) generation: u64,
 }
 
-/// Changes the words of a pipeline: all of it, or nothing.
-pub(crate) async fn edit_words(
-    app: &App,
+/// Changes the words of a pipeline: all of it, or nothing. Whoever hangs up
+/// before the file is written ends it; after that it goes to its end without
+/// them.
+pub(crate) async fn edit_words<T: Send + 'static>(
+    app: &Arc<App>,
     pipeline: &str,
-    change: impl FnOnce(&mut Vec<WrittenWord>) -> Result<(), Fault>,
-) -> Result<Edited, Fault> {
+    change: impl FnOnce(&mut Vec<WrittenWord>) -> Result<T, Fault> + Send + 'static,
+) -> Result<(Edited, T), Fault> {
     let file = file(app, pipeline)?;
+    let busy = |_| Fault::later("other changes of the dictionary are under way", 5);
     let stopping = |_| Fault::later("the server is stopping", 1);
-    let _turn = CHANGES.acquire().await.map_err(stopping)?;
-    let mut words = open(&file)?;
-    let before = words.len();
-    change(&mut words)?;
-    pipeline::check_words(&words).map_err(|e| wrong(e.to_string()))?;
-    Ok(Edited {
-        words: words.len(),
-        before,
-        generation: save(app, &file, &words).await?,
-    })
+    let turn = tokio::time::timeout(TURN, Arc::clone(&CHANGES).acquire_owned());
+    let turn = turn.await.map_err(busy)?.map_err(stopping)?;
+    let gone = CancellationToken::new();
+    let _watched = gone.clone().drop_guard();
+    let task = {
+        let app = Arc::clone(app);
+        async move {
+            let _turn = turn;
+            let edit = move || Draft::make(file, change, &gone);
+            let (draft, changed) = beside(edit).await?;
+            Ok((draft.save(&app).await?, changed))
+        }
+    };
+    app.tasks
+        .spawn(task)
+        .await
+        .map_err(|e| Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?
+}
+
+/// A changed dictionary that is not written yet.
+struct Draft {
+    file: PathBuf,
+    /// None if there was no file.
+    old: Option<Vec<u8>>,
+    new: String,
+    words: usize,
+    before: usize,
+}
+
+impl Draft {
+    /// Slow in proportion to the words.
+    fn make<T>(
+        file: PathBuf,
+        change: impl FnOnce(&mut Vec<WrittenWord>) -> Result<T, Fault>,
+        gone: &CancellationToken,
+    ) -> Result<(Self, T), Fault> {
+        let wanted = || match gone.is_cancelled() {
+            true => Err(Fault::later("the caller has gone", 1)),
+            false => Ok(()),
+        };
+        wanted()?;
+        let mut words = open(&file)?;
+        let before = words.len();
+        wanted()?;
+        let changed = change(&mut words)?;
+        wanted()?;
+        pipeline::check_words(&words).map_err(|e| wrong(e.to_string()))?;
+        wanted()?;
+        let new = DictionaryFormat::of(&file).write(&words);
+        let new = new.map_err(|e| wrong(e.to_string()))?;
+        if new.len() > pipeline::DICTIONARY_BYTES_MAX {
+            return Err(wrong(format!(
+                "the dictionary would have {} bytes, the most is {}",
+                new.len(),
+                pipeline::DICTIONARY_BYTES_MAX
+            )));
+        }
+        let draft = Self {
+            old: session::files::read(&file, session::files::TEXT_MAX).ok(),
+            file,
+            new,
+            words: words.len(),
+            before,
+        };
+        wanted()?;
+        Ok((draft, changed))
+    }
+
+    /// Writes the file and reloads; takes it back if the reload is refused.
+    async fn save(self, app: &App) -> Result<Edited, Fault> {
+        write(&self.file, self.new.into_bytes()).await?;
+        let reloaded = app.reloads.ask_and_wait(Cause::Admin).await;
+        // Whatever else is left out is no fault of these words.
+        let refused = |published: &Published| {
+            let name = self.file.display().to_string();
+            let mut left_out = published.left_out.iter();
+            let wrong = left_out.find(|out| out.kind == Kind::Dictionary && out.name == name);
+            wrong.map(|out| out.cause.clone())
+        };
+        let reloaded = reloaded.and_then(|published| match refused(&published) {
+            Some(cause) => Err(cause),
+            None => Ok(published),
+        });
+        match reloaded {
+            Ok(published) => Ok(Edited {
+                words: self.words,
+                before: self.before,
+                generation: published.generation.get(),
+            }),
+            Err(reason) => {
+                match self.old {
+                    Some(old) => write(&self.file, old).await?,
+                    // There was none before.
+                    None => drop(tokio::fs::remove_file(&self.file).await),
+                }
+                Err(wrong(format!(
+                    "the reload was refused, nothing has changed: {reason}"
+                )))
+            }
+        }
+    }
 }
 
 /// The words of a pipeline's dictionary, as its file has them now.
@@ -199,10 +346,17 @@ fn imported(bytes: &[u8], csv: bool) -> Result<Vec<WrittenWord>, Fault> {
 
 /// Words of the same surface are replaced.
 fn merge(words: &mut Vec<WrittenWord>, others: Vec<WrittenWord>) {
+    let mut places = HashMap::with_capacity(words.len());
+    for (place, word) in words.iter().enumerate() {
+        places.entry(word.surface.clone()).or_insert(place);
+    }
     for other in others {
-        match words.iter_mut().find(|word| word.surface == other.surface) {
-            Some(word) => replace(word, other),
-            None => words.push(other),
+        match places.get(&other.surface) {
+            Some(place) => replace(&mut words[*place], other),
+            None => {
+                places.insert(other.surface.clone(), words.len());
+                words.push(other);
+            }
         }
     }
 }
@@ -268,53 +422,19 @@ fn wrong(cause: String) -> Fault {
     Fault::caller(StatusCode::UNPROCESSABLE_ENTITY, cause)
 }
 
-/// Writes the file and reloads; gives the generation that knows the words.
-async fn save(app: &App, file: &Path, words: &[WrittenWord]) -> Result<u64, Fault> {
-    let text = DictionaryFormat::of(file).write(words);
-    let text = text.map_err(|e| wrong(e.to_string()))?;
-    let old = files::read(file, session::files::TEXT_MAX).await.ok();
-    write(file, text.as_bytes()).await?;
-    let reloaded = app.reloads.ask_and_wait(Cause::Admin).await;
-    // Whatever else is left out is no fault of these words.
-    let refused = |published: &Published| {
-        let name = file.display().to_string();
-        let mut left_out = published.left_out.iter();
-        let wrong = left_out.find(|out| out.kind == Kind::Dictionary && out.name == name);
-        wrong.map(|out| out.cause.clone())
-    };
-    let reloaded = reloaded.and_then(|published| match refused(&published) {
-        Some(cause) => Err(cause),
-        None => Ok(published),
-    });
-    match reloaded {
-        Ok(published) => Ok(published.generation.get()),
-        Err(reason) => {
-            match old {
-                Some(old) => write(file, &old).await?,
-                // There was none before.
-                None => drop(tokio::fs::remove_file(file).await),
-            }
-            Err(wrong(format!(
-                "the reload was refused, nothing has changed: {reason}"
-            )))
-        }
-    }
-}
-
-/// The whole file or none: written beside its place, then moved there.
-pub(crate) async fn write(file: &Path, bytes: &[u8]) -> Result<(), Fault> {
-    let failed = |e: std::io::Error| {
-        Fault::caller(
-            StatusCode::CONFLICT,
-            format!("{} cannot be written: {e}", file.display()),
-        )
-    };
-    if let Some(folder) = file.parent() {
-        tokio::fs::create_dir_all(folder).await.map_err(failed)?;
-    }
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = file.with_file_name(name);
-    tokio::fs::write(&part, bytes).await.map_err(failed)?;
-    tokio::fs::rename(&part, file).await.map_err(failed)
+/// The whole file or none. A smaller one is also written where the disk is
+/// full, so that a word can be deleted to make room.
+pub(crate) async fn write(file: &Path, bytes: Vec<u8>) -> Result<(), Fault> {
+    let file = file.to_owned();
+    beside(move || {
+        session::whole::shrink(&file, &bytes).map_err(|e| {
+            let full = session::whole::is_full(&e);
+            let cure = if full { "; make room on its disk" } else { "" };
+            Fault::operator(
+                StatusCode::CONFLICT,
+                format!("{} cannot be written: {e}{cure}", file.display()),
+            )
+        })
+    })
+    .await
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use pipeline::Live;
-use plugin::{Sandbox, SandboxSettings};
+use plugin::{Pool, Sandbox, SandboxSettings};
 use session::memory::policy::Mode;
 use session::native::heap;
 use session::residency::Residency;
@@ -33,12 +33,22 @@ pub fn live(config: &Config) -> anyhow::Result<Live> {
     })?;
     let sandbox = Sandbox::new(SandboxSettings {
         compiled_cache: Some(config.compiled_cache.clone()),
-        ..SandboxSettings::default()
+        pool: pool(session::watch::addresses()),
     })
     .context("the plugin sandbox does not start")?;
     let policy = config.service.memory.policy.clone();
     let residency = Residency::new(runtime, policy, Some(config.model_cache.clone()));
     Ok(Live::new(Arc::new(sandbox), residency))
+}
+
+/// How plugins get their memory: a pool, unless addresses are limited, as by
+/// `ulimit -v`. Even one instance without a pool would take 4 GiB of them.
+pub fn pool(addresses: Option<u64>) -> Pool {
+    const POOL: u64 = 1 << 40;
+    match addresses {
+        Some(free) if free < POOL => Pool::Tight,
+        Some(_) | None => SandboxSettings::default().pool,
+    }
 }
 
 /// The runtime of every command. Small: model runs have threads of their own.

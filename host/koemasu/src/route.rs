@@ -130,7 +130,7 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         POST "/admin/dictionary/{pipeline}" "dictionary" Admin Part::Core => dictionary::add;
         PUT "/admin/dictionary/{pipeline}" "dictionary" Admin Part::Core => dictionary::change;
         DELETE "/admin/dictionary/{pipeline}" "dictionary" Admin Part::Core => dictionary::remove;
-        POST "/admin/dictionary/{pipeline}/import" "dictionary" Admin Part::Core => dictionary::import;
+        POST "/admin/dictionary/{pipeline}/import" "dictionary" Admin Part::Core => dictionary::import, pipeline::DICTIONARY_BYTES_MAX;
     ];
     routes.extend(dialect::openai::routes());
     routes.extend(dialect::sbv2::routes());

@@ -22,6 +22,9 @@ const QUIET: Duration = Duration::from_millis(300);
 /// Beyond the drain, for what is done at an end.
 const AFTER_DRAIN: Duration = Duration::from_secs(2);
 
+/// SIGXFSZ, on every Linux that is not MIPS.
+const XFSZ: i32 = 25;
+
 /// Signals to this process, heard from [`listen`](Self::listen) on by a thread
 /// that does nothing else: whatever blocks, the first signal to stop is obeyed
 /// within the drain and the second at once.
@@ -40,6 +43,9 @@ impl Signals {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        // A file that would pass `ulimit -f` is an error of that write, and no
+        // reason to end. Its handler stays though nobody listens.
+        let _ = signal(SignalKind::from_raw(XFSZ));
         drop(heard);
         let (sender, hangups) = mpsc::channel(1);
         let signals = Self {

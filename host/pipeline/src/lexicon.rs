@@ -76,11 +76,11 @@ pub enum DictionaryFormat {
 #[error("{0}")]
 pub struct DictionaryError(String);
 
-/// As many words as one pipeline may have.
-const WORDS_MAX: usize = 20_000;
-
-/// A word is a line of a hundred bytes.
-const FILE_BYTES_MAX: u64 = 64 << 20;
+/// As many words as one pipeline may have: each takes some 500 bytes while it
+/// is served.
+pub const WORDS_MAX: usize = 100_000;
+/// Of a dictionary's file; five times what so many words usually take.
+pub const DICTIONARY_BYTES_MAX: usize = 64 << 20;
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -99,6 +99,12 @@ impl DictionaryFormat {
 
     /// Reads words and checks each of them.
     pub fn read(self, text: &str) -> Result<Vec<WrittenWord>, DictionaryError> {
+        if text.len() > DICTIONARY_BYTES_MAX {
+            return Err(DictionaryError(format!(
+                "it has {} bytes, the most is {DICTIONARY_BYTES_MAX}",
+                text.len()
+            )));
+        }
         let words = match self {
             Self::Toml => {
                 crate::depth::check(text).map_err(DictionaryError)?;
@@ -127,12 +133,7 @@ impl DictionaryFormat {
 
 /// Names the first word that cannot be one.
 pub fn check(words: &[WrittenWord]) -> Result<UserWords, DictionaryError> {
-    if words.len() > WORDS_MAX {
-        return Err(DictionaryError(format!(
-            "it has {} words, the most is {WORDS_MAX}",
-            words.len()
-        )));
-    }
+    count(words.len())?;
     let plain: Vec<Word> = words.iter().map(Word::from).collect();
     UserWords::new(&plain).map_err(|(place, cause)| {
         DictionaryError(format!(
@@ -143,10 +144,19 @@ pub fn check(words: &[WrittenWord]) -> Result<UserWords, DictionaryError> {
     })
 }
 
+fn count(words: usize) -> Result<(), DictionaryError> {
+    match words > WORDS_MAX {
+        true => Err(DictionaryError(format!(
+            "it has {words} words, the most is {WORDS_MAX}"
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// The words of a file; none if there is no file yet.
 pub fn open(path: &Path) -> Result<Vec<WrittenWord>, DictionaryError> {
     let named = |e: &dyn std::fmt::Display| DictionaryError(format!("{}: {e}", path.display()));
-    match session::files::read_text(path, FILE_BYTES_MAX) {
+    match session::files::read_text(path, DICTIONARY_BYTES_MAX as u64) {
         Ok(text) => DictionaryFormat::of(path)
             .read(&text)
             .map_err(|e| named(&e)),
@@ -216,6 +226,7 @@ fn read_csv(text: &str) -> Result<Vec<WrittenWord>, DictionaryError> {
     };
     let mut words = Vec::new();
     for (number, line) in lines {
+        count(words.len())?;
         let fields = fields(line);
         let wrong = |what: String| DictionaryError(format!("line {}: {what}", number + 1));
         if fields.len() > head.len() {

@@ -42,8 +42,8 @@ pub use error::Error;
 pub use events::describe as describe_metrics;
 pub use generation::{Generation, Kind, LeftOut, Pin};
 pub use lexicon::{
-    DictionaryError, DictionaryFormat, WrittenCase, WrittenPartOfSpeech, WrittenWord,
-    check as check_words, open as open_words,
+    DICTIONARY_BYTES_MAX, DictionaryError, DictionaryFormat, WORDS_MAX, WrittenCase,
+    WrittenPartOfSpeech, WrittenWord, check as check_words, open as open_words,
 };
 pub use live::{GenerationReport, Live, Prepared, Published};
 pub use perform::{Performance, Spoken};

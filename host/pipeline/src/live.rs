@@ -141,6 +141,11 @@ impl Live {
         }
     }
 
+    /// What this place does not give, and what that costs; for reports.
+    pub fn without(&self) -> impl Iterator<Item = String> {
+        self.workshop.without().into_iter()
+    }
+
     /// The owner of the models' memory: reports, renewal, watching.
     pub fn residency(&self) -> &session::residency::Residency {
         self.workshop.residency()

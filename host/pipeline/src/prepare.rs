@@ -93,6 +93,25 @@ impl Workshop {
         &self.residency
     }
 
+    /// What this place does not give, and what that costs.
+    pub(crate) fn without(&self) -> Vec<String> {
+        let compiled = self.sandbox.without_cache();
+        let compiled =
+            compiled.map(|why| format!("compiled plugins: each start compiles them again ({why})"));
+        let models = self.residency.without_cache();
+        let models = models.map(|why| {
+            format!("model cache: archives are unpacked and templates tried at each start ({why})")
+        });
+        let pool = match self.sandbox.pool() {
+            plugin::Pool::Tight => Some(
+                "a pool of plugin instances: address space is limited, each call is slower"
+                    .to_owned(),
+            ),
+            plugin::Pool::Of(_) | plugin::Pool::None => None,
+        };
+        [compiled, models, pool].into_iter().flatten().collect()
+    }
+
     /// What a policy says, with the plugin it names loaded.
     pub(crate) fn rules(&self, plugins: &Path, memory: &Memory) -> Result<Rules, PrepareError> {
         let proposer = memory

@@ -7,8 +7,6 @@ use std::fmt;
 pub enum SandboxError {
     #[error("wasmtime cannot start: {0}")]
     Engine(String),
-    #[error("the folder of compiled plugins {folder}: {cause}")]
-    CompiledCache { folder: String, cause: String },
 }
 
 /// A component that cannot become a plugin. Its author or the operator can

@@ -36,7 +36,11 @@ pub(crate) fn loaded(plugin: &str, sha256: &str, took: Duration) {
 }
 
 pub(crate) fn no_pool(cause: &dyn std::fmt::Display) {
-    tracing::warn!(%cause, "no pool of plugin instances; they are made on demand");
+    tracing::warn!(%cause, "no pool of plugin instances; they are made on demand, with little address space");
+}
+
+pub(crate) fn no_cache(folder: &std::path::Path, cause: &str) {
+    tracing::warn!(folder = %folder.display(), cause, "compiled plugins are not kept: each start compiles them again");
 }
 
 /// A line of the plugin's own.

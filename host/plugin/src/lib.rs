@@ -9,6 +9,7 @@
 mod answer;
 mod bindings;
 mod bucketer;
+mod cache;
 mod error;
 mod events;
 pub mod evictor;

@@ -91,7 +91,9 @@ impl<W: World> Plugin<W> {
     ) -> Result<Self, LoadError> {
         let start = Instant::now();
         let sha256 = hex(&Sha256::digest(&source.bytes));
+        let (_, misses) = sandbox.cache_hits_and_misses();
         let component = compile(&sandbox.engine, &source.bytes)?;
+        sandbox.loaded(misses);
         check_imports(&component)?;
         check_exports::<W>(&component)?;
         let linked = |e: wasmtime::Error| LoadError::Link(format!("{e:#}"));
@@ -280,6 +282,6 @@ fn check_exports<W: World>(component: &Component) -> Result<(), LoadError> {
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

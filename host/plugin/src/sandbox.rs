@@ -1,16 +1,15 @@
 //! The engine all plugins share, and the clock that ends those that overrun.
 
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy,
-    PoolingAllocationConfig,
+    Cache, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
 
+use crate::cache::Compiled;
 use crate::error::SandboxError;
 use crate::events;
 use crate::limits::{STACK_BYTES, TICK};
@@ -21,8 +20,11 @@ pub enum Pool {
     /// This many instances at a time, from memory reserved in advance. Takes
     /// some 4 GiB of address space each, hardly any memory.
     Of(u32),
-    /// Each from the system: slower, and possible everywhere.
+    /// Each from the system, 4 GiB of address space while it lives: slower.
     None,
+    /// Each from the system, and no more address space than it has memory:
+    /// slowest, since every access is checked, and possible everywhere.
+    Tight,
 }
 
 #[derive(Clone, Debug)]
@@ -44,40 +46,73 @@ impl Default for SandboxSettings {
 /// One engine and its clock. Lives as long as any plugin of it.
 pub struct Sandbox {
     pub(crate) engine: Engine,
-    cache: Option<Cache>,
+    compiled: Option<Compiled>,
+    /// Why compiled plugins are not kept, if they should be.
+    no_cache: Option<String>,
+    pool: Pool,
     _clock: Clock,
 }
 
 impl Sandbox {
     pub fn new(settings: SandboxSettings) -> Result<Self, SandboxError> {
-        let cache = settings
-            .compiled_cache
-            .as_deref()
-            .map(open_cache)
-            .transpose()?;
-        let engine = match settings.pool {
-            Pool::None => engine(cache.clone(), Pool::None),
+        let (mut compiled, mut no_cache) = (None, None);
+        if let Some(folder) = settings.compiled_cache.as_deref() {
+            match Compiled::open(folder) {
+                Ok(opened) => compiled = Some(opened),
+                Err(cause) => {
+                    events::no_cache(folder, &cause);
+                    no_cache = Some(format!("{}: {cause}", folder.display()));
+                }
+            }
+        }
+        let cache = compiled.as_ref().map(|compiled| compiled.cache.clone());
+        let mut pool = settings.pool;
+        let engine = engine(cache.clone(), pool).or_else(|cause| {
             // Address space may be limited, on small boards and in containers.
-            pool => engine(cache.clone(), pool).or_else(|cause| {
-                events::no_pool(&cause);
-                engine(cache.clone(), Pool::None)
-            }),
-        };
+            if pool == Pool::Tight {
+                return Err(cause);
+            }
+            events::no_pool(&cause);
+            pool = Pool::Tight;
+            engine(cache, pool)
+        });
         let engine = engine.map_err(|e| SandboxError::Engine(format!("{e:#}")))?;
         let clock = Clock::start(engine.clone())
             .map_err(|e| SandboxError::Engine(format!("no thread for the clock: {e}")))?;
         Ok(Self {
             engine,
-            cache,
+            compiled,
+            no_cache,
+            pool,
             _clock: clock,
         })
     }
 
     /// Components found compiled, and components that had to be compiled.
     pub fn cache_hits_and_misses(&self) -> (usize, usize) {
-        self.cache
-            .as_ref()
-            .map_or((0, 0), |cache| (cache.cache_hits(), cache.cache_misses()))
+        self.compiled.as_ref().map_or((0, 0), |compiled| {
+            (compiled.cache.cache_hits(), compiled.cache.cache_misses())
+        })
+    }
+
+    /// Why compiled plugins are not kept from one start to the next, if they
+    /// should be.
+    pub fn without_cache(&self) -> Option<&str> {
+        self.no_cache.as_deref()
+    }
+
+    /// How instances get their memory in the end.
+    pub fn pool(&self) -> Pool {
+        self.pool
+    }
+
+    /// A component was loaded: what was compiled for it is kept.
+    pub(crate) fn loaded(&self, misses_before: usize) {
+        if let Some(compiled) = &self.compiled
+            && self.cache_hits_and_misses().1 > misses_before
+        {
+            compiled.seal();
+        }
     }
 }
 
@@ -94,10 +129,15 @@ fn engine(cache: Option<Cache>, pool: Pool) -> wasmtime::Result<Engine> {
         .wasm_multi_memory(false)
         .wasm_memory64(false)
         .wasm_tail_call(false)
-        // wasmtime's own cache, keyed by sha256 over the component, the
-        // compiler's settings and version, and recompiled on any failure.
         // Reading compiled code back ourselves would be `unsafe`.
         .cache(cache);
+    if pool == Pool::Tight {
+        config
+            .memory_reservation(0)
+            .memory_reservation_for_growth(1 << 20)
+            .memory_guard_size(0)
+            .guard_before_linear_memory(false);
+    }
     if let Pool::Of(count) = pool {
         let mut pooling = PoolingAllocationConfig::new();
         pooling
@@ -116,33 +156,6 @@ fn engine(cache: Option<Cache>, pool: Pool) -> wasmtime::Result<Engine> {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling));
     }
     Engine::new(&config)
-}
-
-/// What lies in the folder is run as native code: it must be ours alone.
-fn open_cache(folder: &Path) -> Result<Cache, SandboxError> {
-    let failed = |cause: String| SandboxError::CompiledCache {
-        folder: folder.display().to_string(),
-        cause,
-    };
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|e| failed(e.to_string()))?;
-    let folder = folder.canonicalize().map_err(|e| failed(e.to_string()))?;
-    let meta = folder.metadata().map_err(|e| failed(e.to_string()))?;
-    if meta.mode() & 0o022 != 0 {
-        return Err(failed(
-            "others may write to it, and what lies there is run; `chmod 700` it".to_owned(),
-        ));
-    }
-    let own = Path::new("/proc/self").metadata();
-    if own.is_ok_and(|own| own.uid() != meta.uid()) {
-        return Err(failed("it belongs to another user".to_owned()));
-    }
-    let mut config = CacheConfig::new();
-    config.with_directory(&folder);
-    Cache::new(config).map_err(|e| failed(format!("{e:#}")))
 }
 
 /// Advances the epoch until the sandbox goes.

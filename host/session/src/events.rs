@@ -35,6 +35,10 @@ pub fn describe() {
         "Sessions that exist now, by kind of graph."
     );
     describe_counter!(
+        "koemasu_model_cache_failures_total",
+        "Times that the model cache was found not to be writable."
+    );
+    describe_counter!(
         "koemasu_leases_discarded_total",
         "Sessions dropped because their run did not end well."
     );
@@ -249,6 +253,21 @@ pub(crate) fn discarded(kind: &'static str, name: &str) {
 
 pub(crate) fn device_chosen(device: &dyn std::fmt::Debug, why: &str) {
     tracing::info!(?device, why, "device chosen");
+}
+
+/// What `budget = "auto"` comes to.
+pub(crate) fn room_found(bytes: u64, of: &str) {
+    tracing::info!(
+        bytes,
+        of,
+        "memory for the slab, by the tightest limit there is"
+    );
+}
+
+/// Something that may be kept in the cache is not.
+pub(crate) fn not_kept(what: &str, place: &std::path::Path, why: &dyn std::fmt::Display) {
+    counter!("koemasu_model_cache_failures_total").increment(1);
+    tracing::warn!(what, place = %place.display(), %why, "the model cache cannot be used; it goes on without");
 }
 
 pub(crate) fn slab_reserved(kind: &'static str, bytes: usize) {

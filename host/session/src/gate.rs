@@ -18,7 +18,7 @@ use crate::onnx::{Part, Template};
 use crate::placement::Placement;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
-use crate::source::{hex, write_whole};
+use crate::source::hex;
 use crate::stop::Stop;
 use crate::voice::{FEATURE_WIDTH, Pace, STYLE_WIDTH, VoiceInput, VoiceSession};
 use crate::weights::Weights;
@@ -220,7 +220,7 @@ fn read(place: &Path) -> Option<Verdict> {
 /// Best effort: without it the trial is made again at the next start.
 fn write(place: &Path, verdict: &Verdict) {
     if let Ok(json) = serde_json::to_vec(verdict) {
-        let _ = write_whole(place, &json);
+        let _ = crate::whole::write(place, &json);
     }
 }
 

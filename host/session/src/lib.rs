@@ -14,6 +14,7 @@
 //! - [`pool`]: lends sessions. - [`voice`], [`bert`]: one struct per graph.
 
 pub mod bert;
+mod bounds;
 pub mod device;
 mod error;
 mod events;
@@ -42,6 +43,7 @@ pub mod units;
 pub mod voice;
 pub mod watch;
 mod weights;
+pub mod whole;
 pub mod window;
 pub mod workspace;
 

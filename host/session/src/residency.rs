@@ -28,12 +28,15 @@ use crate::source::Source;
 use crate::voice::{Family, Voice, VoiceSession, Way};
 use crate::watch::{self, Outside};
 use crate::weights::Weights;
+use crate::whole;
 use crate::workspace::Need;
 
 pub struct Residency {
     runtime: Runtime,
     /// Unpacked archives and verdicts about templates.
     cache: Option<PathBuf>,
+    /// Why nothing new is kept in it, if so.
+    no_cache: Option<String>,
     policy: Mutex<(MemoryPolicy, Option<Arc<Proposer>>)>,
     estate: Mutex<Option<Arc<Estate>>>,
     voices: Resident<Voice>,
@@ -116,14 +119,29 @@ impl Residency {
     /// `cache` is a folder for unpacked archives and for what was found out
     /// about templates; without one both are done again at each start.
     pub fn new(runtime: Runtime, policy: MemoryPolicy, cache: Option<PathBuf>) -> Self {
+        let mut no_cache = None;
+        if let Some(folder) = &cache
+            && let Err(error) = whole::probe(folder)
+        {
+            // What lies there already can still be used.
+            events::not_kept("whatever it is for", folder, &error);
+            no_cache = Some(format!("{}: {error}", folder.display()));
+        }
         Self {
             runtime,
             cache,
+            no_cache,
             policy: Mutex::new((policy, None)),
             estate: Mutex::default(),
             voices: Resident(Mutex::default()),
             berts: Resident(Mutex::default()),
         }
+    }
+
+    /// Why the cache cannot be written to, if there should be one: archives
+    /// are unpacked and templates tried anew at each start.
+    pub fn without_cache(&self) -> Option<&str> {
+        self.no_cache.as_deref()
     }
 
     pub fn device(&self, wanted: Wanted) -> Result<Device, Error> {

@@ -117,20 +117,6 @@ pub fn read_text_at_most(path: &std::path::Path, most: u64) -> std::io::Result<S
     files::read_text(path, most)
 }
 
-/// The whole file or none, in a folder that is made if it is not there.
-pub(crate) fn write_whole(place: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = place.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let part = place.with_extension(format!("{}.part", std::process::id()));
-    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, place));
-    if written.is_err() {
-        // Best effort: the reason is already on its way.
-        let _ = std::fs::remove_file(&part);
-    }
-    written
-}
-
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

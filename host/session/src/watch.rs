@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use nvml_wrapper::Nvml;
 use nvml_wrapper::enums::device::UsedGpuMemory;
 
+use crate::bounds::System;
 use crate::device::Device;
 use crate::error::Error;
 use crate::events;
@@ -112,9 +113,21 @@ pub(crate) fn act(reading: &Reading, policy: &MemoryPolicy, library: &Library) {
 pub(crate) fn available(device: Device) -> Result<usize, Error> {
     match device {
         Device::Cpu => {
-            let free = limit().saturating_sub(rss()).min(machine_available());
+            let system = System::default();
+            let memory = system.memory();
             // Models are also parsed and kept outside of the slab.
-            Ok((free as usize) / 10 * 7)
+            let mut room = memory.free / 10 * 7;
+            let mut of = memory.of;
+            if let Some(addresses) = system.addresses() {
+                // Code, stacks and mapped files need addresses too, and more
+                // of them than memory.
+                let half = addresses.free / 2;
+                if half < room {
+                    (room, of) = (half, addresses.of);
+                }
+            }
+            events::room_found(room, &of);
+            Ok(usize::try_from(room).unwrap_or(usize::MAX))
         }
         Device::Cuda(number) => {
             let cuda = crate::native::cuda::Cuda::load(number).map_err(Error::Device)?;
@@ -195,16 +208,14 @@ const PAGE: u64 = 4096;
 /// A second, as the system's tables count it.
 const TICKS: f64 = 100.0;
 
-/// The cgroup's limit, else the machine's memory.
+/// The tightest limit on memory that the system has for this process.
 fn limit() -> u64 {
-    let cgroup = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let cgroup = cgroup.and_then(|text| text.trim().parse::<u64>().ok());
-    let machine = field("/proc/meminfo", "MemTotal:");
-    cgroup.map_or(machine, |cgroup| cgroup.min(machine)).max(1)
+    System::default().memory().bytes
 }
 
-fn machine_available() -> u64 {
-    field("/proc/meminfo", "MemAvailable:")
+/// Bytes of address space this process may still take, if they are limited.
+pub fn addresses() -> Option<u64> {
+    System::default().addresses().map(|bound| bound.free)
 }
 
 /// A field in kB of one of the system's tables, in bytes.

@@ -2,6 +2,10 @@
 //!
 //! In memory only; whoever reads the file hands in its words.
 
+use std::borrow::Borrow;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+
 use crate::kana;
 use crate::words::widen;
 
@@ -70,11 +74,55 @@ pub enum WordError {
 pub const PRIORITY_MAX: u8 = 10;
 const SURFACE_MAX: usize = 100;
 
-/// The words of one pipeline.
+/// The words of one pipeline. A look costs the same with ten words as with a
+/// hundred thousand.
 #[derive(Clone, Debug, Default)]
 pub struct UserWords {
     /// In the order in which they are tried: the longest surface first.
     words: Vec<Kept>,
+    /// By key.
+    keys: Index<String>,
+    /// Those with signs, letters or digits, by what is written, in small.
+    literals: Index<Vec<char>>,
+}
+
+/// Places in the list of words, in its order.
+#[derive(Clone, Debug)]
+struct Index<K> {
+    places: HashMap<K, Vec<usize>>,
+    /// Of all keys, each once, the longest first.
+    lengths: Vec<usize>,
+}
+
+impl<K> Default for Index<K> {
+    fn default() -> Self {
+        Self {
+            places: HashMap::new(),
+            lengths: Vec::new(),
+        }
+    }
+}
+
+impl<K: Eq + Hash> Index<K> {
+    fn new(keys: impl Iterator<Item = (usize, K)>, length: impl Fn(&K) -> usize) -> Self {
+        let mut places: HashMap<K, Vec<usize>> = HashMap::new();
+        let mut lengths = BTreeSet::new();
+        for (place, key) in keys {
+            lengths.insert(length(&key));
+            places.entry(key).or_default().push(place);
+        }
+        Self {
+            places,
+            lengths: lengths.into_iter().rev().collect(),
+        }
+    }
+
+    fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> &[usize]
+    where
+        K: Borrow<Q>,
+    {
+        self.places.get(key).map_or(&[], Vec::as_slice)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -188,7 +236,16 @@ impl UserWords {
             kept.push(entry);
         }
         kept.sort_by_key(|word| std::cmp::Reverse((word.written.len(), word.priority)));
-        Ok(Self { words: kept })
+        let words = kept.iter().enumerate();
+        let keys = words.clone().map(|(place, word)| (place, word.key.clone()));
+        let literals = words
+            .filter(|(_, word)| word.literal)
+            .map(|(place, word)| (place, word.written.iter().copied().map(small).collect()));
+        Ok(Self {
+            keys: Index::new(keys, String::len),
+            literals: Index::new(literals, Vec::len),
+            words: kept,
+        })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -197,33 +254,53 @@ impl UserWords {
 
     /// Words that `text`, which is wide, begins with.
     pub(crate) fn prefixes<'a>(&'a self, text: &str) -> impl Iterator<Item = Found<'a>> {
-        self.words.iter().filter_map(move |word| {
-            let head = text.get(..word.key.len())?;
-            let same = match word.case {
-                Case::Exact => head == word.key,
-                Case::Any => head == word.key || lower(head) == word.key,
+        let mut places = Vec::new();
+        let longest = self.keys.lengths.first().copied().unwrap_or(0);
+        let most = (0..=longest.min(text.len())).rev();
+        let head = most.into_iter().find_map(|end| text.get(..end));
+        let head = head.unwrap_or_default();
+        // Of the same length, so that both are cut at the same places.
+        let in_small = lower(head);
+        for length in &self.keys.lengths {
+            let (Some(exact), Some(any)) = (head.get(..*length), in_small.get(..*length)) else {
+                continue;
             };
-            same.then(|| Found {
+            let with = |case: Case, key: &str| {
+                let all = self.keys.get(key).iter().copied();
+                all.filter(move |place| self.words[*place].case == case)
+            };
+            places.extend(with(Case::Exact, exact));
+            places.extend(with(Case::Any, any));
+        }
+        places.sort_unstable();
+        places.into_iter().map(|place| {
+            let word = &self.words[place];
+            Found {
                 length: word.key.len(),
                 feature: &word.feature,
                 part_of_speech: word.part_of_speech,
                 cost: 3_000 - i16::from(word.priority) * 1_600,
-            })
+            }
         })
     }
 
     /// Words with signs, letters or digits in a text as written: the longest
     /// at each place, from the left, without overlap.
     pub fn literals<'a>(&'a self, text: &str) -> Vec<Literal<'a>> {
+        if self.literals.lengths.is_empty() {
+            return Vec::new();
+        }
         let text: Vec<char> = text.chars().map(narrow).collect();
+        let in_small: Vec<char> = text.iter().copied().map(small).collect();
         let mut found = Vec::new();
         let mut at = 0;
         while at < text.len() {
-            let here = self
-                .words
-                .iter()
-                .filter(|word| word.literal)
-                .find(|word| word.stands(&text, at));
+            let here = self.literals.lengths.iter().find_map(|length| {
+                let written = in_small.get(at..at + length)?;
+                let places = self.literals.get(written).iter();
+                let mut words = places.map(|place| &self.words[*place]);
+                words.find(|word| word.stands(&text, at))
+            });
             match here {
                 Some(word) => {
                     let end = at + word.written.len();
@@ -363,6 +440,15 @@ fn lower(text: &str) -> String {
     text.chars().map(small).collect()
 }
 
+/// A character alone, if it is one in small as well.
+fn small(c: char) -> char {
+    let mut all = c.to_lowercase();
+    match (all.next(), all.next()) {
+        (Some(small), None) => small,
+        _ => c,
+    }
+}
+
 fn narrow(c: char) -> char {
     match c {
         '！'..='～' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
@@ -410,5 +496,59 @@ mod tests {
         };
         assert_eq!(found("Ｃ＃とc"), ["0-2 シーシャープ", "3-4 シー"]);
         assert_eq!(found("CSSと小鳥遊"), Vec::<String>::new());
+    }
+
+    /// Every word at every place, as the words were once looked for.
+    fn one_by_one(words: &UserWords, text: &str) -> Vec<(usize, String)> {
+        let standing = words.words.iter().filter(|word| {
+            let Some(head) = text.get(..word.key.len()) else {
+                return false;
+            };
+            match word.case {
+                Case::Exact => head == word.key,
+                Case::Any => head == word.key || lower(head) == word.key,
+            }
+        });
+        standing
+            .map(|word| (word.key.len(), word.feature.clone()))
+            .collect()
+    }
+
+    #[test]
+    fn the_index_finds_what_looking_at_each_word_does() {
+        let surfaces = [
+            "C", "c", "C#", "ＡＢ", "ab", "語", "語語", "İ", "語C", "雨", "ß", "あめ",
+        ];
+        let mut words = Vec::new();
+        for (number, surface) in surfaces.iter().enumerate() {
+            for case in [Case::Any, Case::Exact] {
+                let priority = (number * 7 % 11) as u8;
+                words.push(Word {
+                    case,
+                    priority,
+                    ..Word::new(*surface, "アメ")
+                });
+            }
+        }
+        let words = UserWords::new(&words).expect("good words");
+        for text in [
+            "Ｃ＃語語Ｃ",
+            "ａｂＡＢ",
+            "語Ｃ雨",
+            "ｃ",
+            "İ",
+            "ßあめ",
+            "",
+            "なし",
+        ] {
+            for (at, _) in text.char_indices() {
+                let rest = &text[at..];
+                let found = words.prefixes(rest);
+                let found: Vec<_> = found
+                    .map(|found| (found.length, found.feature.to_owned()))
+                    .collect();
+                assert_eq!(found, one_by_one(&words, rest), "{rest}");
+            }
+        }
     }
 }

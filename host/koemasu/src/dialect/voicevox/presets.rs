@@ -113,7 +113,7 @@ impl Presets {
                 let text = toml::to_string(&file).map_err(|e| {
                     Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())
                 })?;
-                dictionary::write(path, text.as_bytes()).await?;
+                dictionary::write(path, text.into_bytes()).await?;
             }
             None => *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = presets,
         }

@@ -5,7 +5,7 @@
 //! verb or an adjective is a noun here, for neither changes its form; and a
 //! compound of several parts becomes one word, which falls once at most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use hyper::StatusCode;
 use pipeline::{WrittenCase, WrittenPartOfSpeech, WrittenWord};
@@ -22,8 +22,9 @@ use crate::openapi::{Flag, Free, Pinning, Taking};
 use crate::query::{Query, wrong};
 use crate::route::Call;
 
-/// Bytes of a dictionary that is imported.
-pub(super) const IMPORT_MAX: usize = 8 << 20;
+/// Bytes of a dictionary that is imported: as many words as there may be, at
+/// some 400 bytes each.
+pub(super) const IMPORT_MAX: usize = 64 << 20;
 
 /// The words of the pipeline's dictionary, by uuid.
 #[utoipa::path(get, path = "/user_dict",
@@ -40,17 +41,23 @@ pub(super) const IMPORT_MAX: usize = 8 << 20;
 pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
     let query = Query::new(call.query());
     let lists = query.flag("enable_compound_accent")?.unwrap_or(false);
-    let words = match dictionary::file(&call.app, &pipeline(&call)?) {
-        Ok(file) => dictionary::open(&file)?,
+    let file = match dictionary::file(&call.app, &pipeline(&call)?) {
+        Ok(file) => file,
         // Clients ask when they start, whether they have words or not.
-        Err(fault) if fault.status == StatusCode::CONFLICT => Vec::new(),
+        Err(fault) if fault.status == StatusCode::CONFLICT => {
+            return Ok(answer::json(&Map::new()));
+        }
         Err(fault) => return Err(fault),
     };
-    let words: Map<String, Value> = words
-        .iter()
-        .map(|word| (id(word), shown(word, lists)))
-        .collect();
-    Ok(answer::json(&words))
+    let listed = move || {
+        let words = dictionary::open(&file)?;
+        let words: Map<String, Value> = words
+            .iter()
+            .map(|word| (id(word), shown(word, lists)))
+            .collect();
+        Ok(answer::json(&words))
+    };
+    dictionary::beside(listed).await
 }
 
 /// One more word.
@@ -76,12 +83,8 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
 pub(crate) async fn add(call: Call) -> Result<Answer, Fault> {
     may_change(&call)?;
     let word = asked(&Query::new(call.query()))?;
-    let mut added = String::new();
-    let add = |words: &mut Vec<WrittenWord>| {
-        added = put(words, word);
-        Ok(())
-    };
-    dictionary::edit_words(&call.app, &pipeline(&call)?, add).await?;
+    let add = move |words: &mut Vec<WrittenWord>| Ok(put(words, word));
+    let (_, added) = dictionary::edit_words(&call.app, &pipeline(&call)?, add).await?;
     Ok(answer::json(&added))
 }
 
@@ -107,9 +110,9 @@ pub(crate) async fn add(call: Call) -> Result<Answer, Fault> {
 pub(crate) async fn change(call: Call) -> Result<Answer, Fault> {
     may_change(&call)?;
     let new = asked(&Query::new(call.query()))?;
-    let uuid = call.segment(0);
-    let change = |words: &mut Vec<WrittenWord>| {
-        let known = find(words, uuid)?;
+    let uuid = call.segment(0).to_owned();
+    let change = move |words: &mut Vec<WrittenWord>| {
+        let known = find(words, &uuid)?;
         *known = WrittenWord {
             id: Some(id(known)).filter(|id| *id != uuid_of(&new.surface)),
             ..new
@@ -134,10 +137,10 @@ pub(crate) async fn change(call: Call) -> Result<Answer, Fault> {
 )]
 pub(crate) async fn remove(call: Call) -> Result<Answer, Fault> {
     may_change(&call)?;
-    let uuid = call.segment(0);
-    let remove = |words: &mut Vec<WrittenWord>| {
-        find(words, uuid)?;
-        words.retain(|word| !id(word).eq_ignore_ascii_case(uuid));
+    let uuid = call.segment(0).to_owned();
+    let remove = move |words: &mut Vec<WrittenWord>| {
+        find(words, &uuid)?;
+        words.retain(|word| !id(word).eq_ignore_ascii_case(&uuid));
         Ok(())
     };
     dictionary::edit_words(&call.app, &pipeline(&call)?, remove).await?;
@@ -166,7 +169,26 @@ pub(crate) async fn import(mut call: Call) -> Result<Answer, Fault> {
     let query = Query::new(call.query());
     query.needed("override")?;
     let replace = query.flag("override")?.unwrap_or(false);
-    let imported: BTreeMap<String, Imported> = body::parse(&body)?;
+    let import = dictionary::Import::begin()?;
+    let new = import.read(move || read_imported(&body)).await?;
+    let merge = move |words: &mut Vec<WrittenWord>| {
+        let _held = import;
+        merge(words, new, replace);
+        Ok(())
+    };
+    dictionary::edit_words(&call.app, &pipeline(&call)?, merge).await?;
+    Ok(answer::no_content())
+}
+
+fn read_imported(body: &[u8]) -> Result<Vec<WrittenWord>, Fault> {
+    let imported: BTreeMap<String, Imported> = body::parse(body)?;
+    if imported.len() > pipeline::WORDS_MAX {
+        return Err(Loc::body().wrong(format!(
+            "it has {} words, the most is {}",
+            imported.len(),
+            pipeline::WORDS_MAX
+        )));
+    }
     let mut new = Vec::with_capacity(imported.len());
     for (uuid, word) in imported {
         let loc = Loc::body().at(uuid.as_str());
@@ -179,20 +201,38 @@ pub(crate) async fn import(mut call: Call) -> Result<Answer, Fault> {
             ..word
         });
     }
-    let import = |words: &mut Vec<WrittenWord>| {
-        for word in new {
-            let same =
-                |known: &&mut WrittenWord| id(known) == id(&word) || known.surface == word.surface;
-            match words.iter_mut().find(same) {
-                Some(known) if replace => *known = word,
-                Some(_) => {}
-                None => words.push(word),
+    Ok(new)
+}
+
+/// A word of the same uuid or the same surface is the same word; the first
+/// such counts.
+fn merge(words: &mut Vec<WrittenWord>, new: Vec<WrittenWord>, replace: bool) {
+    let mut ids = HashMap::with_capacity(words.len() + new.len());
+    let mut surfaces = HashMap::with_capacity(words.len() + new.len());
+    for (place, word) in words.iter().enumerate() {
+        ids.entry(id(word)).or_insert(place);
+        surfaces.entry(word.surface.clone()).or_insert(place);
+    }
+    for word in new {
+        let own = id(&word);
+        let known = [ids.get(&own), surfaces.get(&word.surface)];
+        let place = match known.into_iter().flatten().min().copied() {
+            Some(_) if !replace => continue,
+            Some(place) => {
+                let old = &words[place];
+                ids.remove(&id(old));
+                surfaces.remove(&old.surface);
+                place
             }
+            None => words.len(),
+        };
+        ids.entry(own).or_insert(place);
+        surfaces.entry(word.surface.clone()).or_insert(place);
+        match words.get_mut(place) {
+            Some(known) => *known = word,
+            None => words.push(word),
         }
-        Ok(())
-    };
-    dictionary::edit_words(&call.app, &pipeline(&call)?, import).await?;
-    Ok(answer::no_content())
+    }
 }
 
 /// The pipeline whose words these are.
