@@ -253,7 +253,7 @@ async fn a_broken_voice_is_named_and_the_rest_serves() {
         ("decoded", 200, ""),
         ("torn", 503, "voice `torn` cannot serve"),
         ("piped", 503, "named pipe"),
-        ("nobody", 404, "there is no voice"),
+        ("nobody", 400, "there is no voice"),
     ] {
         let reply = speak(to, say(voice)).await;
         assert_eq!(reply.status.as_u16(), status, "{voice}: {}", reply.text());

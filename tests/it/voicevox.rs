@@ -444,7 +444,9 @@ async fn speakers_have_the_numbers_that_clients_know() {
     assert!(!icon.is_empty() && !icon.starts_with("http"));
     let addresses = get(to, &format!("{info}&resource_format=url")).await.json();
     let address = addresses["portrait"].as_str().expect("an address");
-    let path = address.strip_prefix("http://test").expect("of this server");
+    let path = address
+        .strip_prefix("http://localhost")
+        .expect("of this server");
     let picture = get(to, path).await;
     assert_eq!(picture.status, StatusCode::OK);
     assert!(picture.header("content-type").starts_with("image/"));
