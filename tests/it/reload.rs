@@ -266,7 +266,7 @@ async fn a_broken_voice_is_named_and_the_rest_serves() {
 
     // And later: what served before and breaks goes on as it was.
     std::fs::write(folder.path().join("voices/new.onnx"), b"").expect("a file");
-    folder.write("voices/decoded/config.json", b"{}");
+    folder.write("voices/decoded/config.json", b"{ torn");
     let reloaded = post(to, "/admin/reload", "").await;
     assert_eq!(reloaded.status, StatusCode::OK, "{}", reloaded.text());
     let told = reloaded.json();
