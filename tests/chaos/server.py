@@ -108,7 +108,11 @@ class Server:
                 target = os.readlink(entry)
             except OSError:
                 continue
-            found[target.split(":[")[0]] += 1
+            target = target.split(":[")[0].removesuffix(" (deleted)")
+            # Named by its content, which is another with each version of a voice.
+            if "/unpacked/" in target:
+                target = "an unpacked archive"
+            found[target] += 1
         return dict(sorted(found.items()))
 
 
