@@ -251,7 +251,7 @@ async fn a_foreign_page_is_refused_before_any_work() {
         if before.iter().any(|stage| stage.contains("synthesize")) {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
         before = work().await;
     }
     for (method, path, body) in SPEECH {
