@@ -557,12 +557,10 @@ fn read_file<T: Default + DeserializeOwned>(
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
-    let wrong = |message| ConfigError::Parse {
+    pipeline::depth::parse(text).map_err(|message| ConfigError::Parse {
         path: path.to_owned(),
         message,
-    };
-    pipeline::depth::check(text).map_err(wrong)?;
-    toml::from_str(text).map_err(|error| wrong(error.to_string()))
+    })
 }
 
 fn read_setup(home: &Path) -> Result<Option<Setup>, ConfigError> {

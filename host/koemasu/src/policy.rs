@@ -111,7 +111,7 @@ fn candidates(args: &args::Replay, trace: &Trace) -> anyhow::Result<Vec<Candidat
         .collect();
     for path in &args.policy {
         let read = || -> anyhow::Result<Memory> {
-            let mut memory = Memory::parse(&session::read_text_at_most(path, POLICY_BYTES_MAX)?)?;
+            let mut memory = Memory::parse(&session::files::read_text(path, POLICY_BYTES_MAX)?)?;
             if let Some(plugin) = &mut memory.plugin
                 && let Component::File(file) = &mut plugin.component
                 && let Some(folder) = path.parent()

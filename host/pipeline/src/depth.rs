@@ -5,14 +5,22 @@
 //! bound, to tell of all that is wrong. Some thousand of either would use up
 //! the stack, which ends the process.
 
+use serde::de::DeserializeOwned;
+
 /// Parts of a key; none of ours has more than five.
 const PARTS_MAX: usize = 32;
 
 /// Tables and arrays within each other; none of ours has more than four.
 const DEPTH_MAX: usize = 64;
 
+/// Reads a TOML text from outside; the one way in for all of them.
+pub fn parse<T: DeserializeOwned>(toml: &str) -> Result<T, String> {
+    check(toml)?;
+    toml::from_str(toml).map_err(|e| e.to_string())
+}
+
 /// Refuses what nests deeper than any reader wants, before it is parsed.
-pub fn check(toml: &str) -> Result<(), String> {
+fn check(toml: &str) -> Result<(), String> {
     let mut parts = 1;
     // One for each kind: what closes another one closes nothing.
     let (mut tables, mut arrays) = (0_usize, 0_usize);

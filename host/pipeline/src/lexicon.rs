@@ -107,9 +107,7 @@ impl DictionaryFormat {
         }
         let words = match self {
             Self::Toml => {
-                crate::depth::check(text).map_err(DictionaryError)?;
-                let file: TomlFile =
-                    toml::from_str(text).map_err(|e| DictionaryError(e.to_string()))?;
+                let file: TomlFile = crate::depth::parse(text).map_err(DictionaryError)?;
                 file.word
             }
             Self::Csv => read_csv(text)?,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use session::memory::MemoryPolicy;
 
 use crate::answers::Answers;
+use crate::depth;
 use crate::request::{Loudness, Split};
 use crate::units::{Bytes, Span};
 
@@ -170,15 +171,13 @@ impl Memory {
         if text.trim_start().starts_with('{') {
             return serde_json::from_str(text).map_err(|e| SpecError(e.to_string()));
         }
-        crate::depth::check(text).map_err(SpecError)?;
-        let wrong = |e: toml::de::Error| SpecError(e.to_string());
-        let table: toml::Table = toml::from_str(text).map_err(wrong)?;
+        let table: toml::Table = depth::parse(text).map_err(SpecError)?;
         if table.contains_key("memory") {
-            toml::from_str(text).map(|file: File| file.memory)
+            depth::parse(text).map(|file: File| file.memory)
         } else {
-            toml::from_str(text)
+            depth::parse(text)
         }
-        .map_err(wrong)
+        .map_err(SpecError)
     }
 
     /// Voices that are pinned or ranked and not there: most likely misspelt.
@@ -555,8 +554,7 @@ impl Pipeline {
     /// Reads one pipeline. `allowed` is sorted and values are checked, so that
     /// whoever holds a `Pipeline` need not ask again.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
-        crate::depth::check(text).map_err(SpecError)?;
-        let mut spec: Self = toml::from_str(text).map_err(|e| SpecError(e.to_string()))?;
+        let mut spec: Self = depth::parse(text).map_err(SpecError)?;
         spec.bucket.allowed.tokens.sort_unstable();
         spec.bucket.allowed.bert.sort_unstable();
         spec.check().map_err(SpecError)?;

@@ -50,5 +50,5 @@ pub mod workspace;
 pub use error::Error;
 pub use events::{describe as describe_metrics, export};
 pub use settings::{Optimization, Settings};
-pub use source::{Source, read_at_most, read_text_at_most};
+pub use source::Source;
 pub use stop::{Stop, StopOnDrop};

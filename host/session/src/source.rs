@@ -107,16 +107,6 @@ pub(crate) fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Erro
     }
 }
 
-/// A file's bytes, whole; more than `most` are an error and never in memory.
-pub fn read_at_most(path: &std::path::Path, most: u64) -> std::io::Result<Vec<u8>> {
-    files::read(path, most)
-}
-
-/// The same for text.
-pub fn read_text_at_most(path: &std::path::Path, most: u64) -> std::io::Result<String> {
-    files::read_text(path, most)
-}
-
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -205,7 +205,7 @@ impl Weights {
             Some(first) => *first,
             None => {
                 // What is remembered must be what was opened.
-                if let Some(held) = self.held().find(|held| !held.intact().unwrap_or(false)) {
+                if let Some(held) = self.rewritten() {
                     return Err(changed(held));
                 }
                 *self.sum.get_or_init(|| sum)
@@ -214,8 +214,7 @@ impl Weights {
         if sum == first {
             return Ok(());
         }
-        let rewritten = self.held().find(|held| !held.intact().unwrap_or(false));
-        match rewritten.or_else(|| self.held().next()) {
+        match self.rewritten().or_else(|| self.held().next()) {
             Some(held) => Err(changed(held)),
             None => Ok(()),
         }
@@ -277,12 +276,16 @@ impl Weights {
     /// Whether what lies in the files is still this voice, as far as their
     /// times tell.
     pub(crate) fn intact(&self) -> bool {
-        self.held().all(|held| held.intact().unwrap_or(false))
+        self.rewritten().is_none()
+    }
+
+    /// The first file that is not what it was, or that nothing can be said of.
+    fn rewritten(&self) -> Option<&Arc<Held>> {
+        self.held().find(|held| !held.intact().unwrap_or(false))
     }
 
     fn failed(&self, error: &std::io::Error) -> Error {
-        let rewritten = self.held().find(|held| !held.intact().unwrap_or(false));
-        match (rewritten, self.held().next()) {
+        match (self.rewritten(), self.held().next()) {
             (Some(held), _) => changed(held),
             (None, Some(held)) => unreadable(held.path(), error),
             (None, None) => Error::Open(error.to_string()),

@@ -89,8 +89,7 @@ impl Presets {
         };
         match files::text(file).await {
             Ok(text) => {
-                pipeline::depth::check(&text).map_err(unreadable)?;
-                let file: File = toml::from_str(&text).map_err(|e| unreadable(e.to_string()))?;
+                let file: File = pipeline::depth::parse(&text).map_err(unreadable)?;
                 Ok(file.preset)
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
