@@ -36,6 +36,9 @@ pub enum Command {
     G2p(G2p),
     /// Make an API key, and the table of koemasu.toml that lets it in.
     Key(Key),
+    /// Try one model, as the server that starts this says.
+    #[command(hide = true)]
+    Examine,
     /// Print the OpenAPI document of the HTTP, every dialect in it.
     Openapi,
     /// Compare memory policies on a trace, or make a trace.

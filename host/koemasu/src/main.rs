@@ -5,11 +5,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use koemasu::args::{Args, Command};
-use koemasu::{check, g2p, key, openapi, policy, say, serve, soak, telemetry};
+use koemasu::{check, g2p, key, openapi, platform, policy, say, serve, soak, telemetry};
 
 fn main() -> ExitCode {
     let args = Args::parse();
     telemetry::log(args.log, &args.command);
+    // What comes from outside is tried by this program's own word for it.
+    platform::answers_examine();
     let outcome = match args.command {
         Command::Serve(serve) => match serve::run(&serve) {
             Ok(code) => return code,
@@ -19,6 +21,9 @@ fn main() -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::G2p(g2p) => g2p::run(&g2p),
         Command::Key(key) => key::run(&key),
+        Command::Examine => {
+            session::examine::answer(std::io::stdin(), std::io::stdout()).map_err(Into::into)
+        }
         Command::Openapi => openapi::print(),
         Command::Policy(policy) => policy::run(&policy),
         Command::Soak(soak) => match soak::run(&soak) {

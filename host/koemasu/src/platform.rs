@@ -1,17 +1,36 @@
 //! What there is once per process: ONNX Runtime, the sandbox, and the [`Live`]
 //! over both.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use pipeline::Live;
 use plugin::{Pool, Sandbox, SandboxSettings};
+use session::examine::Examiner;
 use session::memory::policy::Mode;
 use session::native::heap;
 use session::residency::Residency;
 use session::runtime::Runtime;
 
 use crate::config::{Config, ConfigError};
+
+/// This program, if it answers to [`session::examine::WORD`].
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// Says that the running program does: models are tried by it from now on.
+/// Whoever uses these crates as a library has no such program.
+pub fn answers_examine() {
+    // Still itself when an upgrade has put another file in its place.
+    let itself = PathBuf::from("/proc/self/exe");
+    let program = match itself.exists() {
+        true => Some(itself),
+        false => std::env::current_exe().ok(),
+    };
+    if let Some(program) = program {
+        let _ = PROGRAM.set(program);
+    }
+}
 
 /// Starts both and serves nothing yet.
 pub fn live(config: &Config) -> anyhow::Result<Live> {
@@ -37,7 +56,11 @@ pub fn live(config: &Config) -> anyhow::Result<Live> {
     })
     .context("the plugin sandbox does not start")?;
     let policy = config.service.memory.policy.clone();
-    let residency = Residency::new(runtime, policy, Some(config.model_cache.clone()));
+    let mut residency = Residency::new(runtime, policy, Some(config.model_cache.clone()));
+    if let Some(program) = PROGRAM.get().cloned() {
+        let time = config.service.models.trial.0;
+        residency = residency.with_examiner(Examiner { program, time });
+    }
     Ok(Live::new(Arc::new(sandbox), residency))
 }
 

@@ -18,6 +18,7 @@ pub fn log(format: LogFormat, command: &Command) {
         | Command::Check(_)
         | Command::G2p(_)
         | Command::Key(_)
+        | Command::Examine
         | Command::Openapi
         | Command::Policy(_) => "warn",
         // A voice that goes is what it is about, not what goes wrong.

@@ -1,5 +1,9 @@
 //! The program itself: its commands, its signals, its words.
 
+#[path = "../../../tests/it/graft.rs"]
+#[expect(dead_code, reason = "the tests of sessions use the rest of it")]
+mod graft;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
@@ -529,4 +533,39 @@ fn a_planted_leak_is_found_and_the_soak_fails() {
     assert!(verdict.starts_with(found), "{verdict}");
     assert!(verdict.contains("private memory grows by"), "{verdict}");
     assert!(verdict.contains("are held by leak ("), "{verdict}");
+}
+
+#[test]
+fn a_voice_is_tried_in_a_process_of_its_own() {
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+    let folder = folder();
+    let voice = folder.path().join("voices/strange");
+    std::fs::create_dir_all(&voice).expect("a folder");
+    for name in ["config.json", "style_vectors.npy"] {
+        std::fs::copy(fixtures.join(name), voice.join(name)).expect("a copy");
+    }
+    std::fs::write(
+        folder.path().join("koemasu.toml"),
+        "[voices]\nfolder = \"voices\"\n[models]\ntrial = \"20s\"\n[memory]\nbudget = \"128MiB\"\nworkspace = \"32MiB\"\n",
+    )
+    .expect("a file");
+    let check = |graft: fn(&mut graft::Graft) -> String| {
+        let model = graft::grafted(&fixtures.join("jp-extra.onnx"), graft);
+        std::fs::write(voice.join("model.onnx"), model).expect("a model");
+        koemasu(&folder).arg("check").output().expect("it starts")
+    };
+    let good = check(|g| g.floats(&[], &[0.0]));
+    let report = String::from_utf8_lossy(&good.stdout).into_owned();
+    assert!(report.contains("voice      strange"), "{}", told(&good));
+
+    // Found by the longer inputs of the trial alone.
+    let endless = told(&check(|g| graft::endless_beyond(g, 100)));
+    assert!(endless.contains("strange"), "{endless}");
+    assert!(
+        endless.contains("loop for ever") || endless.contains("too much time"),
+        "{endless}"
+    );
+    let greedy = told(&check(graft::GREEDY[0].1));
+    assert!(greedy.contains("strange"), "{greedy}");
+    assert!(greedy.contains("34359738368 bytes"), "{greedy}");
 }

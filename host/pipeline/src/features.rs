@@ -129,7 +129,9 @@ pub(crate) fn model_error(name: &str, error: &session::Error) -> Error {
             waited: std::time::Duration::from_secs(5),
         },
         session::Error::NoSeed => Error::Request(format!("voice `{name}`: {error}")),
-        session::Error::TooLarge { .. } | session::Error::TooLong { .. } => {
+        session::Error::TooLarge { .. }
+        | session::Error::TooLong { .. }
+        | session::Error::Untried { .. } => {
             Error::TooLarge(format!("{error}; a shorter sentence would do"))
         }
         session::Error::Changed { .. } => Error::Broken {

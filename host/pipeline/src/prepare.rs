@@ -88,6 +88,9 @@ struct Tools {
     bucketers: BTreeMap<String, Arc<plugin::Bucketer>>,
 }
 
+/// Each takes the memory of a voice or two while it lasts.
+const TRIALS_MAX: usize = 4;
+
 impl Workshop {
     pub(crate) fn residency(&self) -> &session::residency::Residency {
         &self.residency
@@ -168,7 +171,8 @@ impl Workshop {
                 cause: "it is the default and does not exist".to_owned(),
             });
         }
-        let limit = service.package_timeout.0;
+        // With the trial of what it opens.
+        let limit = service.package_timeout.0 + service.models.trial.0;
         let settings = self.session_settings(service)?;
         let tools = Arc::new(Mutex::new(Tools::default()));
         events::generation_born(number.get());
@@ -203,6 +207,7 @@ impl Workshop {
                 Err(error) => next.leave_out(old, Kind::Pipeline, name, error.to_string()),
             }
         }
+        self.examine(service, &settings);
         for voice in &service.voices {
             let (this, settings) = (Arc::clone(self), settings.clone());
             let (name, source) = (voice.name.clone(), model_source(&voice.source));
@@ -226,6 +231,37 @@ impl Workshop {
         let tools = std::mem::take(&mut *lock(&tools));
         self.carried().keep(tools);
         Ok(next)
+    }
+
+    /// Tries new voices side by side, one for each core. What comes of it is
+    /// said when they are opened.
+    fn examine(self: &Arc<Self>, service: &Service, settings: &session::Settings) {
+        let limit = service.package_timeout.0 + service.models.trial.0;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let voices = Mutex::new(service.voices.iter());
+        std::thread::scope(|threads| {
+            for _ in 0..cores.min(TRIALS_MAX).min(service.voices.len()) {
+                threads.spawn(|| {
+                    loop {
+                        let Some(voice) = lock(&voices).next() else {
+                            return;
+                        };
+                        let (this, settings) = (Arc::clone(self), settings.clone());
+                        let (name, source) = (voice.name.clone(), model_source(&voice.source));
+                        let work = move || {
+                            let tried = this.residency.examine(&name, &source, &settings);
+                            tried.map_err(|e| PrepareError::Voice {
+                                voice: name,
+                                cause: e.to_string(),
+                            })
+                        };
+                        let what = format!("the trial of voice `{}`", voice.name);
+                        // Said again, by name, when it is opened.
+                        let _ = self.apart.within(&what, limit, work);
+                    }
+                });
+            }
+        });
     }
 
     /// The dictionary that serves goes on if the new one cannot be read.

@@ -86,6 +86,9 @@ pub struct Models {
     /// A request that would wait longer than this before it begins is told so
     /// at once.
     pub queue: Span,
+    /// How long a new voice or BERT may be tried, in a process of its own,
+    /// before it counts as broken.
+    pub trial: Span,
 }
 
 impl Models {
@@ -117,6 +120,8 @@ impl Default for Models {
             // Well below a deadline of two minutes, so that what is begun is
             // also ended.
             queue: Span::seconds(30),
+            // A real voice takes ten seconds on two busy cores.
+            trial: Span::seconds(120),
         }
     }
 }

@@ -39,6 +39,10 @@ pub enum Error {
     #[error("the run failed: {0}")]
     Run(String),
 
+    /// The operator can act: another file. It was tried in a process of its own.
+    #[error("{cause}")]
+    Unproven { cause: String },
+
     /// Time can act: other runs hold the activations this one needs.
     #[error(
         "a run needs {needed} bytes of workspace and {free} are free; none came free in {waited:?}"
@@ -56,6 +60,10 @@ pub enum Error {
     /// The caller can act: a shorter sentence.
     #[error("a run over {length} characters needs more workspace than there is")]
     TooLong { length: usize },
+
+    /// The caller can act: a shorter sentence.
+    #[error("{tokens} tokens at once are more than any voice is tried with ({most})")]
+    Untried { tokens: usize, most: usize },
 
     /// The operator can act: a smaller model or a larger `memory.budget`.
     #[error("{} has no room for {} bytes (largest free {}, free {}); a larger `memory.budget` or fewer models would do", .0.zone.name(), .0.needed, .0.largest, .0.free)]

@@ -128,6 +128,11 @@ pub fn describe() {
         "Times a decoder went on in smaller windows."
     );
     describe_counter!(
+        "koemasu_models_unproven_total",
+        Unit::Count,
+        "Models that failed when they were tried in a process of their own."
+    );
+    describe_counter!(
         "koemasu_slab_overdrafts_total",
         Unit::Count,
         "Allocations that could neither be served nor refused: the reserve was too small."
@@ -323,6 +328,17 @@ pub(crate) fn template_tried(digest: &str, verdict: &Verdict, took: Duration) {
                 ?took,
                 "template tried: each of its voices gets a session of its own"
             );
+        }
+    }
+}
+
+/// A model was tried in a process of its own, or what was found before is known.
+pub(crate) fn examined(model: &str, why_not: Option<&String>, took: Duration) {
+    match why_not {
+        None => tracing::debug!(model, ?took, "model tried: it may be opened"),
+        Some(why) => {
+            counter!("koemasu_models_unproven_total").increment(1);
+            tracing::error!(model, why, ?took, "model tried: it is left out");
         }
     }
 }

@@ -165,34 +165,40 @@ fn judge(
     }
 }
 
-/// Forty phonemes, without noise: longer than a decoder window, so that
-/// windows are tried as well.
+/// Forty phonemes: longer than a decoder window, so that windows are tried as
+/// well.
 fn sample() -> VoiceInput {
     const PHONEMES: usize = 40;
-    let length = 2 * PHONEMES + 1;
-    let row = |value: fn(usize) -> i64| {
-        let at = |i| if i % 2 == 1 { value(i) } else { 0 };
-        (0..length).map(at).collect::<Vec<i64>>()
-    };
-    let feature = |i: usize| {
-        let (channel, place) = (i / length, i % length);
-        ((channel * 31 + place * 17) % 101) as f32 / 50.0 - 1.0
-    };
-    VoiceInput {
-        // Japanese vowels and consonants lie between these symbols.
-        tokens: row(|i| [8, 57, 40, 82, 26, 65, 76, 62][i / 2 % 8]),
-        tones: row(|i| 6 + (i as i64 / 4) % 2),
-        languages: row(|_| 1),
-        true_length: length,
-        features: (0..FEATURE_WIDTH * length).map(feature).collect(),
-        style_vector: vec![0.05; STYLE_WIDTH],
-        speaker: 0,
-        length_scale: 1.0,
-        sdp_ratio: 0.0,
-        noise_scale: 0.0,
-        noise_scale_w: 0.0,
-        seed: None,
-        pace: Pace::Even,
+    VoiceInput::sample(2 * PHONEMES + 1)
+}
+
+impl VoiceInput {
+    /// Something to say of so many tokens, without noise.
+    pub(crate) fn sample(length: usize) -> Self {
+        let row = |value: fn(usize) -> i64| {
+            let at = |i| if i % 2 == 1 { value(i) } else { 0 };
+            (0..length).map(at).collect::<Vec<i64>>()
+        };
+        let feature = |i: usize| {
+            let (channel, place) = (i / length, i % length);
+            ((channel * 31 + place * 17) % 101) as f32 / 50.0 - 1.0
+        };
+        Self {
+            // Japanese vowels and consonants lie between these symbols.
+            tokens: row(|i| [8, 57, 40, 82, 26, 65, 76, 62][i / 2 % 8]),
+            tones: row(|i| 6 + (i as i64 / 4) % 2),
+            languages: row(|_| 1),
+            true_length: length,
+            features: (0..FEATURE_WIDTH * length).map(feature).collect(),
+            style_vector: vec![0.05; STYLE_WIDTH],
+            speaker: 0,
+            length_scale: 1.0,
+            sdp_ratio: 0.0,
+            noise_scale: 0.0,
+            noise_scale_w: 0.0,
+            seed: None,
+            pace: Pace::Even,
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //!   template use. - [`library`]: weights by tier, and who has to go.
 //! - [`memory`]: what is decided about memory: policy, plan, trace.
 //! - [`workspace`]: who may run. - [`watch`]: what the system counts.
+//! - [`examine`]: a voice is tried in a process of its own.
 //! - [`files`]: files of others, read with care. - [`stop`]: ends a run.
 //! - [`pool`]: lends sessions. - [`voice`], [`bert`]: one struct per graph.
 
@@ -18,6 +19,7 @@ mod bounds;
 pub mod device;
 mod error;
 mod events;
+pub mod examine;
 pub mod files;
 pub mod gate;
 mod graph;

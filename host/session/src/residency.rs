@@ -10,6 +10,7 @@ use crate::bert::Bert;
 use crate::device::{self, Device, Wanted};
 use crate::error::Error;
 use crate::events;
+use crate::examine::{Examiner, Proof, Proofs, Subject, Terms};
 use crate::gate::{self, Verdict};
 use crate::library::{Library, LibraryCensus, Record, Rules};
 use crate::memory::policy::{Amount, Mode};
@@ -41,6 +42,8 @@ pub struct Residency {
     estate: Mutex<Option<Arc<Estate>>>,
     voices: Resident<Voice>,
     berts: Resident<Bert>,
+    /// What was found by trying files before they are opened here.
+    proofs: Option<Proofs>,
 }
 
 /// What there is once the device is known.
@@ -135,7 +138,47 @@ impl Residency {
             estate: Mutex::default(),
             voices: Resident(Mutex::default()),
             berts: Resident(Mutex::default()),
+            proofs: None,
         }
+    }
+
+    /// Files are tried by this first, and opened here only if that went well.
+    #[must_use]
+    pub fn with_examiner(mut self, examiner: Examiner) -> Self {
+        self.proofs = Some(Proofs::new(examiner));
+        self
+    }
+
+    /// Whether [`voice`](Self::voice) may open this one, found out if it is
+    /// not known. Several may be asked at a time.
+    pub fn examine(&self, name: &str, source: &Source, settings: &Settings) -> Result<(), Error> {
+        let subject = Subject::voice(source);
+        let fingerprint = source.fingerprint()?;
+        self.proof(name, subject, &fingerprint, settings).map(drop)
+    }
+
+    /// None of what needs no trial.
+    fn proof(
+        &self,
+        name: &str,
+        subject: Option<Subject>,
+        fingerprint: &str,
+        settings: &Settings,
+    ) -> Result<Option<Arc<Proof>>, Error> {
+        let (Some(proofs), Some(subject)) = (&self.proofs, subject) else {
+            return Ok(None);
+        };
+        let estate = self.estate(settings)?;
+        let tensors = estate.placement.tensors();
+        let terms = Terms {
+            runtime: &self.runtime,
+            settings,
+            cache: self.cache.as_deref(),
+            mode: estate.placement.mode(),
+            workspace: estate.library.workspace().bytes(),
+            reserve: tensors.map_or(0, |it| it.slab().zone(Zone::Reserve).bytes),
+        };
+        proofs.of(name, &subject, fingerprint, &terms).map(Some)
     }
 
     /// Why the cache cannot be written to, if there should be one: archives
@@ -182,7 +225,8 @@ impl Residency {
             let before = source.fingerprint()?;
             let key = format!("{name} {before} {settings:?}");
             let voice = self.voices.get_or_open(key, || {
-                let voice = self.open_voice(name, source, settings);
+                let proof = self.proof(name, Subject::voice(source), &before, settings)?;
+                let voice = self.open_voice(name, source, proof.as_deref(), settings);
                 // Opening leaves what was parsed and unpacked in the C heap.
                 heap::trim();
                 voice
@@ -213,6 +257,9 @@ impl Residency {
             let before = marks()?;
             let key = format!("{before:?} {settings:?}");
             let bert = self.berts.get_or_open(key, || {
+                let subject = Subject::bert(graph, tokenizer);
+                let marks = format!("{before:?}");
+                let proof = self.proof("BERT", subject, &marks, settings)?;
                 let bert = Bert::open(
                     &self.runtime,
                     graph,
@@ -221,7 +268,11 @@ impl Residency {
                     Arc::clone(&estate.library),
                 );
                 heap::trim();
-                bert
+                let bert = bert?;
+                if let Some(proof) = proof.filter(|_| settings.device == Device::Cpu) {
+                    bert.expect(&proof.peaks);
+                }
+                Ok(bert)
             });
             if marks()? == before {
                 return bert;
@@ -254,7 +305,13 @@ impl Residency {
         Ok(opened)
     }
 
-    fn open_voice(&self, name: &str, source: &Source, settings: &Settings) -> Result<Voice, Error> {
+    fn open_voice(
+        &self,
+        name: &str,
+        source: &Source,
+        proof: Option<&Proof>,
+        settings: &Settings,
+    ) -> Result<Voice, Error> {
         let estate = self.estate(settings)?;
         estate.placement.settle(estate.bert_bytes);
         let slab = estate.placement.tensors();
@@ -271,9 +328,17 @@ impl Residency {
             },
         )?;
         let (template, weights) = Weights::split(package.graph())?;
-        let entry = estate.template(self, template, &weights, settings)?;
+        // What it does on the processor says nothing about a GPU.
+        let proof = proof.filter(|_| settings.device == Device::Cpu);
+        let known = proof.and_then(|proof| proof.template.as_ref());
+        let known = known.filter(|(digest, _)| *digest == template.digest);
+        let verdict = known.map(|(_, verdict)| verdict.clone());
+        let entry = estate.template(self, template, &weights, settings, verdict)?;
         let library = &estate.library;
         let record = library.record(name, Arc::clone(&entry.template), weights);
+        for (tokens, bytes) in proof.map_or(&[][..], |proof| &proof.peaks) {
+            library.learn(&record.graph(), *tokens, *bytes);
+        }
         let way = match &entry.slots {
             Some(slots) => Way::Slots(Arc::clone(slots)),
             None => Way::Own(self.own_pool(&estate, &package, &record, settings)),
@@ -443,6 +508,7 @@ impl Estate {
         template: Template,
         weights: &Weights,
         settings: &Settings,
+        known: Option<Verdict>,
     ) -> Result<Arc<TemplateEntry>, Error> {
         let key = format!("{} {settings:?}", template.digest);
         self.templates.get_or_open(key, || {
@@ -457,7 +523,7 @@ impl Estate {
                 };
                 self.without_slots(residency, template, weights, settings, verdict)
             } else {
-                self.with_slots(residency, template, weights, settings)
+                self.with_slots(residency, template, weights, settings, known)
             }
         })
     }
@@ -468,11 +534,15 @@ impl Estate {
         template: Arc<Template>,
         weights: &Weights,
         settings: &Settings,
+        known: Option<Verdict>,
     ) -> Result<TemplateEntry, Error> {
+        if let Some(verdict @ Verdict::NotSwappable { .. }) = known {
+            return self.without_slots(residency, template, weights, settings, verdict);
+        }
         let runtime = &residency.runtime;
         let slots = Slots::new(Arc::clone(&template), runtime, &self.placement, settings);
         let mut family = None;
-        let mut verdict = None;
+        let mut verdict = known;
         for number in 0..settings.slots.max(settings.lanes).max(1) {
             let mut block = match self.slot_block(&template, number) {
                 Ok(block) => block,

@@ -12,6 +12,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::error::Error;
 use crate::events;
+use crate::examine::TOKENS_MAX;
 use crate::graph::{Input, Inputs, OpenGraph, Opened, floats, tensor};
 use crate::library::{Flight, Library, Record};
 use crate::native::tensors::Used;
@@ -210,6 +211,12 @@ impl Voice {
     /// for a session, `wait` at most for each. While it waits and runs, the
     /// voice is not evicted.
     pub async fn checkout(&self, tokens: usize, wait: Duration) -> Result<Lease, Error> {
+        if tokens > TOKENS_MAX {
+            return Err(Error::Untried {
+                tokens,
+                most: TOKENS_MAX,
+            });
+        }
         let flight = self.record.flight();
         let graph = self.record.graph();
         let permit = self.library.admit(&graph, tokens, wait).await?;

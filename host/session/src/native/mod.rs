@@ -4,6 +4,7 @@
 
 pub(crate) mod cuda;
 pub mod heap;
+pub(crate) mod limits;
 pub mod process;
 mod refusal;
 pub(crate) mod reservation;

@@ -3,6 +3,7 @@
 //! Field numbers are those of `onnx.proto` (ONNX 1.x, IR 3 to 13).
 
 mod dice;
+mod examine;
 mod graph;
 mod template;
 pub(crate) mod wire;

@@ -126,6 +126,7 @@ pub(crate) fn split(
     output: &str,
     external: impl Fn(&str, u64, Option<u64>) -> Result<Vec<u8>, String>,
 ) -> Result<(Template, Vec<Piece>), String> {
+    super::examine::check(bytes)?;
     let model = Model::parse(bytes)?;
     let graph = &model.graph;
     let simple = !graph.nodes.iter().any(|node| node.has_graphs);

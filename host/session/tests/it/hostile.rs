@@ -4,12 +4,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use session::examine::Examiner;
 use session::residency::Residency;
 use session::slab::Zone;
 use session::voice::Voice;
 use session::{Error, Settings, Source};
 
-use crate::graft::{FAILING, GREEDY, Graft, endless_beyond, grafted};
+use crate::graft::{FAILING, GREEDY, Graft, Hostile, endless_beyond, grafted, graph_of, node};
 use crate::stand::{WAIT, fixture, folder_voice, input, policy, residency_with, speak};
 
 /// A folder with a voice whose graph has this grafted onto it.
@@ -122,4 +123,85 @@ async fn a_run_that_never_ends_is_ended_and_its_session_goes_on() {
     let placement = residency.placement().expect("opened");
     let tensors = placement.tensors().expect("a slab");
     assert_eq!(tensors.slab().zone(Zone::Activations).in_use, 0);
+}
+
+/// A program in place of ours that tries a voice.
+fn examiner(folder: &Path, script: &str) -> Examiner {
+    use std::os::unix::fs::PermissionsExt;
+    let program = folder.join("examiner");
+    std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("written");
+    let mode = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(&program, mode).expect("made a program");
+    Examiner {
+        program,
+        time: Duration::from_secs(5),
+    }
+}
+
+#[tokio::test]
+async fn a_voice_whose_trial_does_not_go_well_is_not_opened_and_says_why() {
+    let good = voice(|g| g.floats(&[], &[0.0]));
+    for (script, said) in [
+        ("kill -SEGV $$", "crashed (signal 11)"),
+        ("kill -KILL $$", "too much time or memory"),
+        ("exit 3", "without a word"),
+        ("echo nonsense; sleep 60", "has not ended"),
+        ("yes", "its trial"),
+        ("exec sleep 60", "has not ended"),
+        (r#"echo '{"refused":{"why":"it is rude"}}'"#, "it is rude"),
+        (
+            r#"echo '{"proven":{"template":["x",{"swappable":{"difference":0.0}}],"peaks":[]}}'"#,
+            "without a word",
+        ),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let residency = small().with_examiner(examiner(folder.path(), script));
+        let source = source(good.path());
+        let refused = residency.voice("voice", &source, &Settings::default());
+        let error = refused.err().unwrap_or_else(|| panic!("{script}: opened"));
+        assert!(matches!(error, Error::Unproven { .. }), "{error:?}");
+        assert!(error.to_string().contains(said), "{script}: {error}");
+    }
+    let none = Examiner {
+        program: "/no/such/program".into(),
+        time: WAIT,
+    };
+    let residency = small().with_examiner(none);
+    let refused = residency.voice("voice", &source(good.path()), &Settings::default());
+    let error = refused.err().expect("cannot be tried").to_string();
+    assert!(error.contains("/no/such/program"), "{error}");
+}
+
+#[test]
+fn a_graph_out_of_all_proportion_is_refused_unopened() {
+    let residency = small();
+    let cases: [Hostile; 3] = [
+        ("more than 50000 nodes", |g| {
+            let mut value = g.floats(&[], &[0.0]);
+            for _ in 0..100_000 {
+                value = g.node("Identity", &[&value], &[]);
+            }
+            value
+        }),
+        ("graphs inside of graphs", |g| {
+            let mut body = graph_of("then_branch", &[], &[], &[]);
+            for _ in 0..200 {
+                let inner = node("If", &["yes"], &["made"], &[body]);
+                body = graph_of("then_branch", &[inner], &[], &[]);
+            }
+            let yes = g.yes();
+            g.node("If", &[&yes], &[body])
+        }),
+        ("makes text", |g| {
+            let number = g.floats(&[], &[0.0]);
+            let text = g.cast(&number, 8);
+            g.cast(&text, 1)
+        }),
+    ];
+    for (said, graft) in cases {
+        let folder = voice(graft);
+        let refused = residency.voice("voice", &source(folder.path()), &Settings::default());
+        let error = refused.err().unwrap_or_else(|| panic!("{said}: opened"));
+        assert!(error.to_string().contains(said), "{error}");
+    }
 }
