@@ -5,11 +5,12 @@ use std::io::Write;
 
 use crate::args;
 use crate::config::{Config, Files};
-use crate::platform;
+use crate::{dangers, platform};
 
 pub fn run(args: &args::Check) -> anyhow::Result<()> {
     let files = Files::named(args.files.config.as_deref(), None);
     let config = Config::load(&files)?;
+    let dangers = dangers::of(&config);
     let live = platform::live(&config)?;
     let next = platform::tokio()?.block_on(live.prepare(config.service))?;
     let generation = next.generation();
@@ -33,6 +34,9 @@ pub fn run(args: &args::Check) -> anyhow::Result<()> {
             speakers.join(", "),
             styles.join(", ")
         )?;
+    }
+    for danger in dangers {
+        writeln!(out, "DANGER     {danger}")?;
     }
     for lacking in live.without() {
         writeln!(out, "without    {lacking}")?;

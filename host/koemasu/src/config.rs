@@ -97,6 +97,8 @@ pub struct Config {
     pub service: spec::Service,
     /// What a change of should cause a reload.
     pub watched: Vec<PathBuf>,
+    /// Where the admin token stands, if it is in a file.
+    pub token_file: Option<PathBuf>,
 }
 
 /// `[server]`
@@ -116,6 +118,9 @@ pub struct Server {
     /// back.
     pub requests_max: usize,
     pub requests_per_address: usize,
+    /// Streams whose readers are slower than their sound is made; they hold
+    /// some of it and a connection, but no place. A quarter of one address.
+    pub readers_max: usize,
     pub body_max: Bytes,
     /// All bodies that are held at a time.
     pub bodies_max: Bytes,
@@ -152,6 +157,8 @@ impl Default for Server {
             requests_max: 64,
             // Nobody alone keeps the others out.
             requests_per_address: 32,
+            // Some seconds of finished sound each: 2 MiB.
+            readers_max: 256,
             body_max: Bytes(256 << 10),
             // Four of the largest there are, or a thousand usual ones.
             bodies_max: Bytes::mebibytes(256),
@@ -181,6 +188,12 @@ impl Server {
                     "`server.{name}` is {number}; it lies between 1 and {PLACES_MAX}"
                 ));
             }
+        }
+        if self.readers_max > PLACES_MAX {
+            return Err(format!(
+                "`server.readers_max` is {}; it is {PLACES_MAX} at most",
+                self.readers_max
+            ));
         }
         match (1..=BODY_MAX.0).contains(&self.body_max.0) {
             true => Ok(()),
@@ -404,6 +417,11 @@ impl Config {
         self
     }
 
+    /// The first of its ports that other machines reach.
+    pub(crate) fn reachable_from_afar(&self) -> Option<SocketAddr> {
+        reachable_from_afar(&self.server, &self.dialects)
+    }
+
     pub fn load(files: &Files) -> Result<Self, ConfigError> {
         let (path, file): (_, File) = read_file(files)?;
         let wrong = |message| ConfigError::Parse {
@@ -449,6 +467,7 @@ impl Config {
         let dictionaries = pipelines.values().filter_map(|p| p.dictionary.file.clone());
         // Those of the built-in pipelines may have no folder yet.
         let dictionaries = dictionaries.filter(|file| file.parent().is_none_or(Path::is_dir));
+        let token_file = path.clone().filter(|_| file.admin.token.is_some());
         let watched = path
             .into_iter()
             .chain(dictionaries)
@@ -484,6 +503,7 @@ impl Config {
             compiled_cache: files.environment.home.join("compiled"),
             model_cache: files.environment.home.join("models"),
             watched,
+            token_file,
             service: spec::Service {
                 pipelines,
                 default_pipeline: file.pipelines.default,
@@ -508,13 +528,18 @@ pub(crate) fn check_open(
     keys: &[KeySpec],
 ) -> Result<(), ConfigError> {
     check_keys(keys)?;
-    let apart = dialects.apart();
-    let listens = apart.iter().map(|(address, _)| *address);
-    let far = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
-    match std::iter::once(server.listen).chain(listens).find(far) {
+    match reachable_from_afar(server, dialects) {
         Some(address) if keys.is_empty() && !server.open => Err(ConfigError::OpenToAll(address)),
         Some(_) | None => Ok(()),
     }
+}
+
+/// The first port that other machines reach.
+fn reachable_from_afar(server: &Server, dialects: &Dialects) -> Option<SocketAddr> {
+    let apart = dialects.apart();
+    let listens = apart.iter().map(|(address, _)| *address);
+    let far = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+    std::iter::once(server.listen).chain(listens).find(far)
 }
 
 fn check_keys(keys: &[KeySpec]) -> Result<(), ConfigError> {

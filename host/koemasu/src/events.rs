@@ -14,6 +14,8 @@ use metrics::{
 };
 use pipeline::{Published, Spoken};
 
+use crate::config::Config;
+use crate::dangers;
 use crate::fault::{Fault, Who};
 use crate::reload::{Cause, ReloadError};
 
@@ -172,6 +174,13 @@ pub(crate) fn revoked(keys: usize) {
 
 pub(crate) fn restart_needed(what: &str) {
     tracing::warn!("{what} changed; it takes effect at the next start");
+}
+
+/// What is dangerous about the settings, at each start and reload.
+pub(crate) fn dangers(config: &Config) {
+    for danger in dangers::of(config) {
+        tracing::warn!("{danger}");
+    }
 }
 
 pub(crate) fn connected() {

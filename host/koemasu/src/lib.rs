@@ -13,6 +13,7 @@ mod body;
 pub mod check;
 pub mod config;
 pub mod cors;
+pub mod dangers;
 pub mod dialect;
 pub mod dictionary;
 pub mod doors;

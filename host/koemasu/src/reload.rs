@@ -23,6 +23,7 @@ pub async fn reload(app: &App, files: &Files) -> Result<Published, ReloadError> 
     // The ports stay those of the start, whatever the file says now.
     config::check_open(&app.settings, &app.dialects, &config.entry.keys)?;
     app.tell_what_waits_for_a_start(&config);
+    events::dangers(&config);
     let next = app.live.prepare(config.service).await?; // compile, open, rehearse
     Ok(app.live.publish(next)) // cannot fail
 }

@@ -2,6 +2,7 @@
 //! all and so much for each address.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,6 +48,15 @@ impl Network {
         bits: 128,
     };
 
+    /// More than an organisation of one's own has.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.bits
+            < match self.address {
+                IpAddr::V4(_) => 8,
+                IpAddr::V6(_) => 32,
+            }
+    }
+
     fn holds(&self, other: IpAddr) -> bool {
         let width = |address| match address {
             IpAddr::V4(_) => 32,
@@ -59,6 +69,12 @@ impl Network {
         let dropped = width(self.address) - self.bits;
         width(self.address) == width(other)
             && (dropped == 128 || number(self.address) >> dropped == number(other) >> dropped)
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
     }
 }
 

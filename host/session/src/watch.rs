@@ -68,7 +68,7 @@ pub(crate) fn outside(placement: &Placement) -> Outside {
             rss,
             gpu: None,
             beyond_slab: rss.saturating_sub(slab),
-            limit: limit(),
+            limit: memory_limit(),
         },
     }
 }
@@ -209,7 +209,7 @@ const PAGE: u64 = 4096;
 const TICKS: f64 = 100.0;
 
 /// The tightest limit on memory that the system has for this process.
-fn limit() -> u64 {
+pub fn memory_limit() -> u64 {
     System::default().memory().bytes
 }
 
@@ -271,6 +271,6 @@ mod tests {
     fn the_system_tells_what_this_process_holds() {
         assert!(rss() > 1 << 20);
         assert!(anonymous() > 0 && anonymous() <= rss());
-        assert!(limit() > rss());
+        assert!(memory_limit() > rss());
     }
 }
