@@ -221,6 +221,52 @@ async fn a_slow_reader_holds_sound_and_nothing_else() {
     server.stop().await;
 }
 
+/// However many read slowly, the next one is answered; beyond the bound on
+/// such readers their places are theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_readers_keep_nobody_from_speaking() {
+    let folder = folder(16, "", "read_ahead = \"1s\"");
+    let written = std::fs::read_to_string(folder.path().join("koemasu.toml")).expect("a file");
+    let few = "[server]\nrequests_max = 4\nreaders_max = 6";
+    folder.write("koemasu.toml", written.replace("[server]", few));
+    let server = folder.serve().await;
+    let to = server.address();
+    let mut readers = Vec::new();
+    // Six stand aside; of four more each keeps a place.
+    while readers.len() < 10 {
+        let patience = tokio::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let mut reading = begin(to, SPEECH, loud(&long_text())).await;
+            if reading.status == StatusCode::OK {
+                assert!(reading.next().await.expect("sound").is_ok());
+                readers.push(reading);
+                break;
+            }
+            assert_eq!(reading.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert!(
+                tokio::time::Instant::now() < patience,
+                "{} readers",
+                readers.len()
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    // Now there is none left for anybody, and it is said at once.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let refused = speak(to, raw("はい。", true)).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    // One that goes makes room, whichever it is.
+    drop(readers.pop());
+    let patience = tokio::time::Instant::now() + Duration::from_secs(60);
+    while speak(to, raw("はい。", true)).await.status != StatusCode::OK {
+        assert!(tokio::time::Instant::now() < patience, "no place came free");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(readers);
+    at_rest(to).await;
+    server.stop().await;
+}
+
 /// As many bytes a second as there can be, so that sockets are soon full.
 fn loud(text: &str) -> Value {
     let mut body = raw(text, true);

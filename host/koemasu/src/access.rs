@@ -191,7 +191,7 @@ pub struct Caller {
 /// One request's place in the server; given back when dropped.
 pub struct Place {
     caller: Caller,
-    _server: crate::admission::Place,
+    server: crate::admission::Place,
     _key: Option<OwnedSemaphorePermit>,
 }
 
@@ -221,7 +221,7 @@ impl Caller {
         })?;
         Ok(Place {
             caller: self.clone(),
-            _server: server,
+            server,
             _key: own,
         })
     }
@@ -253,6 +253,12 @@ impl Caller {
 }
 
 impl Place {
+    /// The reader is slower than the sound is made; the key's own place stays
+    /// taken.
+    pub fn stand_aside(&self) {
+        self.server.stand_aside();
+    }
+
     /// No more urgent than the key may be.
     pub fn priority(&self, wanted: Priority) -> Priority {
         let most = self.caller.key.as_ref().map(|key| key.spec.priority);

@@ -74,6 +74,7 @@ impl App {
             admission: Admission::new(
                 config.server.requests_max,
                 config.server.requests_per_address,
+                config.server.readers_max,
             ),
             bodies: Ledger::new(
                 config.server.bodies_max.0 as usize,

@@ -23,7 +23,7 @@ pub struct Speech {
     first: Option<Bytes>,
     /// For the whole life of the request.
     _pin: Pin,
-    _place: Place,
+    _place: Arc<Place>,
 }
 
 /// Begins to speak and waits for the first sound, so that everything that can
@@ -48,6 +48,15 @@ pub async fn speak(
             Err(error) => events::unspoken(&error, &voice, start.elapsed(), &id),
         }
     });
+    let place = Arc::new(place);
+    if let Some(behind) = stream.behind() {
+        let place = Arc::downgrade(&place);
+        app.tasks.spawn(async move {
+            if let (Ok(()), Some(place)) = (behind.await, place.upgrade()) {
+                place.stand_aside();
+            }
+        });
+    }
     let first = match stream.next().await {
         Some(first) => first?,
         None => Bytes::new(),

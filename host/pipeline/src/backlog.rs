@@ -83,6 +83,24 @@ impl Ticket {
     }
 }
 
+/// While it lives, the work of a ticket is nobody's hindrance.
+pub(crate) struct Aside<'t>(&'t Ticket);
+
+impl Ticket {
+    /// The rest of the work waits for its reader, and others need not wait for
+    /// it.
+    pub(crate) fn stand_aside(&self) -> Aside<'_> {
+        self.backlog.state().characters -= self.characters;
+        Aside(self)
+    }
+}
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        self.0.backlog.state().characters += self.0.characters;
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.backlog.state().characters -= self.characters;
@@ -105,6 +123,10 @@ mod tests {
         assert_eq!(backlog.wait(3).as_secs(), 30, "three at once");
         let refused = backlog.enter(10, 1, MOST).map(drop);
         assert_eq!(refused.map_err(|wait| wait.as_secs()), Err(70));
+        let aside = first.stand_aside();
+        assert_eq!(backlog.wait(1), Duration::ZERO, "it waits for its reader");
+        drop(aside);
+        assert_eq!(backlog.wait(1).as_secs(), 90, "it goes on");
         drop(first);
         assert_eq!(backlog.wait(1), Duration::ZERO, "the work has gone with it");
         assert!(backlog.enter(10, 1, MOST).is_ok());

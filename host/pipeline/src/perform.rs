@@ -6,6 +6,7 @@
 //! slow reader therefore holds finished sound and nothing of the device, and
 //! a reader who goes ends every run within one window.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use session::voice::{Lease, Pace, Voice};
 use speech::align;
 use speech::utterance::Utterance;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::answers::Answers;
 use crate::backlog::Ticket;
@@ -51,6 +52,7 @@ pub struct Performance {
     /// Whether it leaves as it is made.
     pub(crate) answer: Answer,
     pub(crate) chunks: mpsc::Sender<Result<Chunk, Error>>,
+    pub(crate) behind: Option<oneshot::Sender<()>>,
 }
 
 /// What was said in the end.
@@ -69,7 +71,7 @@ impl Performance {
     pub async fn run(self) -> Result<Spoken, Error> {
         let (chunks, clock) = (self.chunks.clone(), Arc::clone(&self.clock));
         let ended = tokio::select! {
-            ended = self.speak() => ended,
+            ended = Box::pin(self.speak()) => ended,
             () = chunks.closed() => Err(Error::Gone),
             late = clock.run_out() => Err(late),
         };
@@ -107,6 +109,7 @@ impl Performance {
             master: Some(self.master),
             ticket: self.ticket,
             chunks: self.chunks,
+            behind: self.behind,
             ahead,
             clock: self.clock,
             samples: 0,
@@ -328,6 +331,8 @@ struct Deliver {
     master: Option<Master>,
     ticket: Ticket,
     chunks: mpsc::Sender<Result<Chunk, Error>>,
+    /// Until it was told that the reader is behind.
+    behind: Option<oneshot::Sender<()>>,
     ahead: Arc<Ahead>,
     clock: Arc<Clock>,
     /// That have left, and how many of them are a second.
@@ -432,7 +437,8 @@ impl Deliver {
                     self.samples += chunk.samples;
                     last.then(|| Chunk {
                         bytes: std::mem::take(whole),
-                        samples: 0,
+                        // Counted again when it leaves.
+                        samples: std::mem::take(&mut self.samples),
                         last,
                         hold: None,
                     })
@@ -455,19 +461,35 @@ impl Deliver {
         }
     }
 
-    /// Waits for the reader, at the reader's expense.
+    /// Waits for the reader, at the reader's expense: others are let past.
     async fn send(&mut self, chunk: Chunk) -> Result<(), Error> {
         if chunk.bytes.is_empty() && !chunk.last {
             return Ok(());
         }
         self.samples += chunk.samples;
         let waiting = self.clock.pause();
-        self.chunks.send(Ok(chunk)).await.map_err(|_| Error::Gone)?;
+        let mut sent = pin!(self.chunks.send(Ok(chunk)));
+        let in_time = tokio::time::timeout(PATIENCE, &mut sent).await;
+        let sent = match in_time {
+            Ok(sent) => sent,
+            Err(_) => {
+                if let Some(behind) = self.behind.take() {
+                    // Nobody has to listen.
+                    let _ = behind.send(());
+                }
+                let _aside = self.ticket.stand_aside();
+                sent.await
+            }
+        };
+        sent.map_err(|_| Error::Gone)?;
         drop(waiting);
         self.ahead.first.get_or_init(Instant::now);
         Ok(())
     }
 }
+
+/// A reader who keeps up takes what there is at once.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How far what is made is ahead of what has left.
 struct Ahead {

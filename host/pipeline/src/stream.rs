@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::answers::Hold;
 use crate::error::Error;
@@ -13,6 +13,7 @@ use crate::request::{Audio, Head};
 pub struct Stream {
     head: Head,
     chunks: mpsc::Receiver<Result<Chunk, Error>>,
+    behind: Option<oneshot::Receiver<()>>,
     state: State,
 }
 
@@ -44,16 +45,28 @@ impl Chunk {
 }
 
 impl Stream {
-    pub(crate) fn new(head: Head, chunks: mpsc::Receiver<Result<Chunk, Error>>) -> Self {
+    pub(crate) fn new(
+        head: Head,
+        chunks: mpsc::Receiver<Result<Chunk, Error>>,
+        behind: oneshot::Receiver<()>,
+    ) -> Self {
         Self {
             head,
             chunks,
+            behind: Some(behind),
             state: State::Open,
         }
     }
 
     pub fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// Tells once when finished sound has waited for the reader for a second:
+    /// it is the reader now who decides how long this takes. Gone when nothing
+    /// is made any more.
+    pub fn behind(&mut self) -> Option<oneshot::Receiver<()>> {
+        self.behind.take()
     }
 
     /// The next bytes; none after the last ones, and nothing after an error.

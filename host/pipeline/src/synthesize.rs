@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use speech::moras::Given;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::cast::{cast, check_sound};
 use crate::clock::Clock;
@@ -74,6 +74,7 @@ async fn rehearse(
     let voice_rate = voice.package().sampling_rate();
     let head = head(generation, plan, &request, voice_rate, recital.warnings);
     let (chunks, reader) = mpsc::channel(CHUNKS);
+    let (tell_behind, behind) = oneshot::channel();
     let gate = &generation.gate;
     let master = Master::new(
         request.sound,
@@ -98,8 +99,9 @@ async fn rehearse(
         ticket,
         clock: Arc::clone(clock),
         chunks,
+        behind: Some(tell_behind),
     };
-    Ok((performance, Stream::new(head, reader)))
+    Ok((performance, Stream::new(head, reader, behind)))
 }
 
 /// Chunks that wait for the reader; a chunk is a window's sound at most.
