@@ -5,10 +5,25 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use koemasu::args::{Args, Command};
-use koemasu::{check, g2p, key, openapi, platform, policy, say, serve, soak, telemetry};
+use koemasu::{check, g2p, key, openapi, platform, policy, say, serve, signal, soak, telemetry};
+
+/// The main thread has the stack that `ulimit -s` grants, which may be little.
+const STACK: usize = 8 << 20;
 
 fn main() -> ExitCode {
+    let run = std::thread::Builder::new().stack_size(STACK).spawn(run);
+    match run.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // It has said why.
+        Ok(Err(_)) => ExitCode::from(101),
+        // No thread can be had; what there is may be enough.
+        Err(_) => self::run(),
+    }
+}
+
+fn run() -> ExitCode {
     let args = Args::parse();
+    signal::outlive_full_files();
     telemetry::log(args.log, &args.command);
     // What comes from outside is tried by this program's own word for it.
     platform::answers_examine();

@@ -48,18 +48,16 @@ fn request(args: &args::Say) -> Request {
     }
 }
 
-/// The whole file or none: written beside its place, then moved there.
+/// The whole file or none; what is no file, such as a pipe, is written to.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if path == Path::new("-") {
         return std::io::stdout().write_all(bytes);
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
-    if written.is_err() {
-        // Best effort: the reason is already on its way to the user.
-        let _ = std::fs::remove_file(&part);
+    match path.metadata() {
+        Ok(meta) if !meta.is_file() => std::fs::OpenOptions::new()
+            .write(true)
+            .open(path)?
+            .write_all(bytes),
+        _ => session::whole::write(path, bytes),
     }
-    written
 }

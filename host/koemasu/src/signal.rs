@@ -25,6 +25,17 @@ const AFTER_DRAIN: Duration = Duration::from_secs(2);
 /// SIGXFSZ, on every Linux that is not MIPS.
 const XFSZ: i32 = 25;
 
+/// A file that would pass `ulimit -f` is an error of that write from now on,
+/// and no reason to end.
+pub fn outlive_full_files() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    if let Ok(runtime) = runtime.enable_all().build() {
+        let _entered = runtime.enter();
+        // Its handler stays though nobody listens.
+        let _ = signal(SignalKind::from_raw(XFSZ));
+    }
+}
+
 /// Signals to this process, heard from [`listen`](Self::listen) on by a thread
 /// that does nothing else: whatever blocks, the first signal to stop is obeyed
 /// within the drain and the second at once.
@@ -43,9 +54,6 @@ impl Signals {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        // A file that would pass `ulimit -f` is an error of that write, and no
-        // reason to end. Its handler stays though nobody listens.
-        let _ = signal(SignalKind::from_raw(XFSZ));
         drop(heard);
         let (sender, hangups) = mpsc::channel(1);
         let signals = Self {
