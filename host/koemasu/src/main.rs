@@ -1,14 +1,15 @@
 //! The life of the program: read the words on the command line, do the one
 //! thing they ask for, say what went wrong.
 
+#![warn(clippy::print_stderr)]
+
 use std::process::ExitCode;
 
-use clap::Parser;
 use koemasu::args::{Args, Command};
-use koemasu::{check, g2p, key, openapi, policy, say, serve, soak, telemetry};
+use koemasu::{check, g2p, key, line, openapi, policy, say, serve, soak, telemetry};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::parse_plainly();
     telemetry::log(args.log, &args.command);
     let outcome = match args.command {
         Command::Serve(serve) => match serve::run(&serve) {
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("koemasu: {error:#}");
+            line::tell(format_args!("koemasu: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -16,6 +16,7 @@ use session::memory::{MemoryPolicy, Order, Proposer};
 
 use crate::args;
 use crate::config::{Config, Files};
+use crate::line::{self, Lines};
 
 pub fn run(args: &args::Policy) -> anyhow::Result<()> {
     match args {
@@ -68,7 +69,7 @@ fn compare(args: &args::Replay) -> anyhow::Result<()> {
         report: foresight(device, &trace.uses),
         agreement: None,
     });
-    let out = BufWriter::new(std::io::stdout().lock());
+    let out = Lines::new(BufWriter::new(line::bytes()));
     match args.json {
         true => rows(out, &outcomes)?,
         false => table(out, &trace, device, &outcomes)?,
@@ -173,7 +174,7 @@ impl Plugins<'_> {
     }
 }
 
-fn rows(mut out: impl Write, outcomes: &[Outcome]) -> std::io::Result<()> {
+fn rows(mut out: Lines<impl Write>, outcomes: &[Outcome]) -> std::io::Result<()> {
     for outcome in outcomes {
         let row = json!({
             "policy": outcome.name,
@@ -181,42 +182,39 @@ fn rows(mut out: impl Write, outcomes: &[Outcome]) -> std::io::Result<()> {
             "report": outcome.report,
             "decisions": outcome.agreement,
         });
-        writeln!(out, "{row}")?;
+        out.line(row)?;
     }
     out.flush()
 }
 
 fn table(
-    mut out: impl Write,
+    mut out: Lines<impl Write>,
     trace: &Trace,
     device: u64,
     outcomes: &[Outcome],
 ) -> std::io::Result<()> {
     let (voices, bytes) = trace.voices();
-    writeln!(
-        out,
+    out.line(format_args!(
         "{} uses of {voices} voices ({} in all), {} for voices on the device",
         trace.uses.len(),
         Bytes(bytes),
         Bytes(device),
-    )?;
+    ))?;
     let width = outcomes.iter().map(|outcome| outcome.name.len()).max();
     let width = width.unwrap_or(0).max("policy".len());
     let decided = !trace.decisions.is_empty();
-    write!(
-        out,
-        "{:width$}  hit rate    loads  from host  evictions   loaded GiB  seconds  refused",
-        "policy"
-    )?;
-    writeln!(out, "{}", if decided { "  same decisions" } else { "" })?;
+    out.line(format_args!(
+        "{:width$}  hit rate    loads  from host  evictions   loaded GiB  seconds  refused{}",
+        "policy",
+        if decided { "  same decisions" } else { "" }
+    ))?;
     for Outcome {
         name,
         report,
         agreement,
     } in outcomes
     {
-        write!(
-            out,
+        let mut row = format!(
             "{name:width$}  {:6.2} %  {:7}  {:9}  {:9}  {:11.1}  {:7.1}  {:7}",
             report.hit_rate() * 100.0,
             report.loads,
@@ -225,20 +223,16 @@ fn table(
             report.bytes_loaded as f64 / f64::from(1u32 << 30),
             report.load_time().as_secs_f64(),
             report.refused,
-        )?;
+        );
         if let Some(agreement) = agreement
             && decided
         {
-            write!(out, "  {:6} of {:5}", agreement.alike, agreement.decisions)?;
+            row += &format!("  {:6} of {:5}", agreement.alike, agreement.decisions);
         }
         if report.failures > 0 {
-            write!(
-                out,
-                "  {} of {} times no answer",
-                report.failures, report.asked
-            )?;
+            row += &format!("  {} of {} times no answer", report.failures, report.asked);
         }
-        writeln!(out)?;
+        out.line(row)?;
     }
     out.flush()
 }
@@ -256,17 +250,17 @@ fn synthesize(args: &args::Trace) -> anyhow::Result<()> {
         seed: args.seed,
         gap_us: u64::try_from(args.gap.0.as_micros()).unwrap_or(u64::MAX),
     });
-    let mut out: Box<dyn Write> = if args.output == Path::new("-") {
-        Box::new(std::io::stdout().lock())
+    let out: Box<dyn Write> = if args.output == Path::new("-") {
+        Box::new(line::bytes())
     } else {
         let file = std::fs::File::create(&args.output)
             .with_context(|| format!("cannot write {}", args.output.display()))?;
         Box::new(BufWriter::new(file))
     };
+    let mut out = Lines::new(out);
     let start = std::iter::once(Line::start(args.device.0));
     for line in start.chain(uses.into_iter().map(Line::Use)) {
-        serde_json::to_writer(&mut out, &line)?;
-        out.write_all(b"\n")?;
+        out.line(serde_json::to_string(&line)?)?;
     }
     out.flush()?;
     Ok(())

@@ -8,6 +8,7 @@ use pipeline::{Delivery, Request, synthesize};
 
 use crate::args;
 use crate::config::{Config, Files};
+use crate::line;
 use crate::platform;
 
 pub fn run(args: &args::Say) -> anyhow::Result<()> {
@@ -21,15 +22,15 @@ pub fn run(args: &args::Say) -> anyhow::Result<()> {
             .map_err(anyhow::Error::from)
     })?;
     for warning in &audio.head.warnings {
-        eprintln!("warning: {warning}");
+        line::tell(format_args!("warning: {warning}"));
     }
     write(&args.output, &audio.bytes)
         .with_context(|| format!("cannot write {}", args.output.display()))?;
-    eprintln!(
+    line::tell(format_args!(
         "{}: {:.2} s of sound",
         args.output.display(),
         audio.samples as f64 / f64::from(audio.head.sampling_rate)
-    );
+    ));
     Ok(())
 }
 
@@ -51,7 +52,7 @@ fn request(args: &args::Say) -> Request {
 /// The whole file or none: written beside its place, then moved there.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if path == Path::new("-") {
-        return std::io::stdout().write_all(bytes);
+        return line::bytes().write_all(bytes);
     }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
