@@ -13,6 +13,7 @@ mod client;
 mod clients;
 mod config;
 mod crowd;
+mod damage;
 mod demo;
 mod doors;
 mod eviction;

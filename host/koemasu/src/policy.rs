@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use pipeline::document::{Document, Place};
 use pipeline::spec::{Component, Memory, PluginRef};
 use pipeline::units::{Bytes, Span};
 use plugin::{Pool, Sandbox, SandboxSettings};
@@ -31,6 +32,8 @@ const POLICY_BYTES_MAX: u64 = 4 << 20;
 struct Candidate {
     name: String,
     memory: Memory,
+    /// Of its file, if it has one.
+    document: Document,
 }
 
 struct Outcome {
@@ -57,7 +60,9 @@ fn compare(args: &args::Replay) -> anyhow::Result<()> {
     for candidate in candidates {
         let policy = &candidate.memory.policy;
         let plugin = candidate.memory.plugin.as_ref();
-        let proposer = plugin.map(|plugin| plugins.load(plugin)).transpose()?;
+        let place = Memory::plugin_place(&candidate.document);
+        let proposer = plugin.map(|plugin| plugins.load(plugin, place));
+        let proposer = proposer.transpose()?;
         outcomes.push(Outcome {
             report: replay(policy, proposer.as_ref(), device, &trace.uses),
             agreement: Some(agreement(policy, proposer.as_ref(), &trace.decisions)),
@@ -107,12 +112,14 @@ fn candidates(args: &args::Replay, trace: &Trace) -> anyhow::Result<Vec<Candidat
                     policy,
                     plugin: None,
                 },
+                document: Document::default(),
             }
         })
         .collect();
     for path in &args.policy {
-        let read = || -> anyhow::Result<Memory> {
-            let mut memory = Memory::parse(&session::files::read_text(path, POLICY_BYTES_MAX)?)?;
+        let document = Document::open(path, POLICY_BYTES_MAX)?;
+        let read = |document: &Document| -> anyhow::Result<Memory> {
+            let mut memory = Memory::read(document)?;
             if let Some(plugin) = &mut memory.plugin
                 && let Component::File(file) = &mut plugin.component
                 && let Some(folder) = path.parent()
@@ -126,7 +133,8 @@ fn candidates(args: &args::Replay, trace: &Trace) -> anyhow::Result<Vec<Candidat
                 .file_stem()
                 .map(|stem| stem.to_string_lossy().into_owned())
                 .unwrap_or_default(),
-            memory: read().with_context(|| path.display().to_string())?,
+            memory: read(&document)?,
+            document,
         });
     }
     for name in &args.plugin {
@@ -136,6 +144,7 @@ fn candidates(args: &args::Replay, trace: &Trace) -> anyhow::Result<Vec<Candidat
                 policy: base.clone(),
                 plugin: Some(PluginRef::named(name)?),
             },
+            document: Document::default(),
         });
     }
     Ok(candidates)
@@ -148,7 +157,7 @@ struct Plugins<'a> {
 }
 
 impl Plugins<'_> {
-    fn load(&mut self, plugin: &PluginRef) -> anyhow::Result<Proposer> {
+    fn load(&mut self, plugin: &PluginRef, place: Place) -> anyhow::Result<Proposer> {
         let (sandbox, config) = match self.sandbox.take() {
             Some(there) => there,
             None => self.start()?,
@@ -160,7 +169,7 @@ impl Plugins<'_> {
         };
         let loaded = pipeline::evict::proposer(&sandbox, &config.service.plugins, &plugin);
         self.sandbox = Some((sandbox, config));
-        Ok(loaded?)
+        Ok(loaded.map_err(|e| e.at(place))?)
     }
 
     fn start(&self) -> anyhow::Result<(Arc<Sandbox>, Config)> {

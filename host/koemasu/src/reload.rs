@@ -21,7 +21,8 @@ pub async fn reload(app: &App, files: &Files) -> Result<Published, ReloadError> 
     let config = Config::load(files)?; // read, check; touches nothing
     app.reloads.remember(Some(&config.watched));
     // The ports stay those of the start, whatever the file says now.
-    config::check_open(&app.settings, &app.dialects, &config.entry.keys)?;
+    let document = &config.service.document;
+    config::check_open(&app.settings, &app.dialects, &config.entry.keys, document)?;
     app.tell_what_waits_for_a_start(&config);
     let next = app.live.prepare(config.service).await?; // compile, open, rehearse
     Ok(app.live.publish(next)) // cannot fail
