@@ -8,6 +8,7 @@
 
 mod accents;
 mod access;
+mod blame;
 mod bounds;
 mod client;
 mod clients;

@@ -279,7 +279,8 @@ outcomes! {
     /// A pipeline's dictionary and the words in it.
     Missing {
         "404": "There is no such pipeline or no such word",
-        "409": "The pipeline has no dictionary, its file cannot be written, or the word is there already",
+        "409": "The pipeline has no dictionary, its file cannot be written, the reload was refused, or the word is there already",
+        "500": "The dictionary's file is none, or cannot be read",
         "503": "Nothing serves yet, or the server is stopping",
     }
     /// What a text can meet in plugins and models.

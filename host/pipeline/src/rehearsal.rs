@@ -127,7 +127,7 @@ fn place(cause: &Error, service: &Service, pipeline: &str) -> Place {
             of_service(&["reload", "package_timeout"])
         }
         Error::Deadline { .. } => of_pipeline(&["limits", "deadline"]),
-        Error::Request(_) => of_pipeline(&["limits", "characters_max"]),
+        Error::Request(_) | Error::Text(_) => of_pipeline(&["limits", "characters_max"]),
         Error::Unknown { kind: "style", .. } => of_pipeline(&["synthesize", "style"]),
         Error::Plugin { .. } => of_pipeline(&["normalize", "plugins"]),
         Error::TooLarge(_) => of_service(&["answers"]),
