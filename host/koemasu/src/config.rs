@@ -372,7 +372,7 @@ pub enum ConfigError {
         path: PathBuf,
         cause: std::io::Error,
     },
-    #[error("{0}")]
+    #[error(transparent)]
     Wrong(#[from] Wrong),
     #[error("{place}{what} is missing ({} does not exist); run `cargo xtask setup`", path.display())]
     NotSetUp {

@@ -31,9 +31,16 @@ pub async fn reload(app: &App, files: &Files) -> Result<Published, ReloadError> 
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     #[error("configuration: {0}")]
-    Config(#[from] ConfigError),
-    #[error("{0}")]
+    Config(ConfigError),
+    #[error(transparent)]
     Prepare(#[from] PrepareError),
+}
+
+/// By hand: what is told already is no source to be told again.
+impl From<ConfigError> for ReloadError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
 }
 
 /// What asked for a reload.

@@ -468,9 +468,10 @@ fn a_trace_or_policy_that_cannot_be_read_is_named_with_the_place() {
     );
     let error = refused(start, "slots = 0\n");
     assert!(
-        error.contains("mine.toml:1:9: `[memory]`: `slots` is at least 1"),
+        error.starts_with("koemasu: mine.toml:1:9: `[memory]`: `slots` is at least 1"),
         "{error}"
     );
+    assert_eq!(error.matches("mine.toml").count(), 1, "{error}");
     let error = refused(start, "eviction = { plugin = \"no-such\" }\n");
     assert!(error.contains("no-such.wasm"), "{error}");
 }

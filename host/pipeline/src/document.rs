@@ -89,7 +89,7 @@ impl Unfit {
 pub enum OpenError {
     #[error("{}: {cause}", path.display())]
     Read { path: PathBuf, cause: io::Error },
-    #[error("{0}")]
+    #[error(transparent)]
     Wrong(#[from] Wrong),
 }
 

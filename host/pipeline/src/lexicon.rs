@@ -76,7 +76,7 @@ pub enum DictionaryFormat {
 /// What is wrong with a dictionary, and where. The operator can act.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DictionaryError {
-    #[error("{0}")]
+    #[error(transparent)]
     Wrong(#[from] Wrong),
     /// As a whole, wherever it is written.
     #[error("{0}")]

@@ -669,7 +669,7 @@ impl Pipeline {
 /// What cannot be read, with line, column and what is expected.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SpecError {
-    #[error("{0}")]
+    #[error(transparent)]
     Toml(#[from] Wrong),
     /// JSON, which tells its own place, or a name alone.
     #[error("{0}")]

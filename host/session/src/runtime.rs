@@ -61,8 +61,11 @@ impl Runtime {
             .with_telemetry(false)
             // It would write to standard error itself, and names of a voice's
             // graph with it.
-            .with_logger(Arc::new(|_, _, _, place, message| {
-                events::runtime_said(place, message);
+            .with_logger(Arc::new(|level, _, _, place, message| {
+                // Until the level is set, it tells all it does.
+                if matches!(level, LogLevel::Error | LogLevel::Fatal) {
+                    events::runtime_said(place, message);
+                }
             }))
             .build()
             .map_err(|e| failed(e.to_string()))?;
