@@ -8,11 +8,13 @@
 
 mod accents;
 mod access;
+mod blame;
 mod bounds;
 mod client;
 mod clients;
 mod config;
 mod crowd;
+mod damage;
 mod demo;
 mod doors;
 mod eviction;

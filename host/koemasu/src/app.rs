@@ -126,6 +126,10 @@ impl App {
         }
     }
 
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// The generation of one request, or the reason why there is none yet.
     pub fn pin(&self) -> Result<Pin, Fault> {
         self.live
@@ -153,6 +157,6 @@ impl App {
 
     /// Whether a load balancer should send requests here.
     pub fn ready(&self) -> bool {
-        self.live.pin().is_some() && !self.stopping.load(Ordering::Relaxed)
+        self.live.pin().is_some() && !self.is_stopping()
     }
 }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use pipeline::units::{Bytes, Span};
 
+use crate::line::Shown;
+
 /// A voice-synthesis host for Style-Bert-VITS2 models.
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -16,6 +18,19 @@ pub struct Args {
     pub log: LogFormat,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Args {
+    /// The words of this process, or their error as clap tells it: its own
+    /// lines stay, those that a word would make do not.
+    pub fn parse_plainly() -> Self {
+        let words: Vec<_> = std::env::args_os().collect();
+        Self::try_parse_from(&words).unwrap_or_else(|error| {
+            let shown = words.iter().map(|word| Shown(word.display()).to_string());
+            // Wrong in the same way.
+            Self::try_parse_from(shown).err().unwrap_or(error).exit()
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,11 +1,9 @@
 //! `koemasu check`: the same door as start and reload, and then a report
 //! instead of serving.
 
-use std::io::Write;
-
 use crate::args;
 use crate::config::{Config, Files};
-use crate::{dangers, platform};
+use crate::{dangers, line, platform};
 
 pub fn run(args: &args::Check) -> anyhow::Result<()> {
     let files = Files::named(args.files.config.as_deref(), None);
@@ -14,47 +12,43 @@ pub fn run(args: &args::Check) -> anyhow::Result<()> {
     let live = platform::live(&config)?;
     let next = platform::tokio()?.block_on(live.prepare(config.service))?;
     let generation = next.generation();
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "listen     {}", config.server.listen)?;
-    writeln!(out, "runtime    {}", config.onnxruntime.display())?;
+    let mut out = line::out();
+    out.line(format_args!("listen     {}", config.server.listen))?;
+    out.line(format_args!("runtime    {}", config.onnxruntime.display()))?;
     for name in generation.pipelines() {
-        writeln!(
-            out,
+        out.line(format_args!(
             "pipeline   {name}: {}",
             generation.plan(Some(name))?.describe()
-        )?;
+        ))?;
     }
     for (name, voice) in generation.voices() {
         let package = voice.package();
         let speakers: Vec<_> = package.speakers().collect();
         let styles: Vec<_> = package.styles().collect();
-        writeln!(
-            out,
+        out.line(format_args!(
             "voice      {name}: speakers {}; styles {}",
             speakers.join(", "),
             styles.join(", ")
-        )?;
+        ))?;
     }
     for danger in dangers {
-        writeln!(out, "DANGER     {danger}")?;
+        out.line(format_args!("DANGER     {danger}"))?;
     }
     for lacking in live.without() {
-        writeln!(out, "without    {lacking}")?;
+        out.line(format_args!("without    {lacking}"))?;
     }
-    writeln!(
-        out,
+    out.line(format_args!(
         "prepared in {:.2} s; nothing was published",
         next.took().as_secs_f64()
-    )?;
+    ))?;
     let left_out = generation.left_out();
     for left in left_out {
-        writeln!(
-            out,
+        out.line(format_args!(
             "LEFT OUT   {} {}: {}",
             left.kind.name(),
             left.name,
             left.cause
-        )?;
+        ))?;
     }
     anyhow::ensure!(
         left_out.is_empty(),

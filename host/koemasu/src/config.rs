@@ -8,14 +8,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use pipeline::Answers;
+use pipeline::document::{Document, OpenError, Place, Unfit, Wrong};
 use pipeline::spec;
 use pipeline::units::{Bytes, Span};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use session::memory::MemoryPolicy;
 
 use crate::access::KeySpec;
 use crate::cors::Cors;
-use crate::dialect::Dialects;
+use crate::dialect::{DIALECTS, Dialects};
 use crate::shares::Network;
 
 /// Where configuration comes from, as the command line and environment say.
@@ -178,28 +180,35 @@ impl Default for Server {
 
 impl Server {
     /// What no type can say.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Unfit> {
         for (name, number) in [
             ("connections_max", self.connections_max),
             ("requests_max", self.requests_max),
         ] {
             if !(1..=PLACES_MAX).contains(&number) {
-                return Err(format!(
-                    "`server.{name}` is {number}; it lies between 1 and {PLACES_MAX}"
+                return Err(Unfit::new(
+                    format!("server.{name}"),
+                    format!("`server.{name}` is {number}; it lies between 1 and {PLACES_MAX}"),
                 ));
             }
         }
         if self.readers_max > PLACES_MAX {
-            return Err(format!(
-                "`server.readers_max` is {}; it is {PLACES_MAX} at most",
-                self.readers_max
+            return Err(Unfit::new(
+                "server.readers_max",
+                format!(
+                    "`server.readers_max` is {}; it is {PLACES_MAX} at most",
+                    self.readers_max
+                ),
             ));
         }
         match (1..=BODY_MAX.0).contains(&self.body_max.0) {
             true => Ok(()),
-            false => Err(format!(
-                "`server.body_max` is {}; it is more than 0 and {BODY_MAX} at most",
-                self.body_max
+            false => Err(Unfit::new(
+                "server.body_max",
+                format!(
+                    "`server.body_max` is {}; it is more than 0 and {BODY_MAX} at most",
+                    self.body_max
+                ),
             )),
         }
     }
@@ -230,8 +239,8 @@ pub struct Entry {
 impl Entry {
     /// Reads and checks these tables alone.
     pub fn load(files: &Files) -> Result<Self, ConfigError> {
-        let (_, mut entry): (_, Self) = read_file(files)?;
-        check_keys(&entry.keys)?;
+        let (_, document, mut entry): (_, _, Self) = read_file(files)?;
+        check_keys(&entry.keys, &document)?;
         let own = files.environment.admin_token.clone();
         entry.admin.token = own.or(entry.admin.token);
         Ok(entry)
@@ -255,7 +264,7 @@ struct File {
     bert: BTreeMap<String, Bert>,
     models: spec::Models,
     answers: Answers,
-    memory: spec::Memory,
+    memory: MemoryPolicy<spec::PluginRef>,
     cache: Cache,
     reload: Reload,
 }
@@ -372,21 +381,40 @@ struct SetupFolder {
 /// Why there is no configuration to run with. The operator can act on each.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{}: {source}", path.display())]
+    #[error("{place}{}: {cause}", path.display())]
     Read {
+        /// Of the key that names it.
+        place: Place,
         path: PathBuf,
-        source: std::io::Error,
+        cause: std::io::Error,
     },
-    #[error("{}: {message}", path.display())]
-    Parse { path: PathBuf, message: String },
-    #[error("{what} is missing ({} does not exist); run `cargo xtask setup`", path.display())]
-    NotSetUp { what: &'static str, path: PathBuf },
+    #[error(transparent)]
+    Wrong(#[from] Wrong),
+    #[error("{place}{what} is missing ({} does not exist); run `cargo xtask setup`", path.display())]
+    NotSetUp {
+        place: Place,
+        what: &'static str,
+        path: PathBuf,
+    },
     #[error(
-        "{0} can be reached from other machines, and no key is asked for; add `[[keys]]` (`koemasu key` makes one), listen on 127.0.0.1, or say `server.open = true`"
+        "{place}{address} can be reached from other machines, and no key is asked for; add `[[keys]]` (`koemasu key` makes one), listen on 127.0.0.1, or say `server.open = true`"
     )]
-    OpenToAll(SocketAddr),
-    #[error("two keys are called `{0}`; each has a name of its own")]
-    KeyName(String),
+    OpenToAll { place: Place, address: SocketAddr },
+    #[error("{place}two keys are called `{name}`; each has a name of its own")]
+    KeyName { place: Place, name: String },
+}
+
+impl From<OpenError> for ConfigError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Wrong(wrong) => Self::Wrong(wrong),
+            OpenError::Read { path, cause } => Self::Read {
+                place: Place::default(),
+                path,
+                cause,
+            },
+        }
+    }
 }
 
 /// The name of the voice and of the BERT inside the program.
@@ -423,14 +451,15 @@ impl Config {
     }
 
     pub fn load(files: &Files) -> Result<Self, ConfigError> {
-        let (path, file): (_, File) = read_file(files)?;
-        let wrong = |message| ConfigError::Parse {
-            path: path.clone().unwrap_or_default(),
-            message,
-        };
-        file.answers.check().map_err(wrong)?;
-        file.models.check().map_err(wrong)?;
-        file.server.check().map_err(wrong)?;
+        let (path, document, file): (_, _, File) = read_file(files)?;
+        let unfit = |unfit| document.unfit(unfit);
+        file.answers.check().map_err(unfit)?;
+        file.models.check().map_err(unfit)?;
+        file.server.check().map_err(unfit)?;
+        let mut memory = spec::Memory::check(file.memory).map_err(|wrong| {
+            let key = format!("memory.{}", wrong.key);
+            unfit(Unfit { key, ..wrong })
+        })?;
         // Paths in a file are relative to that file.
         let base = path.as_deref().and_then(Path::parent).map(Path::to_owned);
         let resolve = |path: PathBuf| match &base {
@@ -441,6 +470,7 @@ impl Config {
         let from_setup = |what, pick: fn(&Setup) -> &Path| match &setup {
             Some(setup) => Ok(pick(setup).to_owned()),
             None => Err(ConfigError::NotSetUp {
+                place: Place::default(),
                 what,
                 path: files.environment.home.join("setup.toml"),
             }),
@@ -463,7 +493,10 @@ impl Config {
         let pipelines_folder = file.pipelines.folder.map(&resolve);
         let voices_folder = file.voices.folder.map(&resolve);
         let embedded = file.voices.embedded.unwrap_or(voices_folder.is_none());
-        let pipelines = read_pipelines(pipelines_folder.as_deref(), &files.environment.data)?;
+        let pipelines = match &pipelines_folder {
+            Some(folder) => read_pipelines(folder, &document)?,
+            None => built_in_pipelines(&files.environment.data)?,
+        };
         let dictionaries = pipelines.values().filter_map(|p| p.dictionary.file.clone());
         // Those of the built-in pipelines may have no folder yet.
         let dictionaries = dictionaries.filter(|file| file.parent().is_none_or(Path::is_dir));
@@ -476,7 +509,6 @@ impl Config {
             .chain(Some(plugins.clone()))
             .collect();
 
-        let mut memory = file.memory;
         resolve_memory(&mut memory, &resolve);
         let mut server = file.server;
         server.listen = files.listen.unwrap_or(server.listen);
@@ -489,7 +521,7 @@ impl Config {
         ] {
             *path = path.take().map(&resolve);
         }
-        check_open(&server, &dialects, &file.keys)?;
+        check_open(&server, &dialects, &file.keys, &document)?;
 
         Ok(Self {
             server,
@@ -507,7 +539,7 @@ impl Config {
             service: spec::Service {
                 pipelines,
                 default_pipeline: file.pipelines.default,
-                voices: find_voices(voices_folder.as_deref(), embedded)?,
+                voices: find_voices(voices_folder.as_deref(), embedded, &document)?,
                 berts: berts(file.bert, &resolve),
                 models: file.models,
                 answers: file.answers,
@@ -516,6 +548,7 @@ impl Config {
                 feature_cache: file.cache.features,
                 memory,
                 package_timeout: file.reload.package_timeout,
+                document,
             },
         })
     }
@@ -526,10 +559,14 @@ pub(crate) fn check_open(
     server: &Server,
     dialects: &Dialects,
     keys: &[KeySpec],
+    document: &Document,
 ) -> Result<(), ConfigError> {
-    check_keys(keys)?;
+    check_keys(keys, document)?;
     match reachable_from_afar(server, dialects) {
-        Some(address) if keys.is_empty() && !server.open => Err(ConfigError::OpenToAll(address)),
+        Some(address) if keys.is_empty() && !server.open => Err(ConfigError::OpenToAll {
+            place: listen_place(address, dialects, document),
+            address,
+        }),
         Some(_) | None => Ok(()),
     }
 }
@@ -542,10 +579,22 @@ fn reachable_from_afar(server: &Server, dialects: &Dialects) -> Option<SocketAdd
     std::iter::once(server.listen).chain(listens).find(far)
 }
 
-fn check_keys(keys: &[KeySpec]) -> Result<(), ConfigError> {
-    for (place, key) in keys.iter().enumerate() {
-        if keys[..place].iter().any(|other| other.name == key.name) {
-            return Err(ConfigError::KeyName(key.name.clone()));
+/// Nowhere if the command line says it.
+fn listen_place(address: SocketAddr, dialects: &Dialects, document: &Document) -> Place {
+    let mut parts = DIALECTS.iter();
+    match parts.find(|part| dialects.listens(**part) == (true, Some(address))) {
+        Some(part) => document.place(&["dialects", part.name(), "listen"]),
+        None => document.exactly(&["server", "listen"]),
+    }
+}
+
+fn check_keys(keys: &[KeySpec], document: &Document) -> Result<(), ConfigError> {
+    for (number, key) in keys.iter().enumerate() {
+        if keys[..number].iter().any(|other| other.name == key.name) {
+            return Err(ConfigError::KeyName {
+                place: document.place(&["keys", &number.to_string(), "name"]),
+                name: key.name.clone(),
+            });
         }
     }
     Ok(())
@@ -554,38 +603,25 @@ fn check_keys(keys: &[KeySpec]) -> Result<(), ConfigError> {
 /// Of one file of settings; nobody writes a hundredth by hand.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-fn read(path: &Path) -> Result<String, ConfigError> {
-    session::files::read_text(path, FILE_BYTES_MAX).map_err(|source| ConfigError::Read {
-        path: path.to_owned(),
-        source,
-    })
-}
-
 /// The named file, else ./koemasu.toml if there is one, else the defaults.
 fn read_file<T: Default + DeserializeOwned>(
     files: &Files,
-) -> Result<(Option<PathBuf>, T), ConfigError> {
+) -> Result<(Option<PathBuf>, Document, T), ConfigError> {
     let path = match &files.config {
         Some(path) => path.clone(),
         None => {
             let usual = PathBuf::from("koemasu.toml");
             if !usual.exists() {
-                return Ok((None, T::default()));
+                return Ok((None, Document::default(), T::default()));
             }
             usual
         }
     };
-    let file = parse(&path, &read(&path)?)?;
+    let document = Document::open(&path, FILE_BYTES_MAX)?;
+    let file = document.read()?;
     // Absolute, so that its folder is known to the file watcher as well.
     let path = std::path::absolute(&path).unwrap_or(path);
-    Ok((Some(path), file))
-}
-
-fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
-    pipeline::depth::parse(text).map_err(|message| ConfigError::Parse {
-        path: path.to_owned(),
-        message,
-    })
+    Ok((Some(path), document, file))
 }
 
 fn read_setup(home: &Path) -> Result<Option<Setup>, ConfigError> {
@@ -593,40 +629,32 @@ fn read_setup(home: &Path) -> Result<Option<Setup>, ConfigError> {
     if !path.exists() {
         return Ok(None);
     }
-    parse(&path, &read(&path)?).map(Some)
+    Ok(Some(Document::open(&path, FILE_BYTES_MAX)?.read()?))
+}
+
+fn built_in_pipelines(data: &Path) -> Result<BTreeMap<String, spec::Pipeline>, ConfigError> {
+    let built_in = PIPELINES.iter().map(|(name, text)| {
+        let document = Document::named(format!("pipelines/{name}.toml"), *text);
+        let mut pipeline = spec::Pipeline::read(document)?;
+        // So that words can be taught to a server nobody has configured.
+        let words = data.join("dictionaries").join(format!("{name}.toml"));
+        pipeline.dictionary.file.get_or_insert(words);
+        Ok(((*name).to_owned(), pipeline))
+    });
+    built_in.collect()
 }
 
 fn read_pipelines(
-    folder: Option<&Path>,
-    data: &Path,
+    folder: &Path,
+    document: &Document,
 ) -> Result<BTreeMap<String, spec::Pipeline>, ConfigError> {
-    let load = |path: &Path, text: &str, base: Option<&Path>| {
-        let mut pipeline = spec::Pipeline::parse(text).map_err(|error| ConfigError::Parse {
-            path: path.to_owned(),
-            message: error.to_string(),
-        })?;
-        if let Some(base) = base {
-            resolve_plugins(&mut pipeline, base);
-        }
-        Ok(pipeline)
-    };
-    let Some(folder) = folder else {
-        let built_in = PIPELINES.iter().map(|(name, text)| {
-            let path = format!("pipelines/{name}.toml");
-            let mut pipeline = load(Path::new(&path), text, None)?;
-            // So that words can be taught to a server nobody has configured.
-            let words = data.join("dictionaries").join(format!("{name}.toml"));
-            pipeline.dictionary.file.get_or_insert(words);
-            Ok(((*name).to_owned(), pipeline))
-        });
-        return built_in.collect();
-    };
     let mut pipelines = BTreeMap::new();
-    for path in entries(folder)? {
+    for path in entries(folder, || document.place(&["pipelines", "folder"]))? {
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
-        let pipeline = load(&path, &read(&path)?, Some(folder))?;
+        let mut pipeline = spec::Pipeline::read(Document::open(&path, FILE_BYTES_MAX)?)?;
+        resolve_plugins(&mut pipeline, folder);
         pipelines.insert(stem(&path), pipeline);
     }
     Ok(pipelines)
@@ -663,12 +691,18 @@ pub(crate) fn embedded_voice() -> spec::Voice {
     }
 }
 
-fn find_voices(folder: Option<&Path>, embedded: bool) -> Result<Vec<spec::Voice>, ConfigError> {
+fn find_voices(
+    folder: Option<&Path>,
+    embedded: bool,
+    document: &Document,
+) -> Result<Vec<spec::Voice>, ConfigError> {
     let mut voices = Vec::new();
     if embedded {
         voices.push(embedded_voice());
     }
-    for path in folder.map(entries).transpose()?.unwrap_or_default() {
+    let place = || document.place(&["voices", "folder"]);
+    let found = folder.map(|folder| entries(folder, place)).transpose()?;
+    for path in found.unwrap_or_default() {
         if session::package::is_package(&path) {
             voices.push(spec::Voice {
                 name: stem(&path),
@@ -699,11 +733,12 @@ fn berts(
         .collect()
 }
 
-/// The visible entries of a folder, sorted.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let failed = |source| ConfigError::Read {
+/// The visible entries of a folder, sorted; `place` is where it is named.
+fn entries(folder: &Path, place: impl Fn() -> Place) -> Result<Vec<PathBuf>, ConfigError> {
+    let failed = |cause| ConfigError::Read {
+        place: place(),
         path: folder.to_owned(),
-        source,
+        cause,
     };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
@@ -748,14 +783,18 @@ mod tests {
         let apart: Dialects =
             toml::from_str("[voicevox]\nlisten = \"192.0.2.1:50021\"").expect("dialects");
         let keys = std::slice::from_ref(&key);
-        assert!(check_open(&near, &shared, &[]).is_ok());
-        assert!(check_open(&far, &shared, keys).is_ok());
-        assert!(check_open(&open, &apart, &[]).is_ok());
+        let nowhere = Document::default();
+        assert!(check_open(&near, &shared, &[], &nowhere).is_ok());
+        assert!(check_open(&far, &shared, keys, &nowhere).is_ok());
+        assert!(check_open(&open, &apart, &[], &nowhere).is_ok());
         for (server, dialects) in [(&far, &shared), (&near, &apart)] {
-            let refused = check_open(server, dialects, &[]).expect_err("no key");
-            assert!(matches!(refused, ConfigError::OpenToAll(_)), "{refused}");
+            let refused = check_open(server, dialects, &[], &nowhere).expect_err("no key");
+            assert!(
+                matches!(refused, ConfigError::OpenToAll { .. }),
+                "{refused}"
+            );
         }
-        let twice = check_open(&near, &shared, &[key.clone(), key]);
-        assert!(matches!(twice, Err(ConfigError::KeyName(_))));
+        let twice = check_open(&near, &shared, &[key.clone(), key], &nowhere);
+        assert!(matches!(twice, Err(ConfigError::KeyName { .. })));
     }
 }

@@ -37,7 +37,6 @@ const TURN: Duration = Duration::from_secs(30);
     responses(
         (status = 200, description = "As the file has them now", body = Listed),
         Missing,
-        (status = 422, description = "The file is no dictionary"),
     ),
 )]
 pub async fn list(call: Call) -> Result<Answer, Fault> {
@@ -65,7 +64,7 @@ struct Listed {
         (status = 200, description = "It is there; a new generation knows it", body = Edited),
         Taking,
         Missing,
-        (status = 422, description = "It is no word, or the reload was refused; nothing has changed"),
+        (status = 422, description = "It is no word; nothing has changed"),
     ),
 )]
 pub async fn add(mut call: Call) -> Result<Answer, Fault> {
@@ -81,7 +80,7 @@ pub async fn add(mut call: Call) -> Result<Answer, Fault> {
         (status = 200, description = "It is changed; a new generation knows it", body = Edited),
         Taking,
         Missing,
-        (status = 422, description = "It is no word, or the reload was refused; nothing has changed"),
+        (status = 422, description = "It is no word; nothing has changed"),
     ),
 )]
 pub async fn change(mut call: Call) -> Result<Answer, Fault> {
@@ -97,7 +96,7 @@ pub async fn change(mut call: Call) -> Result<Answer, Fault> {
         (status = 200, description = "It is gone; a new generation knows it", body = Edited),
         Taking,
         Missing,
-        (status = 422, description = "The body names no word, or the reload was refused; nothing has changed"),
+        (status = 422, description = "The body names no word"),
     ),
 )]
 pub async fn remove(mut call: Call) -> Result<Answer, Fault> {
@@ -115,7 +114,7 @@ pub async fn remove(mut call: Call) -> Result<Answer, Fault> {
         (status = 200, description = "They are there; a new generation knows it", body = Edited),
         Taking,
         Missing,
-        (status = 422, description = "One is no word, or the reload was refused; nothing has changed"),
+        (status = 422, description = "One is no word; nothing has changed"),
     ),
 )]
 pub async fn import(mut call: Call) -> Result<Answer, Fault> {
@@ -245,7 +244,8 @@ impl Draft {
         pipeline::check_words(&words).map_err(|e| wrong(e.to_string()))?;
         wanted()?;
         let new = DictionaryFormat::of(&file).write(&words);
-        let new = new.map_err(|e| wrong(e.to_string()))?;
+        let new =
+            new.map_err(|e| Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
         if new.len() > pipeline::DICTIONARY_BYTES_MAX {
             return Err(wrong(format!(
                 "the dictionary would have {} bytes, the most is {}",
@@ -291,17 +291,24 @@ impl Draft {
                     // There was none before.
                     None => drop(tokio::fs::remove_file(&self.file).await),
                 }
-                Err(wrong(format!(
-                    "the reload was refused, nothing has changed: {reason}"
-                )))
+                let detail = format!("the reload was refused, nothing has changed: {reason}");
+                // The words themselves were checked before they were written.
+                Err(match app.is_stopping() {
+                    true => Fault::later(detail, 1),
+                    false => Fault::operator(StatusCode::CONFLICT, detail),
+                })
             }
         }
     }
 }
 
-/// The words of a pipeline's dictionary, as its file has them now.
+/// The words of a pipeline's dictionary, as its file has them now. What is
+/// wrong with the file is no fault of who asks.
 pub(crate) fn open(file: &Path) -> Result<Vec<WrittenWord>, Fault> {
-    pipeline::open_words(file).map_err(|e| wrong(e.to_string()))
+    pipeline::open_words(file).map_err(|e| {
+        let detail = format!("the dictionary cannot be read: {e}");
+        Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    })
 }
 
 /// The file of the pipeline that serves.

@@ -144,6 +144,7 @@ impl From<pipeline::Error> for Fault {
         let detail = error.to_string();
         match error {
             Error::Request(_) => Self::caller(StatusCode::BAD_REQUEST, detail),
+            Error::Text(_) => Self::field(StatusCode::BAD_REQUEST, "text", detail),
             Error::TooLarge(_) => Self::caller(StatusCode::PAYLOAD_TOO_LARGE, detail),
             Error::Unknown { kind, .. } => Self::field(StatusCode::NOT_FOUND, kind, detail),
             Error::Busy { waited } => Self::later(
@@ -177,37 +178,86 @@ mod tests {
 
     #[test]
     fn every_failure_says_who_can_act() {
-        let told = |error| {
-            let fault = Fault::from(error);
-            (fault.status.as_u16(), fault.who, fault.retry_after)
-        };
+        use pipeline::Error;
         let wait = Duration::from_secs(3);
-        assert_eq!(
-            told(pipeline::Error::Request("x".into())),
-            (400, Who::Caller, None)
-        );
-        assert_eq!(
-            told(pipeline::Error::TooLarge("x".into())),
-            (413, Who::Caller, None)
-        );
-        assert_eq!(
-            told(pipeline::Error::Busy { waited: wait }),
-            (503, Who::Time, Some(3))
-        );
-        assert_eq!(
-            told(pipeline::Error::Deadline { limit: wait }),
-            (504, Who::Time, Some(10))
-        );
-        assert_eq!(
-            told(pipeline::Error::Plugin {
-                plugin: "p".into(),
-                cause: "c".into()
-            }),
-            (502, Who::Operator, None)
-        );
-        assert_eq!(
-            told(pipeline::Error::Lost("x".into())),
-            (500, Who::Operator, None)
-        );
+        let (what, cause) = (|| "x".to_owned(), || "c".to_owned());
+        let unknown = |kind| Error::Unknown {
+            kind,
+            name: what(),
+            known: Vec::new(),
+        };
+        let table = [
+            // What failed, its status, who can act, when, and what is wrong.
+            (Error::Request(what()), 400, Who::Caller, None, None),
+            (Error::Text(what()), 400, Who::Caller, None, Some("text")),
+            (Error::TooLarge(what()), 413, Who::Caller, None, None),
+            (unknown("voice"), 404, Who::Caller, None, Some("voice")),
+            (unknown("style"), 404, Who::Caller, None, Some("style")),
+            (Error::Busy { waited: wait }, 503, Who::Time, Some(3), None),
+            (Error::Full { after: wait }, 503, Who::Time, Some(3), None),
+            (
+                Error::NoRoom {
+                    cause: cause(),
+                    waited: wait,
+                },
+                503,
+                Who::Time,
+                Some(2),
+                None,
+            ),
+            (
+                Error::Deadline { limit: wait },
+                504,
+                Who::Time,
+                Some(10),
+                None,
+            ),
+            (
+                Error::Broken {
+                    kind: "voice",
+                    name: what(),
+                    cause: cause(),
+                },
+                503,
+                Who::Operator,
+                None,
+                None,
+            ),
+            (
+                Error::Plugin {
+                    plugin: what(),
+                    cause: cause(),
+                },
+                502,
+                Who::Operator,
+                None,
+                None,
+            ),
+            (
+                Error::Model {
+                    model: what(),
+                    cause: cause(),
+                },
+                500,
+                Who::Operator,
+                None,
+                None,
+            ),
+            (Error::Lost(what()), 500, Who::Operator, None, None),
+        ];
+        for (error, status, who, retry_after, field) in table {
+            let named = format!("{error:?}");
+            let fault = Fault::from(error);
+            assert_eq!(
+                (
+                    fault.status.as_u16(),
+                    fault.who,
+                    fault.retry_after,
+                    fault.field.as_deref()
+                ),
+                (status, who, retry_after, field),
+                "{named}"
+            );
+        }
     }
 }

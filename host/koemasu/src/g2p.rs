@@ -1,7 +1,7 @@
 //! `koemasu g2p`: texts in, moras and phonemes out, one JSON object a line. It is how
 //! the frontend is compared with others.
 
-use std::io::{BufRead, BufWriter, Write};
+use std::io::{BufRead, BufWriter};
 
 use pipeline::pronounce;
 use serde::Deserialize;
@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::args;
 use crate::config::{Config, Files};
+use crate::line::{self, Lines};
 use crate::platform;
 use crate::read::Row;
 
@@ -19,7 +20,7 @@ pub fn run(args: &args::G2p) -> anyhow::Result<()> {
     let runtime = platform::tokio()?;
     let next = runtime.block_on(live.prepare(config.service))?;
 
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = Lines::new(BufWriter::new(line::bytes()));
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         if line.is_empty() {
@@ -31,7 +32,7 @@ pub fn run(args: &args::G2p) -> anyhow::Result<()> {
             Ok(pronounced) => serde_json::to_value(Row::from(&pronounced))?,
             Err(error) => json!({ "error": error.to_string() }),
         };
-        writeln!(out, "{answer}")?;
+        out.line(answer)?;
     }
     out.flush()?;
     Ok(())

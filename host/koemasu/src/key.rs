@@ -4,13 +4,12 @@
 //! table goes to standard output, so that `koemasu key bot >> koemasu.toml`
 //! writes no key into the file.
 
-use std::io::Write;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::access::Digest256;
 use crate::args;
+use crate::line;
 
 /// So that people and scanners of leaked secrets know what it is.
 const PREFIX: &str = "km_";
@@ -20,20 +19,15 @@ pub fn run(key: &args::Key) -> anyhow::Result<()> {
     getrandom::fill(&mut secret)
         .map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
     let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret));
-    let mut errors = std::io::stderr().lock();
-    writeln!(errors, "The key, shown this once: {secret}")?;
-    writeln!(errors, "For koemasu.toml, which needs no key in it:")?;
-    write!(
-        std::io::stdout().lock(),
-        "{}",
-        table(&key.name, &Digest256::of(secret.as_bytes()))
-    )?;
+    line::tell(format_args!("The key, shown this once: {secret}"));
+    line::tell("For koemasu.toml, which needs no key in it:");
+    line::out().lines(&table(&key.name, &Digest256::of(secret.as_bytes())))?;
     Ok(())
 }
 
 fn table(name: &str, digest: &Digest256) -> String {
-    // Quoted and escaped as TOML wants it.
-    let name = toml::Value::from(name);
+    // A string of JSON is one of TOML, whatever is escaped in it.
+    let name = serde_json::Value::from(name);
     format!("\n[[keys]]\nname = {name}\nsha256 = \"{}\"\n", digest.hex())
 }
 

@@ -3,6 +3,8 @@
 //! A library too, so that the tests run the real server in their own process.
 //! - [`speak`]: one speech request. - [`reload`]: one reload.
 
+#![warn(clippy::print_stderr)]
+
 pub mod access;
 pub mod admin;
 pub mod admission;
@@ -24,6 +26,7 @@ pub mod g2p;
 mod head;
 pub mod house;
 pub mod key;
+pub mod line;
 mod machine;
 pub mod memory;
 pub mod openapi;

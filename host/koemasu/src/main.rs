@@ -1,11 +1,14 @@
 //! The life of the program: read the words on the command line, do the one
 //! thing they ask for, say what went wrong.
 
+#![warn(clippy::print_stderr)]
+
 use std::process::ExitCode;
 
-use clap::Parser;
 use koemasu::args::{Args, Command};
-use koemasu::{check, g2p, key, openapi, platform, policy, say, serve, signal, soak, telemetry};
+use koemasu::{
+    check, g2p, key, line, openapi, platform, policy, say, serve, signal, soak, telemetry,
+};
 
 /// The main thread has the stack that `ulimit -s` grants, which may be little.
 const STACK: usize = 8 << 20;
@@ -22,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::parse_plainly();
     signal::outlive_full_files();
     telemetry::log(args.log, &args.command);
     // What comes from outside is tried by this program's own word for it.
@@ -37,7 +40,7 @@ fn run() -> ExitCode {
         Command::G2p(g2p) => g2p::run(&g2p),
         Command::Key(key) => key::run(&key),
         Command::Examine => {
-            session::examine::answer(std::io::stdin(), std::io::stdout()).map_err(Into::into)
+            session::examine::answer(std::io::stdin(), line::bytes()).map_err(Into::into)
         }
         Command::Openapi => openapi::print(),
         Command::Policy(policy) => policy::run(&policy),
@@ -50,7 +53,7 @@ fn run() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("koemasu: {error:#}");
+            line::tell(format_args!("koemasu: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
+use pipeline::document::Document;
 use pipeline::spec;
 use serde::Serialize;
 use session::memory::MemoryPolicy;
@@ -64,13 +65,15 @@ pub async fn policy(mut call: Call) -> Result<Answer, Fault> {
     let wrong = |cause: String| Fault::caller(StatusCode::UNPROCESSABLE_ENTITY, cause);
     let text = std::str::from_utf8(&text)
         .map_err(|_| wrong("the policy is no UTF-8; it is TOML".to_owned()))?;
-    let memory = spec::Memory::parse(text).map_err(|e| wrong(e.to_string()))?;
+    let document = Document::unnamed(text);
+    let memory = spec::Memory::read(&document).map_err(|e| wrong(e.to_string()))?;
     let before = app.live.residency().policy();
     let needs_reload = before.needs_reload(&memory.policy);
     let needs_restart = app
         .live
         .set_memory(app.plugins.clone(), memory)
         .await
+        .map_err(|e| e.at(spec::Memory::plugin_place(&document)))
         .map_err(|e| wrong(e.to_string()))?;
     events::memory_policy_set();
     Ok(answer::json(&Obeyed {

@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Write;
 
 use hyper::Method;
 use utoipa::ToSchema;
@@ -24,7 +23,7 @@ use crate::answer::{self, Answer};
 use crate::dialect::{DIALECTS, Part, Parts};
 use crate::fault::{Fault, Problem};
 use crate::route::{Call, ROUTES, Route, Who};
-use crate::{admin, dictionary, memory, read};
+use crate::{admin, dictionary, line, memory, read};
 
 /// The HTTP of this port, as OpenAPI 3.1.
 #[utoipa::path(get, path = "/openapi.json", responses(
@@ -41,8 +40,7 @@ pub(crate) async fn document(call: Call) -> Result<Answer, Fault> {
 
 /// `koemasu openapi`: every part, whatever is configured.
 pub fn print() -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", whole().to_pretty_json()?)?;
+    line::out().lines(&whole().to_pretty_json()?)?;
     Ok(())
 }
 
@@ -281,7 +279,8 @@ outcomes! {
     /// A pipeline's dictionary and the words in it.
     Missing {
         "404": "There is no such pipeline or no such word",
-        "409": "The pipeline has no dictionary, its file cannot be written, or the word is there already",
+        "409": "The pipeline has no dictionary, its file cannot be written, the reload was refused, or the word is there already",
+        "500": "The dictionary's file is none, or cannot be read",
         "503": "Nothing serves yet, or the server is stopping",
     }
     /// What a text can meet in plugins and models.

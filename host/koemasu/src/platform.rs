@@ -34,8 +34,14 @@ pub fn answers_examine() {
 
 /// Starts both and serves nothing yet.
 pub fn live(config: &Config) -> anyhow::Result<Live> {
+    // Nowhere if it is not koemasu.toml that names it.
+    let library = || {
+        let document = &config.service.document;
+        document.exactly(&["onnxruntime", "library"])
+    };
     if !config.onnxruntime.exists() {
         return Err(ConfigError::NotSetUp {
+            place: library(),
             what: "ONNX Runtime",
             path: config.onnxruntime.clone(),
         }
@@ -46,7 +52,8 @@ pub fn live(config: &Config) -> anyhow::Result<Live> {
     }
     let runtime = Runtime::start(&config.onnxruntime).with_context(|| {
         format!(
-            "ONNX Runtime from {} does not start",
+            "{}ONNX Runtime from {} does not start",
+            library(),
             config.onnxruntime.display()
         )
     })?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use pipeline::document::{Document, Place};
 use pipeline::spec::{Component, Memory, PluginRef};
 use pipeline::units::{Bytes, Span};
 use plugin::{Pool, Sandbox, SandboxSettings};
@@ -16,6 +17,7 @@ use session::memory::{MemoryPolicy, Order, Proposer};
 
 use crate::args;
 use crate::config::{Config, Files};
+use crate::line::{self, Lines};
 
 pub fn run(args: &args::Policy) -> anyhow::Result<()> {
     match args {
@@ -30,6 +32,8 @@ const POLICY_BYTES_MAX: u64 = 4 << 20;
 struct Candidate {
     name: String,
     memory: Memory,
+    /// Of its file, if it has one.
+    document: Document,
 }
 
 struct Outcome {
@@ -56,7 +60,9 @@ fn compare(args: &args::Replay) -> anyhow::Result<()> {
     for candidate in candidates {
         let policy = &candidate.memory.policy;
         let plugin = candidate.memory.plugin.as_ref();
-        let proposer = plugin.map(|plugin| plugins.load(plugin)).transpose()?;
+        let place = Memory::plugin_place(&candidate.document);
+        let proposer = plugin.map(|plugin| plugins.load(plugin, place));
+        let proposer = proposer.transpose()?;
         outcomes.push(Outcome {
             report: replay(policy, proposer.as_ref(), device, &trace.uses),
             agreement: Some(agreement(policy, proposer.as_ref(), &trace.decisions)),
@@ -68,7 +74,7 @@ fn compare(args: &args::Replay) -> anyhow::Result<()> {
         report: foresight(device, &trace.uses),
         agreement: None,
     });
-    let out = BufWriter::new(std::io::stdout().lock());
+    let out = Lines::new(BufWriter::new(line::bytes()));
     match args.json {
         true => rows(out, &outcomes)?,
         false => table(out, &trace, device, &outcomes)?,
@@ -106,12 +112,14 @@ fn candidates(args: &args::Replay, trace: &Trace) -> anyhow::Result<Vec<Candidat
                     policy,
                     plugin: None,
                 },
+                document: Document::default(),
             }
         })
         .collect();
     for path in &args.policy {
-        let read = || -> anyhow::Result<Memory> {
-            let mut memory = Memory::parse(&session::files::read_text(path, POLICY_BYTES_MAX)?)?;
+        let document = Document::open(path, POLICY_BYTES_MAX)?;
+        let read = |document: &Document| -> anyhow::Result<Memory> {
+            let mut memory = Memory::read(document)?;
             if let Some(plugin) = &mut memory.plugin
                 && let Component::File(file) = &mut plugin.component
                 && let Some(folder) = path.parent()
@@ -125,7 +133,8 @@ fn candidates(args: &args::Replay, trace: &Trace) -> anyhow::Result<Vec<Candidat
                 .file_stem()
                 .map(|stem| stem.to_string_lossy().into_owned())
                 .unwrap_or_default(),
-            memory: read().with_context(|| path.display().to_string())?,
+            memory: read(&document)?,
+            document,
         });
     }
     for name in &args.plugin {
@@ -135,6 +144,7 @@ fn candidates(args: &args::Replay, trace: &Trace) -> anyhow::Result<Vec<Candidat
                 policy: base.clone(),
                 plugin: Some(PluginRef::named(name)?),
             },
+            document: Document::default(),
         });
     }
     Ok(candidates)
@@ -147,7 +157,7 @@ struct Plugins<'a> {
 }
 
 impl Plugins<'_> {
-    fn load(&mut self, plugin: &PluginRef) -> anyhow::Result<Proposer> {
+    fn load(&mut self, plugin: &PluginRef, place: Place) -> anyhow::Result<Proposer> {
         let (sandbox, config) = match self.sandbox.take() {
             Some(there) => there,
             None => self.start()?,
@@ -159,7 +169,7 @@ impl Plugins<'_> {
         };
         let loaded = pipeline::evict::proposer(&sandbox, &config.service.plugins, &plugin);
         self.sandbox = Some((sandbox, config));
-        Ok(loaded?)
+        Ok(loaded.map_err(|e| e.at(place))?)
     }
 
     fn start(&self) -> anyhow::Result<(Arc<Sandbox>, Config)> {
@@ -173,7 +183,7 @@ impl Plugins<'_> {
     }
 }
 
-fn rows(mut out: impl Write, outcomes: &[Outcome]) -> std::io::Result<()> {
+fn rows(mut out: Lines<impl Write>, outcomes: &[Outcome]) -> std::io::Result<()> {
     for outcome in outcomes {
         let row = json!({
             "policy": outcome.name,
@@ -181,42 +191,39 @@ fn rows(mut out: impl Write, outcomes: &[Outcome]) -> std::io::Result<()> {
             "report": outcome.report,
             "decisions": outcome.agreement,
         });
-        writeln!(out, "{row}")?;
+        out.line(row)?;
     }
     out.flush()
 }
 
 fn table(
-    mut out: impl Write,
+    mut out: Lines<impl Write>,
     trace: &Trace,
     device: u64,
     outcomes: &[Outcome],
 ) -> std::io::Result<()> {
     let (voices, bytes) = trace.voices();
-    writeln!(
-        out,
+    out.line(format_args!(
         "{} uses of {voices} voices ({} in all), {} for voices on the device",
         trace.uses.len(),
         Bytes(bytes),
         Bytes(device),
-    )?;
+    ))?;
     let width = outcomes.iter().map(|outcome| outcome.name.len()).max();
     let width = width.unwrap_or(0).max("policy".len());
     let decided = !trace.decisions.is_empty();
-    write!(
-        out,
-        "{:width$}  hit rate    loads  from host  evictions   loaded GiB  seconds  refused",
-        "policy"
-    )?;
-    writeln!(out, "{}", if decided { "  same decisions" } else { "" })?;
+    out.line(format_args!(
+        "{:width$}  hit rate    loads  from host  evictions   loaded GiB  seconds  refused{}",
+        "policy",
+        if decided { "  same decisions" } else { "" }
+    ))?;
     for Outcome {
         name,
         report,
         agreement,
     } in outcomes
     {
-        write!(
-            out,
+        let mut row = format!(
             "{name:width$}  {:6.2} %  {:7}  {:9}  {:9}  {:11.1}  {:7.1}  {:7}",
             report.hit_rate() * 100.0,
             report.loads,
@@ -225,20 +232,16 @@ fn table(
             report.bytes_loaded as f64 / f64::from(1u32 << 30),
             report.load_time().as_secs_f64(),
             report.refused,
-        )?;
+        );
         if let Some(agreement) = agreement
             && decided
         {
-            write!(out, "  {:6} of {:5}", agreement.alike, agreement.decisions)?;
+            row += &format!("  {:6} of {:5}", agreement.alike, agreement.decisions);
         }
         if report.failures > 0 {
-            write!(
-                out,
-                "  {} of {} times no answer",
-                report.failures, report.asked
-            )?;
+            row += &format!("  {} of {} times no answer", report.failures, report.asked);
         }
-        writeln!(out)?;
+        out.line(row)?;
     }
     out.flush()
 }
@@ -256,17 +259,17 @@ fn synthesize(args: &args::Trace) -> anyhow::Result<()> {
         seed: args.seed,
         gap_us: u64::try_from(args.gap.0.as_micros()).unwrap_or(u64::MAX),
     });
-    let mut out: Box<dyn Write> = if args.output == Path::new("-") {
-        Box::new(std::io::stdout().lock())
+    let out: Box<dyn Write> = if args.output == Path::new("-") {
+        Box::new(line::bytes())
     } else {
         let file = std::fs::File::create(&args.output)
             .with_context(|| format!("cannot write {}", args.output.display()))?;
         Box::new(BufWriter::new(file))
     };
+    let mut out = Lines::new(out);
     let start = std::iter::once(Line::start(args.device.0));
     for line in start.chain(uses.into_iter().map(Line::Use)) {
-        serde_json::to_writer(&mut out, &line)?;
-        out.write_all(b"\n")?;
+        out.line(serde_json::to_string(&line)?)?;
     }
     out.flush()?;
     Ok(())

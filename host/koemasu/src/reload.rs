@@ -21,7 +21,8 @@ pub async fn reload(app: &App, files: &Files) -> Result<Published, ReloadError> 
     let config = Config::load(files)?; // read, check; touches nothing
     app.reloads.remember(Some(&config.watched));
     // The ports stay those of the start, whatever the file says now.
-    config::check_open(&app.settings, &app.dialects, &config.entry.keys)?;
+    let document = &config.service.document;
+    config::check_open(&app.settings, &app.dialects, &config.entry.keys, document)?;
     app.tell_what_waits_for_a_start(&config);
     events::dangers(&config);
     let next = app.live.prepare(config.service).await?; // compile, open, rehearse
@@ -31,9 +32,16 @@ pub async fn reload(app: &App, files: &Files) -> Result<Published, ReloadError> 
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     #[error("configuration: {0}")]
-    Config(#[from] ConfigError),
-    #[error("{0}")]
+    Config(ConfigError),
+    #[error(transparent)]
     Prepare(#[from] PrepareError),
+}
+
+/// By hand: what is told already is no source to be told again.
+impl From<ConfigError> for ReloadError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
 }
 
 /// What asked for a reload.

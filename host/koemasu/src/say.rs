@@ -8,6 +8,7 @@ use pipeline::{Delivery, Request, synthesize};
 
 use crate::args;
 use crate::config::{Config, Files};
+use crate::line;
 use crate::platform;
 
 pub fn run(args: &args::Say) -> anyhow::Result<()> {
@@ -21,15 +22,15 @@ pub fn run(args: &args::Say) -> anyhow::Result<()> {
             .map_err(anyhow::Error::from)
     })?;
     for warning in &audio.head.warnings {
-        eprintln!("warning: {warning}");
+        line::tell(format_args!("warning: {warning}"));
     }
     write(&args.output, &audio.bytes)
         .with_context(|| format!("cannot write {}", args.output.display()))?;
-    eprintln!(
+    line::tell(format_args!(
         "{}: {:.2} s of sound",
         args.output.display(),
         audio.samples as f64 / f64::from(audio.head.sampling_rate)
-    );
+    ));
     Ok(())
 }
 
@@ -51,13 +52,18 @@ fn request(args: &args::Say) -> Request {
 /// The whole file or none; what is no file, such as a pipe, is written to.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if path == Path::new("-") {
-        return std::io::stdout().write_all(bytes);
+        return line::bytes().write_all(bytes);
     }
     match path.metadata() {
         Ok(meta) if !meta.is_file() => std::fs::OpenOptions::new()
             .write(true)
             .open(path)?
             .write_all(bytes),
-        _ => session::whole::write(path, bytes),
+        _ => {
+            // A folder that is not there is more often a slip than a wish.
+            let folder = path.parent().filter(|folder| *folder != Path::new(""));
+            folder.map_or(Ok(()), |folder| folder.metadata().map(drop))?;
+            session::whole::write(path, bytes)
+        }
     }
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use crate::config::Files;
 use crate::server::Server;
 use crate::signal::Signals;
-use crate::{args, events, platform};
+use crate::{args, events, line, platform};
 
 /// Exit code of a stop that cut requests off: the drain limit passed.
 pub const CUT_OFF: u8 = 3;
@@ -30,7 +30,10 @@ pub fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
             () = signals.stop() => return Ok(true),
         };
         signals.allow(server.app().settings.drain.0);
-        eprintln!("koemasu serves on http://{}", server.address());
+        line::tell(format_args!(
+            "koemasu serves on http://{}",
+            server.address()
+        ));
         signals.until_stopped(Arc::clone(server.app())).await;
         anyhow::Ok(server.stop().await)
     });
@@ -44,7 +47,7 @@ pub fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
     runtime.shutdown_timeout(LEFT_OVER);
     if start.elapsed() >= LEFT_OVER {
         if let Err(error) = &served {
-            eprintln!("koemasu: {error:#}");
+            line::tell(format_args!("koemasu: {error:#}"));
         }
         events::left_working();
         platform::end(code);

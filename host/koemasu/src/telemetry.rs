@@ -1,12 +1,18 @@
 //! Log lines and the Prometheus recorder, set up once for the process.
 
-use std::io::IsTerminal;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt;
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::args::{Command, LogFormat};
+use crate::line::{self, Shown};
 
 /// Writes log lines to standard error. Filtered by KOEMASU_LOG; without it a
 /// server tells what it does and a command only what goes wrong. A second call
@@ -25,15 +31,83 @@ pub fn log(format: LogFormat, command: &Command) {
         Command::Soak(_) => "error",
     };
     let filter = EnvFilter::try_from_env("KOEMASU_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    // No colours from there: they could not be told from a caller's.
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_ansi(false)
+        // It would say so on standard error, and end a thread if it cannot.
+        .log_internal_errors(false)
+        .with_writer(line::errors);
+    let coloured = line::is_terminal();
     // Only the first of several servers in one process can install it.
     let _ = match format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().try_init(),
+        LogFormat::Text => {
+            let line = |format| OneLine { format, coloured };
+            lines.map_event_format(line).try_init()
+        }
+        LogFormat::Json => {
+            let line = |format| OneLine {
+                format,
+                coloured: false,
+            };
+            lines.json().map_event_format(line).try_init()
+        }
     };
+    panics();
+}
+
+/// What should never be said is said as everything else is.
+fn panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let trace = Backtrace::capture();
+        line::tell(format_args!("koemasu: {panic}"));
+        if trace.status() == BacktraceStatus::Captured {
+            trace.to_string().lines().for_each(line::tell);
+        }
+    }));
+}
+
+/// Writes an event so that it ends where we end it, whatever is told in it.
+struct OneLine<F> {
+    format: F,
+    coloured: bool,
+}
+
+impl<S, N, F> FormatEvent<S, N> for OneLine<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        self.format
+            .format_event(context, Writer::new(&mut line), event)?;
+        let line = line.strip_suffix('\n').unwrap_or(&line);
+        let line = Shown(line).to_string();
+        if !self.coloured {
+            return writeln!(writer, "{line}");
+        }
+        let level = event.metadata().level();
+        let coloured = format!("\u{1b}[{}m{level}\u{1b}[0m", colour(*level));
+        // It is the first word after the time, which has no letters like it.
+        writeln!(writer, "{}", line.replacen(level.as_str(), &coloured, 1))
+    }
+}
+
+fn colour(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        Level::DEBUG => 34,
+        Level::TRACE => 35,
+    }
 }
 
 /// From a cached sentence in milliseconds to a long text on a slow machine.

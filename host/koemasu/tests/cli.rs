@@ -467,11 +467,15 @@ fn a_trace_or_policy_that_cannot_be_read_is_named_with_the_place() {
     assert!(error.contains("give --device"), "{error}");
     let error = refused(start, "[memory]\nslot = 3\n");
     assert!(
-        error.contains("mine.toml: TOML parse error at line 2"),
+        error.contains("koemasu: mine.toml:2:1: unknown field `slot`"),
         "{error}"
     );
     let error = refused(start, "slots = 0\n");
-    assert!(error.contains("`slots` is at least 1"), "{error}");
+    assert!(
+        error.starts_with("koemasu: mine.toml:1:9: `[memory]`: `slots` is at least 1"),
+        "{error}"
+    );
+    assert_eq!(error.matches("mine.toml").count(), 1, "{error}");
     let error = refused(start, "eviction = { plugin = \"no-such\" }\n");
     assert!(error.contains("no-such.wasm"), "{error}");
 }

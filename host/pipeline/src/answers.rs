@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Deserialize;
 
+use crate::document::Unfit;
 use crate::error::Error;
 use crate::units::{Bytes as Size, Span};
 
@@ -42,21 +43,27 @@ const SOUND_MAX: Span = Span::seconds(24 * 3_600);
 
 impl Answers {
     /// What no type can say.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Unfit> {
         let Self {
             sound_max,
             bytes_max,
             held_max,
         } = self;
         if sound_max.0.is_zero() || *sound_max > SOUND_MAX {
-            return Err(format!(
-                "`answers.sound_max` is {:?}; it is more than 0 and {:?} at most",
-                sound_max.0, SOUND_MAX.0
+            return Err(Unfit::new(
+                "answers.sound_max",
+                format!(
+                    "`answers.sound_max` is {:?}; it is more than 0 and {:?} at most",
+                    sound_max.0, SOUND_MAX.0
+                ),
             ));
         }
         if bytes_max.0 == 0 || bytes_max > held_max {
-            return Err(format!(
-                "`answers.bytes_max` is {bytes_max} and `answers.held_max` {held_max}; right is 0 < bytes_max <= held_max"
+            return Err(Unfit::new(
+                "answers.bytes_max",
+                format!(
+                    "`answers.bytes_max` is {bytes_max} and `answers.held_max` {held_max}; right is 0 < bytes_max <= held_max"
+                ),
             ));
         }
         Ok(())

@@ -5,28 +5,28 @@
 //! bound, to tell of all that is wrong. Some thousand of either would use up
 //! the stack, which ends the process.
 
-use serde::de::DeserializeOwned;
-
 /// Parts of a key; none of ours has more than five.
 const PARTS_MAX: usize = 32;
 
 /// Tables and arrays within each other; none of ours has more than four.
 const DEPTH_MAX: usize = 64;
 
-/// Reads a TOML text from outside; the one way in for all of them.
-pub fn parse<T: DeserializeOwned>(toml: &str) -> Result<T, String> {
-    check(toml)?;
-    toml::from_str(toml).map_err(|e| e.to_string())
+/// What nests too deep, and at which byte it does.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Deep {
+    pub(crate) at: usize,
+    pub(crate) what: String,
 }
 
 /// Refuses what nests deeper than any reader wants, before it is parsed.
-fn check(toml: &str) -> Result<(), String> {
+pub(crate) fn check(toml: &str) -> Result<(), Deep> {
     let mut parts = 1;
     // One for each kind: what closes another one closes nothing.
     let (mut tables, mut arrays) = (0_usize, 0_usize);
-    let mut line = 1;
     let mut rest = toml;
     while let Some(first) = rest.chars().next() {
+        let at = toml.len() - rest.len();
+        let deep = |what| Deep { at, what };
         let passed = match first {
             '"' | '\'' => string(rest, first),
             '#' => rest.find('\n').unwrap_or(rest.len()),
@@ -48,16 +48,13 @@ fn check(toml: &str) -> Result<(), String> {
             _ => {}
         }
         if tables.max(arrays) > DEPTH_MAX {
-            return Err(format!(
-                "line {line}: more than {DEPTH_MAX} tables or arrays lie within each other"
-            ));
+            let what = format!("more than {DEPTH_MAX} tables or arrays lie within each other");
+            return Err(deep(what));
         }
         if parts > PARTS_MAX {
-            return Err(format!(
-                "line {line}: a key has more than {PARTS_MAX} parts; name it by fewer"
-            ));
+            let what = format!("a key has more than {PARTS_MAX} parts; name it by fewer");
+            return Err(deep(what));
         }
-        line += rest[..passed].matches('\n').count();
         rest = &rest[passed..];
     }
     Ok(())
@@ -112,12 +109,12 @@ mod tests {
         for bracket in ["[", "{", "{a=", "[[a]", "{ a.b = [\n", "{]", "[}"] {
             let text = format!("a = {}", bracket.repeat(100_000));
             let refused = check(&text).expect_err("too deep");
-            assert!(refused.contains("within each other"), "{refused}");
+            assert!(refused.what.contains("within each other"), "{refused:?}");
         }
     }
 
     #[test]
-    fn a_key_that_would_use_up_the_stack_is_refused_with_its_line() {
+    fn a_key_that_would_use_up_the_stack_is_refused_with_its_place() {
         let deep = vec!["a"; 100_000].join(".");
         for text in [
             format!("b = 1\n{deep} = 1"),
@@ -127,9 +124,10 @@ mod tests {
         ] {
             let refused = check(&text).expect_err("too deep");
             assert!(
-                refused.contains("a key has more than 32 parts"),
-                "{refused}"
+                refused.what.contains("a key has more than 32 parts"),
+                "{refused:?}"
             );
+            assert!(refused.at > 5, "{refused:?}");
         }
     }
 }

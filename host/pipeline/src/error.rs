@@ -10,6 +10,10 @@ pub enum Error {
     #[error("{0}")]
     Request(String),
 
+    /// The text, or the part of it that is named, cannot be spoken.
+    #[error("{0}")]
+    Text(String),
+
     /// The caller asked for more than one answer may be, or than a run could
     /// ever have: less will do, later will not.
     #[error("{0}")]
@@ -64,6 +68,27 @@ pub enum Error {
     /// A worker ended before its answer: ours to mend.
     #[error("the work was lost: {0}")]
     Lost(String),
+}
+
+impl Error {
+    /// The caller's text is what is wrong.
+    pub(crate) fn of_text(self) -> Self {
+        match self {
+            Self::Request(cause) => Self::Text(cause),
+            other => other,
+        }
+    }
+
+    /// The same of the part that begins `start` characters into the text.
+    pub(crate) fn of_part(self, start: usize, part: &str) -> Self {
+        let (first, last) = (start + 1, start + part.chars().count());
+        let told = |cause| format!("the text from character {first} to {last}: {cause}");
+        match self {
+            Self::Request(cause) => Self::Text(told(cause)),
+            Self::TooLarge(cause) => Self::TooLarge(told(cause)),
+            other => other,
+        }
+    }
 }
 
 fn list(names: &[String]) -> String {

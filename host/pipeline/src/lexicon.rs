@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use crate::document::{Document, OpenError, Place, Unfit, Wrong};
 use speech::g2p::Frontend;
 use speech::user::{Case, PartOfSpeech, UserWords, Word};
 
@@ -73,8 +75,16 @@ pub enum DictionaryFormat {
 
 /// What is wrong with a dictionary, and where. The operator can act.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct DictionaryError(String);
+pub enum DictionaryError {
+    #[error(transparent)]
+    Wrong(#[from] Wrong),
+    /// As a whole, wherever it is written.
+    #[error("{0}")]
+    Whole(String),
+    /// There is no text.
+    #[error("{0}")]
+    Unread(String),
+}
 
 /// As many words as one pipeline may have: each takes some 500 bytes while it
 /// is served.
@@ -100,19 +110,26 @@ impl DictionaryFormat {
     /// Reads words and checks each of them.
     pub fn read(self, text: &str) -> Result<Vec<WrittenWord>, DictionaryError> {
         if text.len() > DICTIONARY_BYTES_MAX {
-            return Err(DictionaryError(format!(
+            return Err(DictionaryError::Whole(format!(
                 "it has {} bytes, the most is {DICTIONARY_BYTES_MAX}",
                 text.len()
             )));
         }
+        self.read_document(&Document::unnamed(text))
+    }
+
+    fn read_document(self, document: &Document) -> Result<Vec<WrittenWord>, DictionaryError> {
         let words = match self {
-            Self::Toml => {
-                let file: TomlFile = crate::depth::parse(text).map_err(DictionaryError)?;
-                file.word
-            }
-            Self::Csv => read_csv(text)?,
+            Self::Toml => document.read::<TomlFile>()?.word,
+            Self::Csv => read_csv(document)?,
         };
-        check(&words)?;
+        count(words.len())?;
+        match self {
+            Self::Toml => users(&words).map_err(|(place, field, what)| {
+                document.unfit(Unfit::new(format!("word.{place}.{field}"), what))
+            })?,
+            Self::Csv => check(&words)?,
+        };
         Ok(words)
     }
 
@@ -122,7 +139,7 @@ impl DictionaryFormat {
                 let file = TomlFile {
                     word: words.to_vec(),
                 };
-                toml::to_string(&file).map_err(|e| DictionaryError(e.to_string()))
+                toml::to_string(&file).map_err(|e| DictionaryError::Whole(e.to_string()))
             }
             Self::Csv => Ok(write_csv(words)),
         }
@@ -132,19 +149,21 @@ impl DictionaryFormat {
 /// Names the first word that cannot be one.
 pub fn check(words: &[WrittenWord]) -> Result<UserWords, DictionaryError> {
     count(words.len())?;
+    users(words).map_err(|(_, _, what)| DictionaryError::Whole(what))
+}
+
+/// Or the place of the first that cannot be one, its field and what is wrong.
+fn users(words: &[WrittenWord]) -> Result<UserWords, (usize, &'static str, String)> {
     let plain: Vec<Word> = words.iter().map(Word::from).collect();
     UserWords::new(&plain).map_err(|(place, cause)| {
-        DictionaryError(format!(
-            "word {}, `{}`: {cause}",
-            place + 1,
-            words[place].surface
-        ))
+        let what = format!("word {}, `{}`: {cause}", place + 1, words[place].surface);
+        (place, cause.field(), what)
     })
 }
 
 fn count(words: usize) -> Result<(), DictionaryError> {
     match words > WORDS_MAX {
-        true => Err(DictionaryError(format!(
+        true => Err(DictionaryError::Whole(format!(
             "it has {words} words, the most is {WORDS_MAX}"
         ))),
         false => Ok(()),
@@ -153,14 +172,20 @@ fn count(words: usize) -> Result<(), DictionaryError> {
 
 /// The words of a file; none if there is no file yet.
 pub fn open(path: &Path) -> Result<Vec<WrittenWord>, DictionaryError> {
-    let named = |e: &dyn std::fmt::Display| DictionaryError(format!("{}: {e}", path.display()));
-    match session::files::read_text(path, DICTIONARY_BYTES_MAX as u64) {
-        Ok(text) => DictionaryFormat::of(path)
-            .read(&text)
-            .map_err(|e| named(&e)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(e) => Err(named(&e)),
-    }
+    let read = match Document::open(path, DICTIONARY_BYTES_MAX as u64) {
+        Ok(document) => DictionaryFormat::of(path).read_document(&document),
+        Err(OpenError::Wrong(wrong)) => Err(wrong.into()),
+        Err(OpenError::Read { cause, .. }) if cause.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(DictionaryError::Unread(error.to_string())),
+    };
+    read.map_err(|error| match error {
+        DictionaryError::Whole(what) => {
+            DictionaryError::Whole(format!("{}:1:1: {what}", path.display()))
+        }
+        error => error,
+    })
 }
 
 impl From<&WrittenWord> for Word {
@@ -199,40 +224,42 @@ const COLUMNS: [&str; 7] = [
 ];
 
 /// A head line names the columns; `surface` and `reading` must be there.
-fn read_csv(text: &str) -> Result<Vec<WrittenWord>, DictionaryError> {
-    let mut lines = text
+fn read_csv(document: &Document) -> Result<Vec<WrittenWord>, DictionaryError> {
+    let wrong_at = |line, what: String| Wrong {
+        place: Place::line(document, line),
+        what,
+    };
+    let mut lines = document
+        .text()
         .lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
-    let Some((_, head)) = lines.next() else {
+    let Some((head_line, head)) = lines.next() else {
         return Ok(Vec::new());
     };
+    let head_line = head_line + 1;
     let head = fields(head.trim_start_matches('\u{feff}'));
     let known = format!("known are {}", COLUMNS.join(", "));
     for name in &head {
         if !COLUMNS.contains(&name.trim()) {
-            return Err(DictionaryError(format!(
-                "line 1: `{name}` is no column; {known}"
-            )));
+            let what = format!("`{name}` is no column; {known}");
+            return Err(wrong_at(head_line, what).into());
         }
     }
     let column = |name: &str| head.iter().position(|column| column.trim() == name);
     let (Some(surface), Some(reading)) = (column("surface"), column("reading")) else {
-        return Err(DictionaryError(format!(
-            "line 1 names no `surface` or no `reading`; {known}"
-        )));
+        let what = format!("no column is `surface` or none is `reading`; {known}");
+        return Err(wrong_at(head_line, what).into());
     };
     let mut words = Vec::new();
     for (number, line) in lines {
         count(words.len())?;
         let fields = fields(line);
-        let wrong = |what: String| DictionaryError(format!("line {}: {what}", number + 1));
+        let wrong = |what: String| wrong_at(number + 1, what);
         if fields.len() > head.len() {
-            return Err(wrong(format!(
-                "it has {} fields, the head line {}",
-                fields.len(),
-                head.len()
-            )));
+            let (had, heads) = (fields.len(), head.len());
+            let what = format!("it has {had} fields, the head line {heads}");
+            return Err(wrong(what).into());
         }
         let at = |place: usize| fields.get(place).map_or("", |field| field.trim());
         let optional = |name: &str| column(name).map(at).filter(|field| !field.is_empty());
@@ -392,17 +419,20 @@ mod tests {
     fn an_unreadable_entry_is_named() {
         let toml = "[[word]]\nsurface = \"雨\"\nreading = \"アメ\"\naccent = 7\n";
         let told = refused(DictionaryFormat::Toml, toml);
-        assert!(told.contains("word 1, `雨`: the accent is 7"), "{told}");
+        assert!(
+            told.starts_with("line 4, column 10: word 1, `雨`: the accent is 7"),
+            "{told}"
+        );
         let told = refused(
             DictionaryFormat::Toml,
             "[[word]]\nsurface = \"雨\"\nraeding = \"ア\"\n",
         );
         assert!(
-            told.contains("raeding") && told.contains("line 3"),
+            told.contains("raeding") && told.starts_with("line 3, column 1: "),
             "{told}"
         );
         let told = refused(DictionaryFormat::Csv, "surface,reading,accent\n雨,アメ,x\n");
-        assert_eq!(told, "line 2: `accent` is `x`, not a number");
+        assert_eq!(told, "line 2, column 1: `accent` is `x`, not a number");
         let told = refused(DictionaryFormat::Csv, "surface,yomi\n");
         assert!(told.contains("`yomi` is no column"), "{told}");
         let told = refused(

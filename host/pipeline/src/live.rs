@@ -98,16 +98,16 @@ impl Live {
         let number = NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN);
         let workshop = Arc::clone(&self.workshop);
         let old = self.serving.load_full();
-        let limit = service.package_timeout.0;
         let before = old.clone();
+        let service = Arc::new(service);
+        let of = Arc::clone(&service);
         let (next, rules) = apart(move || {
-            let service = Arc::new(service);
-            let rules = workshop.rules_in_time(&service)?;
-            let next = workshop.build(&service, number, before.as_deref())?;
+            let rules = workshop.rules_in_time(&of)?;
+            let next = workshop.build(&of, number, before.as_deref())?;
             Ok((next, rules))
         })
         .await?;
-        let generation = rehearse(next, old.as_deref(), limit).await?;
+        let generation = rehearse(next, old.as_deref(), &service).await?;
         Ok(Prepared {
             generation,
             rules,

@@ -181,14 +181,16 @@ impl Begin {
         let features = generation
             .features
             .get(plan, &generation.gate, self.turn(), text);
-        let features = colour.apply(stage("bert", features).await?); // cache, else a run
+        let of_part = |error: Error| error.of_part(verse.start, &verse.written);
+        let features = stage("bert", features).await.map_err(of_part)?; // cache, else a run
+        let features = colour.apply(features);
         let bucketed = bucket(plan, self.voice.family(), &verse.utterance);
-        let bucketed = stage("bucket", bucketed).await?; // wasm, then checked
+        let bucketed = stage("bucket", bucketed).await.map_err(of_part)?; // wasm, then checked
 
         let lane = generation.gate.enter(self.turn()).await?;
         let wait = generation.gate.wait().min(self.clock.left());
         let lease = self.voice.checkout(bucketed.padded, wait).await;
-        let lease = lease.map_err(|e| model_error(self.voice.name(), &e))?;
+        let lease = lease.map_err(|e| of_part(model_error(self.voice.name(), &e)))?;
         let pace = self.pace(place);
         let stop = lease.stop().on_drop();
         let (say, heard) = mpsc::unbounded_channel();
@@ -200,6 +202,8 @@ impl Begin {
             ahead: Arc::clone(&self.ahead),
             answers: generation.answers(),
             say,
+            written: verse.written,
+            start: verse.start,
         };
         let Verse {
             utterance, pause, ..
@@ -255,6 +259,9 @@ struct Run {
     ahead: Arc<Ahead>,
     answers: Answers,
     say: mpsc::UnboundedSender<Heard>,
+    /// As the caller wrote it, and where it begins in their text.
+    written: String,
+    start: usize,
 }
 
 impl Run {
@@ -285,7 +292,10 @@ impl Run {
                 drop(self.say.send(Heard::End(start.elapsed())));
             }
             Err(error) => {
-                let error = model_error(self.voice.name(), &error);
+                let error = match model_error(self.voice.name(), &error) {
+                    large @ Error::TooLarge(_) => large.of_part(self.start, &self.written),
+                    other => other,
+                };
                 drop((self.lease, self.lane));
                 drop(self.say.send(Heard::Failed(error)));
             }

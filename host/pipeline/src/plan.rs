@@ -93,18 +93,18 @@ impl Plan {
         by: Option<Split>,
         pauses: Pauses,
     ) -> Result<Vec<Piece>, Error> {
-        self.check_text("the text", text)?;
+        self.check_text("the text", text).map_err(Error::of_text)?;
         let by = by.unwrap_or(self.spec.split.by);
         let pieces = self.cut(text, by, pauses);
         if pieces.is_empty() {
-            return Err(Error::Request("the text is empty".to_owned()));
+            return Err(Error::Text("the text is empty".to_owned()));
         }
         Ok(pieces)
     }
 
     /// The whole text as one piece, even if there is nothing to it.
     pub(crate) fn whole(&self, text: &str) -> Result<Vec<Piece>, Error> {
-        self.check_text("the text", text)?;
+        self.check_text("the text", text).map_err(Error::of_text)?;
         Ok(vec![Piece {
             text: text.to_owned(),
             start: 0,
@@ -183,7 +183,7 @@ impl Plan {
                     continue;
                 }
                 let text = NormalizedText::new(normalized.text)
-                    .map_err(|e| Error::Request(e.to_string()))?;
+                    .map_err(|e| Error::Request(e.to_string()).of_part(piece.start, &piece.text))?;
                 script.lines.push(Line {
                     text,
                     piece,

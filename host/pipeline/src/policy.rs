@@ -45,6 +45,7 @@ pub(crate) fn normalize(
     lexicon: &Arc<dyn plugin::Lexicon>,
 ) -> Result<Normalized, Error> {
     let mut trace = Trace::new(text, offset);
+    let part = (offset + 1, offset + text.chars().count());
     for step in chain {
         let answer = step
             .plugin
@@ -54,15 +55,16 @@ pub(crate) fn normalize(
             // Not this plugin's language: the chain goes on.
             Err(CallError::Unsupported(_)) => {}
             Err(CallError::InvalidInput(reason)) => {
-                return Err(Error::Request(format!(
-                    "plugin `{}` cannot take this text: {reason}",
+                let (first, last) = part;
+                return Err(Error::Text(format!(
+                    "plugin `{}` cannot take the text from character {first} to {last}: {reason}",
                     step.name
                 )));
             }
             Err(cause) => match step.on_failure {
                 OnFailure::Closed if costs_too_much(step, &cause, language) => {
-                    let (first, last) = (offset + 1, offset + text.chars().count());
-                    return Err(Error::Request(format!(
+                    let (first, last) = part;
+                    return Err(Error::Text(format!(
                         "plugin `{}` cannot take the text from character {first} to {last}: {cause}; other or shorter words would do",
                         step.name
                     )));

@@ -17,14 +17,15 @@ use speech::g2p::Frontend;
 use speech::user::UserWords;
 
 use crate::apart::Apart;
+use crate::document::{Document, Place};
 use crate::events;
 use crate::features::{BertModel, FeatureCache};
 use crate::gate::{self, Gate};
 use crate::generation::{Generation, Kind};
-use crate::lexicon::{self, Words};
+use crate::lexicon::{self, DictionaryError, Words};
 use crate::plan::Plan;
 use crate::policy::{BucketStep, NormalizeStep};
-use crate::spec::{Component, Memory, OnFailure, Pipeline, PluginRef, Service, Source};
+use crate::spec::{Bert, Component, Memory, OnFailure, Pipeline, PluginRef, Service, Source};
 
 /// Why the next generation cannot serve. The one that serves still does.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,21 @@ pub enum PrepareError {
     Late { what: String, limit: Duration },
     #[error("preparing was cut short: {0}")]
     Lost(String),
+    /// Where the operator has written what leads to it.
+    #[error("{place}{error}")]
+    At { place: Place, error: Box<Self> },
+}
+
+impl PrepareError {
+    /// The outermost place is the first that was known.
+    #[must_use]
+    pub fn at(self, place: Place) -> Self {
+        if matches!(self, Self::At { .. }) || place == Place::default() {
+            return self;
+        }
+        let error = Box::new(self);
+        Self::At { place, error }
+    }
 }
 
 /// What outlives generations: the sandbox, the models' runtime, and what an
@@ -145,10 +161,53 @@ impl Workshop {
         service: &Arc<Service>,
     ) -> Result<Rules, PrepareError> {
         let (this, of) = (Arc::clone(self), Arc::clone(service));
-        let work = move || this.rules(&of.plugins, &of.memory);
-        let limit = service.package_timeout.0;
-        self.apart
-            .within("the plugin of the memory policy", limit, work)
+        let work = move || {
+            let plugin = of.memory.plugin.as_ref();
+            let key = ["memory", "eviction", "plugin"];
+            let place = plugin.map(|plugin| of.plugin_place(&of.document, &key, plugin));
+            let rules = this.rules(&of.plugins, &of.memory);
+            rules.map_err(|e| e.at(place.unwrap_or_default()))
+        };
+        self.within(service, "the plugin of the memory policy", work)
+    }
+
+    fn within<T: Send + 'static>(
+        &self,
+        service: &Service,
+        what: &str,
+        work: impl FnOnce() -> Result<T, PrepareError> + Send + 'static,
+    ) -> Result<T, PrepareError> {
+        self.within_limit(service, what, service.package_timeout.0, work)
+    }
+
+    /// For what opens models: their trial has a time of its own.
+    fn within_trial<T: Send + 'static>(
+        &self,
+        service: &Service,
+        what: &str,
+        work: impl FnOnce() -> Result<T, PrepareError> + Send + 'static,
+    ) -> Result<T, PrepareError> {
+        let trial = match self.residency.tries() {
+            true => service.models.trial.0,
+            false => Duration::ZERO,
+        };
+        self.within_limit(service, what, service.package_timeout.0 + trial, work)
+    }
+
+    fn within_limit<T: Send + 'static>(
+        &self,
+        service: &Service,
+        what: &str,
+        limit: Duration,
+        work: impl FnOnce() -> Result<T, PrepareError> + Send + 'static,
+    ) -> Result<T, PrepareError> {
+        let done = self.apart.within(what, limit, work);
+        done.map_err(|error| match error {
+            PrepareError::Late { .. } => {
+                error.at(service.document.place(&["reload", "package_timeout"]))
+            }
+            error => error,
+        })
     }
 
     /// Builds generation `number`. Slow: reads files, compiles, opens models.
@@ -160,20 +219,23 @@ impl Workshop {
         old: Option<&Generation>,
     ) -> Result<Generation, PrepareError> {
         if service.voices.is_empty() {
-            return Err(PrepareError::Empty { what: "voice" });
+            let place = service.document.place(&["voices", "folder"]);
+            return Err(PrepareError::Empty { what: "voice" }.at(place));
         }
         if service.pipelines.is_empty() {
-            return Err(PrepareError::Empty { what: "pipeline" });
+            let place = service.document.place(&["pipelines", "folder"]);
+            return Err(PrepareError::Empty { what: "pipeline" }.at(place));
         }
         if !service.pipelines.contains_key(&service.default_pipeline) {
-            return Err(PrepareError::Pipeline {
+            let missing = PrepareError::Pipeline {
                 pipeline: service.default_pipeline.clone(),
                 cause: "it is the default and does not exist".to_owned(),
-            });
+            };
+            return Err(missing.at(service.document.place(&["pipelines", "default"])));
         }
-        // With the trial of what it opens.
-        let limit = service.package_timeout.0 + service.models.trial.0;
-        let settings = self.session_settings(service)?;
+        let settings = self
+            .session_settings(service)
+            .map_err(|e| e.at(service.document.place(&["models", "device"])))?;
         let tools = Arc::new(Mutex::new(Tools::default()));
         events::generation_born(number.get());
         let mut next = {
@@ -199,10 +261,7 @@ impl Workshop {
             let (named, settings) = (name.clone(), settings.clone());
             let (frontend, spec) = (Arc::clone(&frontend), spec.clone());
             let work = move || this.plan(&of, &settings, &tools, named, spec, frontend, words);
-            match self
-                .apart
-                .within(&format!("pipeline `{name}`"), limit, work)
-            {
+            match self.within_trial(service, &format!("pipeline `{name}`"), work) {
                 Ok(plan) => drop(next.plans.insert(name.clone(), Arc::new(plan))),
                 Err(error) => next.leave_out(old, Kind::Pipeline, name, error.to_string()),
             }
@@ -211,15 +270,17 @@ impl Workshop {
         for voice in &service.voices {
             let (this, settings) = (Arc::clone(self), settings.clone());
             let (name, source) = (voice.name.clone(), model_source(&voice.source));
+            let of = Arc::clone(service);
             let work = move || {
                 let opened = this.residency.voice(&name, &source, &settings);
-                opened.map_err(|e| PrepareError::Voice {
-                    voice: name,
-                    cause: e.to_string(),
+                opened.map_err(|e| {
+                    let place = of.room_place(&e);
+                    let cause = e.to_string();
+                    PrepareError::Voice { voice: name, cause }.at(place)
                 })
             };
             let name = &voice.name;
-            match self.apart.within(&format!("voice `{name}`"), limit, work) {
+            match self.within_trial(service, &format!("voice `{name}`"), work) {
                 Ok(opened) => drop(next.voices.insert(name.clone(), opened)),
                 Err(error) => next.leave_out(old, Kind::Voice, name, error.to_string()),
             }
@@ -236,7 +297,6 @@ impl Workshop {
     /// Tries new voices side by side, one for each core. What comes of it is
     /// said when they are opened.
     fn examine(self: &Arc<Self>, service: &Service, settings: &session::Settings) {
-        let limit = service.package_timeout.0 + service.models.trial.0;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let voices = Mutex::new(service.voices.iter());
         std::thread::scope(|threads| {
@@ -257,7 +317,7 @@ impl Workshop {
                         };
                         let what = format!("the trial of voice `{}`", voice.name);
                         // Said again, by name, when it is opened.
-                        let _ = self.apart.within(&what, limit, work);
+                        let _ = self.within_trial(service, &what, work);
                     }
                 });
             }
@@ -272,10 +332,10 @@ impl Workshop {
         next: &mut Generation,
     ) -> Result<Arc<Frontend>, PrepareError> {
         let (this, folder) = (Arc::clone(self), service.dictionary.clone());
-        let limit = service.package_timeout.0;
-        let work = move || this.frontend(&folder);
+        let place = service.document.exactly(&["speech", "dictionary"]);
+        let work = move || this.frontend(&folder).map_err(|e| e.at(place));
         let before = old.and_then(|old| old.plans.values().next());
-        match (self.apart.within("the dictionary", limit, work), before) {
+        match (self.within(service, "the dictionary", work), before) {
             (Ok(frontend), _) => Ok(frontend),
             (Err(error), None) => Err(error),
             (Err(error), Some(plan)) => {
@@ -301,9 +361,10 @@ impl Workshop {
             return Arc::new(Words::new(frontend, UserWords::default()));
         };
         let (of, with) = (file.clone(), Arc::clone(frontend));
-        let work = move || Ok(Arc::new(Words::new(&with, user_words(&of)?)));
+        let written = service.pipelines[pipeline].document.clone();
+        let work = move || Ok(Arc::new(Words::new(&with, user_words(&of, &written)?)));
         let what = format!("the dictionary {}", file.display());
-        let read = self.apart.within(&what, service.package_timeout.0, work);
+        let read = self.within(service, &what, work);
         read.unwrap_or_else(|error| {
             let name = file.display().to_string();
             let known = next.left_out.iter();
@@ -432,13 +493,14 @@ impl Workshop {
                 .keys()
                 .map(|name| format!("`{name}`"))
                 .collect();
-            PrepareError::Pipeline {
+            let unknown = PrepareError::Pipeline {
                 pipeline: pipeline.to_owned(),
                 cause: format!(
                     "`bert.model` is `{name}`, which koemasu.toml does not define; it has {}",
                     known.join(", ")
                 ),
-            }
+            };
+            unknown.at(spec.document.place(&["bert", "model"]))
         })?;
         // One lane: BERT is a few percent of a request, and each lane would
         // hold its own copy of the weights.
@@ -446,9 +508,11 @@ impl Workshop {
             lanes: 1,
             ..settings.clone()
         };
-        let failed = |e: session::Error| PrepareError::Bert {
-            model: name.clone(),
-            cause: e.to_string(),
+        let failed = |e: session::Error| {
+            let place = service.bert_place(name, source, &e);
+            let cause = e.to_string();
+            let model = name.clone();
+            PrepareError::Bert { model, cause }.at(place)
         };
         let (graph, tokenizer) = (model_source(&source.graph), model_source(&source.tokenizer));
         let model = self
@@ -488,7 +552,14 @@ impl Workshop {
                 on_failure: plugin.on_failure.unwrap_or(OnFailure::Closed),
             })
         };
-        spec.normalize.plugins.iter().map(step).collect()
+        let plugins = spec.normalize.plugins.iter().enumerate();
+        let placed = plugins.map(|(number, plugin)| {
+            step(plugin).map_err(|e: PrepareError| {
+                let key = ["normalize", "plugins", &number.to_string()];
+                e.at(service.plugin_place(&spec.document, &key, plugin))
+            })
+        });
+        placed.collect()
     }
 
     fn bucketer(
@@ -500,13 +571,14 @@ impl Workshop {
         let Some(plugin) = &spec.bucket.plugin else {
             return Ok(None);
         };
-        let (key, source) = component(&service.plugins, plugin)?;
+        let place = || service.plugin_place(&spec.document, &["bucket", "plugin"], plugin);
+        let (key, source) = component(&service.plugins, plugin).map_err(|e| e.at(place()))?;
         let handle = match self.find(tools, &key, |it| &it.bucketers, |it| &it.bucketers) {
             Some(handle) => handle,
             None => Arc::new(
                 self.sandbox
                     .load_bucketer(source, &plugin.settings, &plugin.limits())
-                    .map_err(|e| plugin_error(plugin, &e))?,
+                    .map_err(|e| plugin_error(plugin, &e).at(place()))?,
             ),
         };
         lock(tools).bucketers.insert(key, Arc::clone(&handle));
@@ -562,9 +634,59 @@ impl Carried {
     }
 }
 
-fn user_words(file: &Path) -> Result<UserWords, PrepareError> {
+fn user_words(file: &Path, pipeline: &Document) -> Result<UserWords, PrepareError> {
     let words = lexicon::open(file).and_then(|words| lexicon::check(&words));
-    words.map_err(|e| PrepareError::Words(e.to_string()))
+    words.map_err(|e| {
+        let words = PrepareError::Words(e.to_string());
+        match e {
+            DictionaryError::Unread(_) => words.at(pipeline.exactly(&["dictionary", "file"])),
+            DictionaryError::Wrong(_) | DictionaryError::Whole(_) => words,
+        }
+    })
+}
+
+/// Where the operator has written what an error is about.
+impl Service {
+    /// Of a plugin, or of the folder in which it is looked for.
+    fn plugin_place(&self, document: &Document, key: &[&str], plugin: &PluginRef) -> Place {
+        let named = matches!(plugin.component, Component::Named(_));
+        if named && !self.plugins.is_dir() {
+            let folder = self.document.exactly(&["plugins", "folder"]);
+            if folder != Place::default() {
+                return folder;
+            }
+        }
+        document.place(key)
+    }
+
+    /// Nowhere if it is not for want of room.
+    fn room_place(&self, error: &session::Error) -> Place {
+        use session::Error;
+        match error {
+            Error::NoRoom(_) | Error::Memory(_) => self.document.place(&["memory", "budget"]),
+            Error::OutOfMemory(_)
+            | Error::NoWorkspace { .. }
+            | Error::TooLarge { .. }
+            | Error::TooLong { .. } => self.document.place(&["memory", "workspace"]),
+            _ => Place::default(),
+        }
+    }
+
+    fn bert_place(&self, name: &str, bert: &Bert, error: &session::Error) -> Place {
+        let room = self.room_place(error);
+        if room != Place::default() {
+            return room;
+        }
+        let tokenizer = match error {
+            session::Error::Tokenizer(_) => true,
+            session::Error::Package { path, .. } => {
+                matches!(&bert.tokenizer, Source::Path(tokenizer) if tokenizer == path)
+            }
+            _ => false,
+        };
+        let key = if tokenizer { "tokenizer" } else { "graph" };
+        self.document.exactly(&["bert", name, key])
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::document::Place;
 use crate::error::Error;
 use crate::generation::{Generation, Kind, LeftOut};
 use crate::prepare::PrepareError;
 use crate::request::Request;
+use crate::spec::Service;
 use crate::synthesize::synthesize;
 
 /// A server with much to do may keep a rehearsal waiting.
@@ -18,8 +20,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(crate) async fn rehearse(
     mut next: Generation,
     old: Option<&Generation>,
-    limit: Duration,
+    service: &Service,
 ) -> Result<Arc<Generation>, PrepareError> {
+    let limit = service.package_timeout.0;
     let mut heard = BTreeSet::new();
     for (name, voice) in &next.voices {
         let before = old.and_then(|old| old.voices.get(name));
@@ -54,11 +57,13 @@ pub(crate) async fn rehearse(
                     true => a_plan,
                     false => a_voice,
                 };
+                let place = place(&cause, service, &plan);
                 let cause = PrepareError::Rehearsal {
                     voice,
                     pipeline: plan,
                     cause,
                 };
+                let cause = cause.at(place);
                 // What served before need not be heard again.
                 heard.insert((kind, name.clone()));
                 next.leave_out(old, kind, &name, cause.to_string());
@@ -108,6 +113,33 @@ async fn say(
     // Dropped, a run is told to end.
     let said = tokio::time::timeout(limit, speak).await;
     said.unwrap_or(Err(Error::Deadline { limit }))
+}
+
+/// Where the operator has written what made a word go unsaid; nowhere if it is
+/// nothing of theirs.
+fn place(cause: &Error, service: &Service, pipeline: &str) -> Place {
+    let of_service = |key: &[&str]| service.document.place(key);
+    let spec = service.pipelines.get(pipeline);
+    let of_pipeline = |key: &[&str]| spec.map_or_else(Place::default, |it| it.document.place(key));
+    match cause {
+        // It had to be said sooner than the pipeline asks for.
+        Error::Deadline { limit } if *limit == service.package_timeout.0 => {
+            of_service(&["reload", "package_timeout"])
+        }
+        Error::Deadline { .. } => of_pipeline(&["limits", "deadline"]),
+        Error::Request(_) | Error::Text(_) => of_pipeline(&["limits", "characters_max"]),
+        Error::Unknown { kind: "style", .. } => of_pipeline(&["synthesize", "style"]),
+        Error::Plugin { .. } => of_pipeline(&["normalize", "plugins"]),
+        Error::TooLarge(_) => of_service(&["answers"]),
+        Error::NoRoom { .. } => of_service(&["memory", "workspace"]),
+        Error::Busy { .. } => of_service(&["models", "wait"]),
+        Error::Full { .. } => of_service(&["models", "queue"]),
+        Error::Unknown { .. }
+        | Error::Broken { .. }
+        | Error::Model { .. }
+        | Error::Gone
+        | Error::Lost(_) => Place::default(),
+    }
 }
 
 impl Generation {

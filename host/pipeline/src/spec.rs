@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use session::memory::MemoryPolicy;
 
 use crate::answers::Answers;
-use crate::depth;
+use crate::document::{Document, Place, Unfit, Wrong};
 use crate::request::{Loudness, Split};
 use crate::units::{Bytes, Span};
 
@@ -34,6 +34,8 @@ pub struct Service {
     pub memory: Memory,
     /// How long one voice, pipeline or dictionary may take to open.
     pub package_timeout: Span,
+    /// koemasu.toml, for what it names and is not there.
+    pub document: Document,
 }
 
 impl Service {
@@ -93,11 +95,12 @@ pub struct Models {
 
 impl Models {
     /// What no type can say.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Unfit> {
         for (name, number) in [("lanes", self.lanes), ("threads", self.threads)] {
             if number > RUNS_MAX {
-                return Err(format!(
-                    "`models.{name}` is {number}; it is {RUNS_MAX} at most"
+                return Err(Unfit::new(
+                    format!("models.{name}"),
+                    format!("`models.{name}` is {number}; it is {RUNS_MAX} at most"),
                 ));
             }
         }
@@ -128,31 +131,10 @@ impl Default for Models {
 
 /// `[memory]` in koemasu.toml: the policy, and the plugin that proposes
 /// evictions, which only this crate can load.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(try_from = "MemoryPolicy<PluginRef>")]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
     pub policy: MemoryPolicy,
     pub plugin: Option<PluginRef>,
-}
-
-impl TryFrom<MemoryPolicy<PluginRef>> for Memory {
-    type Error = SpecError;
-
-    fn try_from(written: MemoryPolicy<PluginRef>) -> Result<Self, SpecError> {
-        written
-            .check()
-            .map_err(|wrong| SpecError(format!("`[memory]`: {wrong}")))?;
-        let (policy, plugin) = written.split();
-        if let Some(plugin) = &plugin
-            && matches!(plugin.on_failure, Some(OnFailure::Closed | OnFailure::Open))
-        {
-            return Err(SpecError(format!(
-                "plugin `{}`: when it fails, `memory.eviction.order` decides; `on_failure` is \"builtin\" or left out",
-                plugin.component.name()
-            )));
-        }
-        Ok(Self { policy, plugin })
-    }
 }
 
 /// As it would be written.
@@ -168,21 +150,59 @@ impl Memory {
     /// replay` take it: the table `[memory]`, or what is in it, as TOML or as
     /// the JSON that it serializes to.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
+        Self::read(&Document::unnamed(text))
+    }
+
+    /// The same of a file.
+    pub fn read(document: &Document) -> Result<Self, SpecError> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct File {
-            memory: Memory,
+            memory: MemoryPolicy<PluginRef>,
         }
-        if text.trim_start().starts_with('{') {
-            return serde_json::from_str(text).map_err(|e| SpecError(e.to_string()));
+        if document.text().trim_start().starts_with('{') {
+            let written = serde_json::from_str(document.text());
+            let written = written.map_err(|e| SpecError::Json(e.to_string()))?;
+            return Self::check(written).map_err(|unfit| SpecError::Json(unfit.what));
         }
-        let table: toml::Table = depth::parse(text).map_err(SpecError)?;
-        if table.contains_key("memory") {
-            depth::parse(text).map(|file: File| file.memory)
-        } else {
-            depth::parse(text)
+        let table: toml::Table = document.read()?;
+        let (written, within) = match table.contains_key("memory") {
+            true => (document.read::<File>()?.memory, "memory."),
+            false => (document.read()?, ""),
+        };
+        Self::check(written).map_err(|unfit| {
+            let key = format!("{within}{}", unfit.key);
+            document.unfit(Unfit { key, ..unfit }).into()
+        })
+    }
+
+    /// What no type can say; its key is one of the table.
+    pub fn check(written: MemoryPolicy<PluginRef>) -> Result<Self, Unfit> {
+        written
+            .check()
+            .map_err(|wrong| Unfit::new(wrong.key, format!("`[memory]`: {}", wrong.what)))?;
+        let (policy, plugin) = written.split();
+        if let Some(plugin) = &plugin
+            && matches!(plugin.on_failure, Some(OnFailure::Closed | OnFailure::Open))
+        {
+            return Err(Unfit::new(
+                "eviction.plugin.on_failure",
+                format!(
+                    "plugin `{}`: when it fails, `memory.eviction.order` decides; `on_failure` is \"builtin\" or left out",
+                    plugin.component.name()
+                ),
+            ));
         }
-        .map_err(SpecError)
+        Ok(Self { policy, plugin })
+    }
+
+    /// Where a policy's text names its plugin.
+    pub fn plugin_place(document: &Document) -> Place {
+        let within = document.exactly(&["memory", "eviction", "plugin"]);
+        match within == Place::default() {
+            true => document.exactly(&["eviction", "plugin"]),
+            false => within,
+        }
     }
 
     /// Voices that are pinned or ranked and not there: most likely misspelt.
@@ -218,6 +238,9 @@ pub struct Pipeline {
     pub encode: Encode,
     #[serde(default)]
     pub limits: Limits,
+    /// As it is written, for what it names and is not there.
+    #[serde(skip)]
+    pub document: Document,
 }
 
 /// `[split]`: where a text is cut before anything else happens.
@@ -369,7 +392,7 @@ impl PluginRef {
     /// `NAME.wasm` of the plugin folder, with its own defaults.
     pub fn named(name: &str) -> Result<Self, SpecError> {
         let named: Result<Self, toml::de::Error> = PluginVisitor.visit_str(name);
-        named.map_err(|wrong| SpecError(wrong.message().to_owned()))
+        named.map_err(|wrong| SpecError::Json(wrong.message().to_owned()))
     }
 
     /// What one call of this plugin may cost.
@@ -559,21 +582,28 @@ impl Pipeline {
     /// Reads one pipeline. `allowed` is sorted and values are checked, so that
     /// whoever holds a `Pipeline` need not ask again.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
-        let mut spec: Self = depth::parse(text).map_err(SpecError)?;
+        Self::read(Document::unnamed(text)).map_err(SpecError::Toml)
+    }
+
+    /// The same of a file.
+    pub fn read(document: Document) -> Result<Self, Wrong> {
+        let mut spec: Self = document.read()?;
         spec.bucket.allowed.tokens.sort_unstable();
         spec.bucket.allowed.bert.sort_unstable();
-        spec.check().map_err(SpecError)?;
+        spec.check().map_err(|unfit| document.unfit(unfit))?;
+        spec.document = document;
         Ok(spec)
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Unfit> {
         let say = &self.synthesize;
         let within = |name: &str, value: f32, low: f32, high: f32| {
             if (low..=high).contains(&value) {
                 Ok(())
             } else {
-                Err(format!(
-                    "`synthesize.{name}` is {value}; it lies between {low} and {high}"
+                Err(Unfit::new(
+                    format!("synthesize.{name}"),
+                    format!("`synthesize.{name}` is {value}; it lies between {low} and {high}"),
                 ))
             }
         };
@@ -583,18 +613,25 @@ impl Pipeline {
         within("noise", say.noise, 0.0, 2.0)?;
         within("noise_w", say.noise_w, 0.0, 2.0)?;
         if self.split.characters_max < 10 {
-            return Err("`split.characters_max` is at least 10".to_owned());
+            return Err(Unfit::new(
+                "split.characters_max",
+                "`split.characters_max` is at least 10",
+            ));
         }
         if self.limits.characters_max == 0 {
-            return Err("`limits.characters_max` is at least 1".to_owned());
+            return Err(Unfit::new(
+                "limits.characters_max",
+                "`limits.characters_max` is at least 1",
+            ));
         }
         for (name, characters) in [
             ("split.characters_max", self.split.characters_max),
             ("limits.characters_max", self.limits.characters_max),
         ] {
             if characters > CHARACTERS_MAX {
-                return Err(format!(
-                    "`{name}` is {characters}; it is {CHARACTERS_MAX} at most"
+                return Err(Unfit::new(
+                    name,
+                    format!("`{name}` is {characters}; it is {CHARACTERS_MAX} at most"),
                 ));
             }
         }
@@ -610,17 +647,23 @@ impl Pipeline {
             ("encode.read_ahead", self.encode.read_ahead),
         ] {
             if span > SILENCE_MAX {
-                return Err(format!(
-                    "`{name}` is {:?}; it is {:?} at most",
-                    span.0, SILENCE_MAX.0
+                return Err(Unfit::new(
+                    name,
+                    format!(
+                        "`{name}` is {:?}; it is {:?} at most",
+                        span.0, SILENCE_MAX.0
+                    ),
                 ));
             }
         }
-        for plugin in &self.normalize.plugins {
+        for (place, plugin) in self.normalize.plugins.iter().enumerate() {
             if plugin.on_failure == Some(OnFailure::Builtin) {
-                return Err(format!(
-                    "plugin `{}`: a normalizer has no built-in replacement; `on_failure` is \"closed\" or \"open\"",
-                    plugin.component.name()
+                return Err(Unfit::new(
+                    format!("normalize.plugins.{place}.on_failure"),
+                    format!(
+                        "plugin `{}`: a normalizer has no built-in replacement; `on_failure` is \"closed\" or \"open\"",
+                        plugin.component.name()
+                    ),
                 ));
             }
         }
@@ -630,8 +673,13 @@ impl Pipeline {
 
 /// What cannot be read, with line, column and what is expected.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SpecError(String);
+pub enum SpecError {
+    #[error(transparent)]
+    Toml(#[from] Wrong),
+    /// JSON, which tells its own place, or a name alone.
+    #[error("{0}")]
+    Json(String),
+}
 
 #[cfg(test)]
 mod tests {

@@ -61,9 +61,7 @@ async fn rehearse(
 
     let script = stage("normalize", plan.normalize(pieces)).await?; // wasm
     if script.is_empty() {
-        return Err(Error::Request(
-            "nothing of the text can be spoken".to_owned(),
-        ));
+        return Err(Error::Text("nothing of the text can be spoken".to_owned()));
     }
     let mut recital = stage("g2p", plan.pronounce(script)).await?; // CPU
     if let Some(given) = &request.given {

@@ -256,6 +256,11 @@ pub(crate) fn discarded(kind: &'static str, name: &str) {
     tracing::warn!(kind, name, "session discarded: its run did not end well");
 }
 
+/// What ONNX Runtime finds wrong; whoever called it is told as well.
+pub(crate) fn runtime_said(place: &str, message: &str) {
+    tracing::warn!(place, "ONNX Runtime: {message}");
+}
+
 pub(crate) fn device_chosen(device: &dyn std::fmt::Debug, why: &str) {
     tracing::info!(?device, why, "device chosen");
 }

@@ -162,11 +162,6 @@ pub fn read_inside(folder: &Path, name: &str, most: u64) -> Result<Vec<u8>> {
     again(|| Held::open_inside(folder, Path::new(name))?.read(most))
 }
 
-pub fn read_text(path: &Path, most: u64) -> Result<String> {
-    String::from_utf8(read(path, most)?)
-        .map_err(|e| Error::new(ErrorKind::InvalidData, e.utf8_error()))
-}
-
 fn again<T>(mut read: impl FnMut() -> Result<T>) -> Result<T> {
     let mut tries = 1;
     loop {

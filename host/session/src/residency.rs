@@ -149,6 +149,11 @@ impl Residency {
         self
     }
 
+    /// Whether what comes from outside is tried first.
+    pub fn tries(&self) -> bool {
+        self.proofs.is_some()
+    }
+
     /// Whether [`voice`](Self::voice) may open this one, found out if it is
     /// not known. Several may be asked at a time.
     pub fn examine(&self, name: &str, source: &Source, settings: &Settings) -> Result<(), Error> {

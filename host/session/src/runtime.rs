@@ -1,11 +1,12 @@
 //! ONNX Runtime, loaded once for the process, and how sessions are opened.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use ort::environment::Environment;
 use ort::ep;
+use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
@@ -58,8 +59,17 @@ impl Runtime {
             .with_name("koemasu")
             // Builds from the package index have it on by default.
             .with_telemetry(false)
+            // It would write to standard error itself, and names of a voice's
+            // graph with it.
+            .with_logger(Arc::new(|level, _, _, place, message| {
+                // Until the level is set, it tells all it does.
+                if matches!(level, LogLevel::Error | LogLevel::Fatal) {
+                    events::runtime_said(place, message);
+                }
+            }))
             .build()
             .map_err(|e| failed(e.to_string()))?;
+        environment.set_log_level(LogLevel::Error);
         let runtime = Self {
             environment,
             library: library.to_owned(),

@@ -71,6 +71,18 @@ pub enum WordError {
     Priority(u8),
 }
 
+impl WordError {
+    /// What of the word is wrong.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::NoSurface | Self::LongSurface(_) | Self::Control(_) => "surface",
+            Self::NoReading | Self::Reading(..) => "reading",
+            Self::Accent { .. } => "accent",
+            Self::Priority(_) => "priority",
+        }
+    }
+}
+
 pub const PRIORITY_MAX: u8 = 10;
 const SURFACE_MAX: usize = 100;
 

@@ -84,11 +84,13 @@ pub(crate) async fn speech(mut call: Call) -> Result<Answer, Fault> {
 /// A name in the body that nothing has is a wrong body: OpenAI keeps 404 for
 /// what an address does not find.
 fn bad_request(fault: Fault) -> Fault {
-    if fault.status != StatusCode::NOT_FOUND {
+    let text = fault.field.as_deref() == Some("text");
+    if fault.status != StatusCode::NOT_FOUND && !text {
         return fault;
     }
     let field = fault.field.map(|field| match field.as_str() {
         "voice" | "speaker" => "voice".to_owned(),
+        "text" => "input".to_owned(),
         own => format!("koemasu.{own}"),
     });
     Fault {

@@ -19,6 +19,7 @@ use super::plan::{Asked, Plan};
 use super::{base, stock};
 use crate::args::{self, SoakMode};
 use crate::config::Config;
+use crate::line::{self, Lines};
 use crate::memory::EVERY;
 use crate::platform;
 
@@ -40,7 +41,7 @@ pub(super) fn run(args: &args::Soak, mode: SoakMode) -> anyhow::Result<()> {
     let mut soak = Soak {
         voices,
         device,
-        out: std::io::stdout().lock(),
+        out: line::out(),
         leak: args.leak.map(|Bytes(bytes)| Leak::new(&live, bytes)),
         end: End {
             device: match device {
@@ -61,7 +62,7 @@ pub(super) fn run(args: &args::Soak, mode: SoakMode) -> anyhow::Result<()> {
 struct Soak<O> {
     voices: Vec<String>,
     device: Device,
-    out: O,
+    out: Lines<O>,
     leak: Option<Leak>,
     end: End,
     asked: usize,
@@ -184,7 +185,7 @@ impl<O: Write> Soak<O> {
     }
 
     fn tell(&mut self, line: &Line) -> anyhow::Result<()> {
-        writeln!(self.out, "{}", serde_json::to_string(line)?)?;
+        self.out.line(serde_json::to_string(line)?)?;
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ use pipeline::units::Bytes;
 
 use crate::args::{self, SoakMode};
 use crate::config::{Config, Files};
+use crate::line::{self, Lines};
 use measure::{Bound, End, Line, Run, Sample, thousands};
 use plan::Wanted;
 use stock::Stock;
@@ -38,7 +39,7 @@ pub fn run(args: &args::Soak) -> anyhow::Result<bool> {
 fn parent(args: &args::Soak) -> anyhow::Result<bool> {
     let config = base(args)?;
     let stock = Stock::find(args, &config)?;
-    let mut out = std::io::stdout();
+    let mut out = line::out();
     introduce(&mut out, args, &config, &stock)?;
     let modes = match args.mode {
         Some(mode) => vec![mode],
@@ -66,7 +67,7 @@ fn parent(args: &args::Soak) -> anyhow::Result<bool> {
         std::fs::write(path, all.to_string())
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    writeln!(out, "{}", verdict.words)?;
+    out.line(&verdict.words)?;
     out.flush()?;
     Ok(verdict.pass)
 }
@@ -223,7 +224,7 @@ impl Progress {
             return;
         }
         self.told = Instant::now();
-        eprintln!(
+        line::tell(format_args!(
             "{}: {} of {} requests, {:.0} s, {:.1} MiB, {} evictions, {} failed",
             self.mode,
             thousands(sample.requests),
@@ -232,12 +233,12 @@ impl Progress {
             mebibytes(sample.rss),
             thousands(sample.evictions as usize),
             sample.failed
-        );
+        ));
     }
 }
 
 fn introduce(
-    out: &mut impl Write,
+    out: &mut Lines<impl Write>,
     args: &args::Soak,
     config: &Config,
     stock: &Stock,
@@ -246,17 +247,15 @@ fn introduce(
     let embedded =
         args.models.is_none() && config.service.voices.len() == 1 && stock.made.is_some();
     if embedded {
-        writeln!(
-            out,
-            "the voice inside the program is a toy: these figures prove nothing about real sizes"
+        out.line(
+            "the voice inside the program is a toy: these figures prove nothing about real sizes",
         )?;
     }
     let mut service = config.service.clone();
     service.voices.clone_from(&stock.voices);
     let sizes = sizes(args, &service);
     let largest = stock.voices.iter().map(|it| stock::bytes(&it.source)).max();
-    writeln!(
-        out,
+    out.line(format_args!(
         "{} voices of {}, {} requests in {} rounds of texts of 1 to {} characters, in bursts of 16, 7 and 7; budget {}, seed {}",
         stock.voices.len(),
         Bytes(largest.unwrap_or(0)),
@@ -265,14 +264,14 @@ fn introduce(
         wanted.characters,
         Bytes(sizes.budget),
         args.seed
-    )?;
+    ))?;
     Ok(())
 }
 
 /// What a row says of a run.
 type Cell = fn(&Run) -> String;
 
-fn table(out: &mut impl Write, runs: &[Run]) -> std::io::Result<()> {
+fn table(out: &mut Lines<impl Write>, runs: &[Run]) -> std::io::Result<()> {
     let rows: [(&str, Cell); 17] = [
         ("device", |run| run.end.device.clone()),
         ("requests", |run| thousands(run.figures().requests)),
@@ -333,22 +332,21 @@ fn table(out: &mut impl Write, runs: &[Run]) -> std::io::Result<()> {
             format!("{:.1} ({:.1})", run.end.cpu_seconds, run.end.wall_seconds)
         }),
     ];
-    write!(out, "\n{:<28}", "")?;
-    for run in runs {
-        write!(out, "{:>22}", run.mode)?;
-    }
-    writeln!(out)?;
+    let row = |label: &str, cell: Cell| {
+        let cells = runs.iter().map(|run| format!("{:>22}", cell(run)));
+        format!("{label:<28}{}", cells.collect::<String>())
+    };
+    out.line("")?;
+    out.line(row("", |run| run.mode.clone()))?;
     for (label, cell) in rows {
-        write!(out, "{label:<28}")?;
-        for run in runs {
-            write!(out, "{:>22}", cell(run))?;
-        }
-        writeln!(out)?;
+        out.line(row(label, cell))?;
     }
     if let Some(ratio) = throughput(runs) {
-        writeln!(out, "requests per CPU second, slab to arena: {ratio:.2}")?;
+        out.line(format_args!(
+            "requests per CPU second, slab to arena: {ratio:.2}"
+        ))?;
     }
-    writeln!(out)
+    out.line("")
 }
 
 fn none() -> String {

@@ -257,54 +257,86 @@ const WINDOW_MAX: u32 = 65_536;
 
 /// Why a policy cannot be obeyed. The operator can act.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct PolicyError(String);
+#[error("{what}")]
+pub struct PolicyError {
+    /// In the table, parts between dots.
+    pub key: String,
+    pub what: String,
+}
+
+impl PolicyError {
+    fn new(key: impl Into<String>, what: String) -> Self {
+        Self {
+            key: key.into(),
+            what,
+        }
+    }
+}
 
 impl<P> MemoryPolicy<P> {
     /// What no type can say.
     pub fn check(&self) -> Result<(), PolicyError> {
-        let wrong = |what: String| Err(PolicyError(what));
+        let wrong = |key: &str, what: String| Err(PolicyError::new(key, what));
         let Watermarks { warn, relieve } = self.watermarks;
         if !(0.0 < warn && warn <= relieve && relieve <= 1.0) {
-            return wrong(format!(
-                "`watermarks.warn` is {warn} and `watermarks.relieve` {relieve}; right is 0 < warn <= relieve <= 1, such as 0.90 and 0.95"
-            ));
+            return wrong(
+                "watermarks.warn",
+                format!(
+                    "`watermarks.warn` is {warn} and `watermarks.relieve` {relieve}; right is 0 < warn <= relieve <= 1, such as 0.90 and 0.95"
+                ),
+            );
         }
         if self.slots == 0 {
-            return wrong("`slots` is at least 1: a voice speaks from a slot".to_owned());
+            return wrong(
+                "slots",
+                "`slots` is at least 1: a voice speaks from a slot".to_owned(),
+            );
         }
         if self.slots > SLOTS_MAX {
-            return wrong(format!(
-                "`slots` is {}; it is {SLOTS_MAX} at most: each is a session for every template",
-                self.slots
-            ));
+            return wrong(
+                "slots",
+                format!(
+                    "`slots` is {}; it is {SLOTS_MAX} at most: each is a session for every template",
+                    self.slots
+                ),
+            );
         }
         if self.window > WINDOW_MAX {
-            return wrong(format!(
-                "`window` is {}; it is {WINDOW_MAX} at most, or 0 for a sentence as a whole",
-                self.window
-            ));
+            return wrong(
+                "window",
+                format!(
+                    "`window` is {}; it is {WINDOW_MAX} at most, or 0 for a sentence as a whole",
+                    self.window
+                ),
+            );
         }
         if self.budget == Amount::Of(Bytes(0)) {
-            return wrong("`budget` is 0: give bytes, such as \"6GiB\", or \"auto\"".to_owned());
+            return wrong(
+                "budget",
+                "`budget` is 0: give bytes, such as \"6GiB\", or \"auto\"".to_owned(),
+            );
         }
         self.check_sums()?;
         self.check_permits()?;
-        for name in self
-            .eviction
-            .pins
-            .iter()
-            .chain(self.eviction.priorities.keys())
-        {
-            if name.is_empty() {
-                return wrong("`eviction` names a voice without a name".to_owned());
+        for (key, empty) in [
+            ("eviction.pins", self.eviction.pins.contains("")),
+            (
+                "eviction.priorities",
+                self.eviction.priorities.contains_key(""),
+            ),
+        ] {
+            if empty {
+                return wrong(key, "`eviction` names a voice without a name".to_owned());
             }
         }
         if self.trace.file.is_some() && self.trace.bytes_max < TRACE_BYTES_MIN {
-            return wrong(format!(
-                "`trace.bytes_max` is {}; it is at least {TRACE_BYTES_MIN}, so that a decision fits",
-                self.trace.bytes_max
-            ));
+            return wrong(
+                "trace.bytes_max",
+                format!(
+                    "`trace.bytes_max` is {}; it is at least {TRACE_BYTES_MIN}, so that a decision fits",
+                    self.trace.bytes_max
+                ),
+            );
         }
         Ok(())
     }
@@ -333,22 +365,28 @@ impl<P> MemoryPolicy<P> {
             .iter()
             .map(|(name, bytes)| format!("`{name}` {}", Bytes(*bytes)))
             .collect();
-        Err(PolicyError(format!(
-            "{} leave nothing of `budget` {} to the voices; raise `budget` or lower one of them",
-            named.join(" and "),
-            Bytes(budget)
-        )))
+        Err(PolicyError::new(
+            "budget",
+            format!(
+                "{} leave nothing of `budget` {} to the voices; raise `budget` or lower one of them",
+                named.join(" and "),
+                Bytes(budget)
+            ),
+        ))
     }
 
     fn check_permits(&self) -> Result<(), PolicyError> {
         let permits = &self.permits;
         let bound = match (permits.request_max.bytes(), self.workspace.bytes()) {
             (Some(request), Some(workspace)) if request > workspace => {
-                return Err(PolicyError(format!(
-                    "`permits.request_max` is {}, more than `workspace` {}",
-                    Bytes(request),
-                    Bytes(workspace)
-                )));
+                return Err(PolicyError::new(
+                    "permits.request_max",
+                    format!(
+                        "`permits.request_max` is {}, more than `workspace` {}",
+                        Bytes(request),
+                        Bytes(workspace)
+                    ),
+                ));
             }
             (Some(request), _) => Some(("permits.request_max", request)),
             (None, Some(workspace)) => Some(("workspace", workspace)),
@@ -358,10 +396,13 @@ impl<P> MemoryPolicy<P> {
             if let Some((name, most)) = bound
                 && bytes.0 > most
             {
-                return Err(PolicyError(format!(
-                    "`permits.by_tokens.{tokens}` is {bytes}, more than `{name}` {}: no such run would ever start",
-                    Bytes(most)
-                )));
+                return Err(PolicyError::new(
+                    format!("permits.by_tokens.{tokens}"),
+                    format!(
+                        "`permits.by_tokens.{tokens}` is {bytes}, more than `{name}` {}: no such run would ever start",
+                        Bytes(most)
+                    ),
+                ));
             }
         }
         Ok(())

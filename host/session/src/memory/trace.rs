@@ -69,7 +69,7 @@ impl Line {
 /// A trace that cannot be read. The operator can act.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    #[error("{0}")]
+    #[error(transparent)]
     Read(#[from] io::Error),
     #[error("line {line}: {cause}")]
     Line { line: usize, cause: String },

@@ -1,10 +1,12 @@
 //! Sets of scales that clients keep on the server: in the operator's file, or
 //! in memory until the end.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use hyper::StatusCode;
+use pipeline::document::OpenError;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -83,17 +85,19 @@ impl Presets {
             let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
             return Ok(memory.clone());
         };
-        let unreadable = |cause: String| {
-            let detail = format!("presets in {}: {cause}", file.display());
+        let unreadable = |cause: &dyn std::fmt::Display| {
+            let detail = format!("presets: {cause}");
             Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, detail)
         };
-        match files::text(file).await {
-            Ok(text) => {
-                let file: File = pipeline::depth::parse(&text).map_err(unreadable)?;
+        match files::document(file).await {
+            Ok(document) => {
+                let file: File = document.read().map_err(|e| unreadable(&e))?;
                 Ok(file.preset)
             }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(e) => Err(unreadable(e.to_string())),
+            Err(OpenError::Read { cause, .. }) if cause.kind() == ErrorKind::NotFound => {
+                Ok(Vec::new())
+            }
+            Err(e) => Err(unreadable(&e)),
         }
     }
 

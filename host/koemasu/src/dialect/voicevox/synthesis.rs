@@ -260,8 +260,13 @@ impl Asked {
             answer: way,
             ..request
         };
-        let speech = speak::speak(&call.app, generation, place, request, &call.id).await?;
-        Ok(Spoken::Speech(speech))
+        let speech = speak::speak(&call.app, generation, place, request, &call.id).await;
+        // The text is ours, made of what the body says.
+        let speech = speech.map_err(|fault| Fault {
+            field: fault.field.filter(|field| field != "text"),
+            ..fault
+        });
+        Ok(Spoken::Speech(speech?))
     }
 }
 

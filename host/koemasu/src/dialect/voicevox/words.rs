@@ -76,7 +76,8 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
         Pinning,
         (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
         (status = 404, description = "There is no such pipeline"),
-        (status = 409, description = "The pipeline has no dictionary, or its file cannot be written"),
+        (status = 409, description = "The pipeline has no dictionary, its file cannot be written, or the reload was refused"),
+        (status = 500, description = "The dictionary's file is none, or cannot be read"),
         (status = 422, description = "A parameter or the body is wrong or missing"),
     ),
 )]
@@ -103,7 +104,8 @@ pub(crate) async fn add(call: Call) -> Result<Answer, Fault> {
         Pinning,
         (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
         (status = 404, description = "There is no such pipeline"),
-        (status = 409, description = "The pipeline has no dictionary, or its file cannot be written"),
+        (status = 409, description = "The pipeline has no dictionary, its file cannot be written, or the reload was refused"),
+        (status = 500, description = "The dictionary's file is none, or cannot be read"),
         (status = 422, description = "A parameter or the body is wrong or missing"),
     ),
 )]
@@ -131,7 +133,8 @@ pub(crate) async fn change(call: Call) -> Result<Answer, Fault> {
         Pinning,
         (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
         (status = 404, description = "There is no such pipeline"),
-        (status = 409, description = "The pipeline has no dictionary, or its file cannot be written"),
+        (status = 409, description = "The pipeline has no dictionary, its file cannot be written, or the reload was refused"),
+        (status = 500, description = "The dictionary's file is none, or cannot be read"),
         (status = 422, description = "A parameter or the body is wrong or missing"),
     ),
 )]
@@ -159,7 +162,8 @@ pub(crate) async fn remove(call: Call) -> Result<Answer, Fault> {
         Pinning,
         (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
         (status = 404, description = "There is no such pipeline"),
-        (status = 409, description = "The pipeline has no dictionary, or its file cannot be written"),
+        (status = 409, description = "The pipeline has no dictionary, its file cannot be written, or the reload was refused"),
+        (status = 500, description = "The dictionary's file is none, or cannot be read"),
         (status = 422, description = "A parameter or the body is wrong or missing"),
     ),
 )]
