@@ -573,3 +573,45 @@ fn a_voice_is_tried_in_a_process_of_its_own() {
     assert!(greedy.contains("strange"), "{greedy}");
     assert!(greedy.contains("34359738368 bytes"), "{greedy}");
 }
+
+/// What is only found when memory is reserved, libraries are loaded and a word
+/// is said.
+#[test]
+fn whatever_check_refuses_is_told_with_the_key_that_leads_to_it() {
+    for (toml, at) in [
+        ("[memory]\nbudget = \"1MiB\"\n", "koemasu.toml:2:10: "),
+        (
+            "[memory]\ntouch = true\nbudget = \"9007199254740991B\"\n",
+            "koemasu.toml:3:10: ",
+        ),
+        (
+            "[memory]\nbudget = \"300MiB\"\nworkspace = \"1B\"\n",
+            "koemasu.toml:3:13: ",
+        ),
+        (
+            "[memory.permits]\nrequest_max = \"1B\"\n",
+            "koemasu.toml:2:15: ",
+        ),
+        (
+            "[answers]\nbytes_max = \"1B\"\nsound_max = \"600s\"\n",
+            "koemasu.toml:2:13: ",
+        ),
+        (
+            "[onnxruntime]\nlibrary = \"koemasu.toml\"\n",
+            "koemasu.toml:2:11: ",
+        ),
+        (
+            "[dialects.sbv2]\nlisten = \"0.0.0.0:1\"\n",
+            "koemasu.toml:2:10: ",
+        ),
+        ("[models]\ndevice = \"gpu\"\n", "koemasu.toml:2:10: "),
+    ] {
+        let folder = folder();
+        std::fs::write(folder.path().join("koemasu.toml"), toml).expect("a file");
+        let mut check = koemasu(&folder);
+        let output = check.arg("check").output().expect("it starts");
+        assert_eq!(output.status.code(), Some(1), "{toml}");
+        let all = told(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert!(all.contains(at), "{toml}: {all}");
+    }
+}

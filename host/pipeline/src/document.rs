@@ -158,6 +158,17 @@ impl Document {
         }
     }
 
+    /// Of the first key that a message names in backticks and that is written;
+    /// nowhere if there is none.
+    pub fn named_in(&self, message: &str) -> Place {
+        let quoted = message.split('`').skip(1).step_by(2);
+        let keys = quoted.filter(|key| key.contains('.'));
+        let mut places = keys.map(|key| self.exactly(&key.split('.').collect::<Vec<_>>()));
+        places
+            .find(|place| *place != Place::default())
+            .unwrap_or_default()
+    }
+
     pub fn unfit(&self, unfit: Unfit) -> Wrong {
         let key: Vec<_> = unfit.key.split('.').collect();
         Wrong {
@@ -259,6 +270,9 @@ mod tests {
         }
         assert_eq!(document.exactly(&["b", "x"]), Place::default());
         assert_eq!(Document::default().place(&["b"]).to_string(), "");
+        let told = "`x` is long, more than `b.none`; raise `b.c` or `e.0.f`";
+        assert_eq!(document.named_in(told), document.place(&["b", "c"]));
+        assert_eq!(document.named_in("a `b.d` or a `"), Place::default());
         let asked = Document::unnamed(TOML).unfit(Unfit::new("b.c", "it is too long"));
         assert_eq!(asked.to_string(), "line 3, column 5: it is too long");
     }

@@ -668,7 +668,7 @@ impl Service {
             | Error::NoWorkspace { .. }
             | Error::TooLarge { .. }
             | Error::TooLong { .. } => self.document.place(&["memory", "workspace"]),
-            _ => Place::default(),
+            other => self.document.named_in(&other.to_string()),
         }
     }
 

@@ -118,6 +118,10 @@ async fn say(
 /// Where the operator has written what made a word go unsaid; nowhere if it is
 /// nothing of theirs.
 fn place(cause: &Error, service: &Service, pipeline: &str) -> Place {
+    let named = service.document.named_in(&cause.to_string());
+    if named != Place::default() {
+        return named;
+    }
     let of_service = |key: &[&str]| service.document.place(key);
     let spec = service.pipelines.get(pipeline);
     let of_pipeline = |key: &[&str]| spec.map_or_else(Place::default, |it| it.document.place(key));

@@ -54,7 +54,9 @@ pub enum Error {
     },
 
     /// The caller can act: a shorter sentence.
-    #[error("this run needs {needed} bytes of workspace; one request may take {most}")]
+    #[error(
+        "this run needs {needed} bytes of workspace; one request may take {most} (`memory.permits.request_max`)"
+    )]
     TooLarge { needed: usize, most: usize },
 
     /// The caller can act: a shorter sentence.
