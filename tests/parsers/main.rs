@@ -45,6 +45,17 @@ parsers!(
     pipeline,
     policy,
     query,
+    settings,
+    presets,
+    speech,
+    synthesize,
+    audio_query,
+    accent_phrases,
+    waves,
+    imported_words,
+    preset,
+    word,
+    g2p,
 );
 
 fn fuzz(name: &str) {

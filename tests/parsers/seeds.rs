@@ -17,6 +17,7 @@ pub(crate) fn of(name: &str) -> Vec<Vec<u8>> {
         "trace" => &["cases/memory/trace.jsonl"],
         "words_toml" => &["cases/readings/words.toml"],
         "pipeline" => &["../pipelines/ja.toml", "../pipelines/ja-sbv2.toml"],
+        "settings" => &["../koemasu.toml"],
         "policy" => &["cases/memory/pinned.toml"],
         _ => &[],
     };

@@ -90,6 +90,57 @@ pub const TARGETS: &[Target] = &[
     target("pipeline", "pipelines/*.toml", 4 * MIB, pipeline_toml),
     target("policy", "[memory] as TOML or JSON", 4 * MIB, policy),
     target("query", "the query of a URL", 64 * KIB, query),
+    target("settings", "koemasu.toml", 4 * MIB, settings),
+    target("presets", "the presets' file", 4 * MIB, presets),
+    target(
+        "speech",
+        "the body of /v1/audio/speech",
+        MIB,
+        koemasu::parse::speech,
+    ),
+    target(
+        "synthesize",
+        "the body of sbv2-api's /synthesize",
+        MIB,
+        koemasu::parse::synthesize,
+    ),
+    target(
+        "audio_query",
+        "the body of /synthesis",
+        MIB,
+        koemasu::parse::audio_query,
+    ),
+    target(
+        "accent_phrases",
+        "the body of /mora_data",
+        MIB,
+        koemasu::parse::accent_phrases,
+    ),
+    target(
+        "waves",
+        "the body of /connect_waves, base64 within",
+        64 * MIB,
+        koemasu::parse::waves,
+    ),
+    target(
+        "imported_words",
+        "the body of /import_user_dict",
+        8 * MIB,
+        koemasu::parse::imported_words,
+    ),
+    target(
+        "preset",
+        "the body of /add_preset",
+        MIB,
+        koemasu::parse::preset,
+    ),
+    target(
+        "word",
+        "the body of /admin/dictionary",
+        MIB,
+        koemasu::parse::word,
+    ),
+    target("g2p", "the body of /v1/g2p", MIB, koemasu::parse::g2p),
 ];
 
 const fn target(
@@ -184,6 +235,14 @@ fn pipeline_toml(bytes: &[u8]) -> bool {
 
 fn policy(bytes: &[u8]) -> bool {
     pipeline::spec::Memory::parse(&text(bytes)).is_ok()
+}
+
+fn settings(bytes: &[u8]) -> bool {
+    koemasu::parse::settings(&text(bytes))
+}
+
+fn presets(bytes: &[u8]) -> bool {
+    koemasu::parse::presets(&text(bytes))
 }
 
 fn query(bytes: &[u8]) -> bool {

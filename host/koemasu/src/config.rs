@@ -554,6 +554,15 @@ impl Config {
     }
 }
 
+/// Whether settings can be read, before anything that they name.
+pub(crate) fn reads(document: &Document) -> bool {
+    let Ok(file) = document.read::<File>() else {
+        return false;
+    };
+    let sound = file.answers.check().is_ok() && file.models.check().is_ok();
+    sound && file.server.check().is_ok() && spec::Memory::check(file.memory).is_ok()
+}
+
 /// Nothing is open to the world unless somebody says so.
 pub(crate) fn check_open(
     server: &Server,

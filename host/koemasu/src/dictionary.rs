@@ -330,6 +330,10 @@ fn is_csv(headers: &HeaderMap) -> bool {
     value.is_some_and(|value| value.as_bytes().starts_with(b"text/csv"))
 }
 
+pub(crate) fn reads(body: &[u8]) -> bool {
+    word(body).is_ok()
+}
+
 fn word(bytes: &[u8]) -> Result<WrittenWord, Fault> {
     serde_json::from_slice(bytes)
         .map_err(|e| wrong(format!("the body is no word: {e}; such as {{\"surface\": \"C#\", \"reading\": \"シーシャープ\", \"accent\": 4}}")))

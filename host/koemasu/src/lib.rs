@@ -30,6 +30,8 @@ pub mod line;
 mod machine;
 pub mod memory;
 pub mod openapi;
+#[doc(hidden)]
+pub mod parse;
 pub mod platform;
 pub mod policy;
 pub mod query;

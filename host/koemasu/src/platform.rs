@@ -73,12 +73,16 @@ pub fn live(config: &Config) -> anyhow::Result<Live> {
 
 /// How plugins get their memory: a pool, unless addresses are limited, as by
 /// `ulimit -v`. Even one instance without a pool would take 4 GiB of them.
+/// The same where files may not have the size of what a plugin begins with.
 pub fn pool(addresses: Option<u64>) -> Pool {
+    use rustix::process::{Resource, getrlimit};
     const POOL: u64 = 1 << 40;
-    match addresses {
-        Some(free) if free < POOL => Pool::Tight,
-        Some(_) | None => SandboxSettings::default().pool,
+    const IMAGE: u64 = 64 << 20;
+    let file = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+    if addresses.is_some_and(|free| free < POOL) || file < IMAGE {
+        return Pool::Tight;
     }
+    SandboxSettings::default().pool
 }
 
 /// The runtime of every command. Small: model runs have threads of their own.

@@ -113,3 +113,7 @@ impl<'a> From<&'a Pronounced> for Row<'a> {
         }
     }
 }
+
+pub(crate) fn reads(body: &[u8]) -> bool {
+    serde_json::from_slice::<Ask>(body).is_ok()
+}

@@ -123,7 +123,7 @@ impl Workshop {
         });
         let pool = match self.sandbox.pool() {
             plugin::Pool::Tight => Some(
-                "a pool of plugin instances: address space is limited, each call is slower"
+                "a pool of plugin instances: address space or the size of files is limited, each call is slower"
                     .to_owned(),
             ),
             plugin::Pool::Of(_) | plugin::Pool::None => None,

@@ -136,7 +136,9 @@ fn engine(cache: Option<Cache>, pool: Pool) -> wasmtime::Result<Engine> {
             .memory_reservation(0)
             .memory_reservation_for_growth(1 << 20)
             .memory_guard_size(0)
-            .guard_before_linear_memory(false);
+            .guard_before_linear_memory(false)
+            // It lies in a file without a name, for which `ulimit -f` holds.
+            .memory_init_cow(false);
     }
     if let Pool::Of(count) = pool {
         let mut pooling = PoolingAllocationConfig::new();

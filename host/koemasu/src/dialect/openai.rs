@@ -437,6 +437,11 @@ fn wrong(field: &str, detail: impl Into<String>) -> Fault {
     Fault::field(StatusCode::BAD_REQUEST, field, detail)
 }
 
+/// Whether it asks for something.
+pub(crate) fn reads(body: &[u8]) -> bool {
+    parse(body).is_ok_and(|speech| speech.request().is_ok())
+}
+
 fn parse(body: &[u8]) -> Result<Speech, Fault> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let speech: Result<Speech, _> = serde_path_to_error::deserialize(&mut reader);

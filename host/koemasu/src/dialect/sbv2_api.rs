@@ -87,6 +87,10 @@ pub(crate) async fn synthesize(mut call: Call) -> Result<Answer, Fault> {
     Ok(spoken.answer())
 }
 
+pub(crate) fn reads(body: &[u8]) -> bool {
+    serde_json::from_slice::<Synthesize>(body).is_ok()
+}
+
 /// What sbv2-api's framework says of a body. JSON is taken whatever it is
 /// called.
 fn refused(error: &serde_json::Error, headers: &HeaderMap) -> Fault {

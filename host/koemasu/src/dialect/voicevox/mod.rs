@@ -15,6 +15,7 @@ mod body;
 mod catalog;
 mod engine;
 mod models;
+pub(crate) mod parse;
 mod presets;
 mod query;
 mod speakers;

@@ -71,6 +71,10 @@ struct File {
     preset: Vec<Preset>,
 }
 
+pub(super) fn reads(document: &pipeline::document::Document) -> bool {
+    document.read::<File>().is_ok()
+}
+
 impl Presets {
     pub(crate) fn new(file: Option<PathBuf>) -> Self {
         Self {
@@ -225,7 +229,7 @@ pub(crate) async fn delete(call: Call) -> Result<Answer, Fault> {
 }
 
 impl Preset {
-    fn parse(body: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Fault> {
         let preset: Self = body::parse(body)?;
         let loc = Loc::body();
         for (field, text) in [

@@ -72,6 +72,17 @@ pub(crate) async fn connect(mut call: Call) -> Result<Answer, Fault> {
 #[serde(transparent)]
 struct Encoded<'a>(#[serde(borrow)] Cow<'a, str>);
 
+/// Whether all of them can be read.
+pub(super) fn reads(body: &[u8]) -> bool {
+    let Ok(files) = body::parse_borrowed::<Vec<Encoded<'_>>>(body) else {
+        return false;
+    };
+    files.iter().take(FILES_MAX).all(|file| {
+        let bytes = STANDARD.decode(file.0.as_bytes());
+        bytes.is_ok_and(|bytes| wav::read(&bytes).is_ok())
+    })
+}
+
 struct Join {
     answers: Answers,
     hold: Hold,

@@ -184,7 +184,7 @@ pub(crate) async fn import(mut call: Call) -> Result<Answer, Fault> {
     Ok(answer::no_content())
 }
 
-fn read_imported(body: &[u8]) -> Result<Vec<WrittenWord>, Fault> {
+pub(super) fn read_imported(body: &[u8]) -> Result<Vec<WrittenWord>, Fault> {
     let imported: BTreeMap<String, Imported> = body::parse(body)?;
     if imported.len() > pipeline::WORDS_MAX {
         return Err(Loc::body().wrong(format!(
