@@ -32,3 +32,4 @@ mod speak;
 mod stand;
 mod stream;
 mod voicevox;
+mod writers;

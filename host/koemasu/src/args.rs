@@ -2,6 +2,7 @@
 //! command.
 
 use std::net::SocketAddr;
+use std::num::ParseIntError;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -154,9 +155,9 @@ pub struct Replay {
 pub struct Trace {
     #[arg(long, value_enum, default_value_t = Pattern::Zipf)]
     pub pattern: Pattern,
-    #[arg(long, value_name = "N", default_value_t = 40)]
+    #[arg(long, value_name = "N", value_parser = number::<1, 1_000_000>, default_value_t = 40)]
     pub voices: usize,
-    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    #[arg(long, value_name = "N", value_parser = number::<1, 10_000_000>, default_value_t = 2_000)]
     pub requests: usize,
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -183,6 +184,15 @@ pub enum Pattern {
     Scan,
 }
 
+/// A number that has a bound before anything is made of it.
+fn number<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|e: ParseIntError| e.to_string())?;
+    match (LEAST..=MOST).contains(&number) {
+        true => Ok(number),
+        false => Err(format!("it lies between {LEAST} and {MOST}")),
+    }
+}
+
 fn bytes(text: &str) -> Result<Bytes, String> {
     Bytes::parse(text).ok_or_else(|| "bytes with their unit, such as 2GiB".to_owned())
 }
@@ -197,15 +207,15 @@ pub struct Soak {
     #[arg(long, value_enum)]
     pub mode: Option<SoakMode>,
     /// Uniform draws of voices in odd rounds, a few favourites in even ones.
-    #[arg(long, value_name = "N", default_value_t = 15)]
+    #[arg(long, value_name = "N", value_parser = number::<1, 1_000_000>, default_value_t = 15)]
     pub rounds: usize,
-    #[arg(long, value_name = "N", default_value_t = 25)]
+    #[arg(long, value_name = "N", value_parser = number::<1, 1_000_000>, default_value_t = 25)]
     pub voices: usize,
     /// Texts of one round.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", value_parser = number::<1, 10_000_000>, default_value_t = 100)]
     pub texts: usize,
     /// Requests of all rounds together, instead of rounds times texts.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<1, 10_000_000>)]
     pub requests: Option<usize>,
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -213,7 +223,7 @@ pub struct Soak {
     #[arg(long, value_enum, default_value_t = Lengths::Mixed)]
     pub lengths: Lengths,
     /// The longest text.
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, value_name = "N", value_parser = number::<1, 1_000_000>, default_value_t = 500)]
     pub characters: usize,
     /// A package or a folder of packages; of fewer than --voices, copies with
     /// other weights are made. Without it the voice inside the program.
@@ -231,7 +241,7 @@ pub struct Soak {
     pub workspace: Option<Bytes>,
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub reserve: Option<Bytes>,
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", value_parser = number::<1, 1_024>, default_value_t = 2)]
     pub slots: usize,
     /// Packed weights, so a session for each resident voice.
     #[arg(long)]
@@ -241,10 +251,10 @@ pub struct Soak {
     #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
     pub touch: bool,
     /// Model runs at the same time.
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", value_parser = number::<1, 1_024>, default_value_t = 2)]
     pub lanes: usize,
     /// Threads of one run; 0 means the cores shared by the lanes.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", value_parser = number::<0, 1_024>, default_value_t = 0)]
     pub threads: usize,
     /// The most growth the slab may show, in MB per 1,000 requests. Without
     /// it 1, judged from 5,000 requests on: before that a process warms up. A

@@ -1,25 +1,67 @@
-//! [`session::files`] off the async threads: a disk may take its time.
+//! [`session::files`] off the async threads: a disk may take its time. And
+//! where a command puts what it made.
 
-use std::io::{Error, Result};
+use std::io::{Error, Result, Write};
 use std::path::Path;
 
 use pipeline::document::{Document, OpenError};
-use session::files;
+use session::{files, whole};
+use tokio::sync::Semaphore;
+
+use crate::line;
+
+/// Work for callers that blocks and holds no place: so much at a time. A
+/// caller who goes takes nobody else's turn, since the work keeps its own.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::result::Result<T, pipeline::Error> {
+    static TURNS: Semaphore = Semaphore::const_new(8);
+    let lost = |lost: &dyn std::fmt::Display| pipeline::Error::Lost(lost.to_string());
+    let turn = TURNS.acquire().await.map_err(|e| lost(&e))?;
+    let work = move || {
+        let done = work();
+        drop(turn);
+        done
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| lost(&e))
+}
 
 pub(crate) async fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let path = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || files::read(&path, most));
+    let read = aside(move || files::read(&path, most));
     read.await.unwrap_or_else(|lost| Err(Error::other(lost)))
 }
 
 pub(crate) async fn document(path: &Path) -> std::result::Result<Document, OpenError> {
     let named = path.to_owned();
     let open = move || Document::open(&named, files::TEXT_MAX);
-    let open = tokio::task::spawn_blocking(open);
-    open.await.unwrap_or_else(|lost| {
+    aside(open).await.unwrap_or_else(|lost| {
         Err(OpenError::Read {
             path: path.to_owned(),
             cause: Error::other(lost),
         })
     })
+}
+
+/// The whole file or none. What is no file, such as a pipe, is written to, and
+/// `-` is standard output.
+pub(crate) fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    if path == Path::new("-") {
+        let mut out = line::bytes();
+        return out.write_all(bytes).and_then(|()| out.flush());
+    }
+    match path.metadata() {
+        Ok(meta) if !meta.is_file() => {
+            let mut open = std::fs::OpenOptions::new();
+            open.write(true).open(path)?.write_all(bytes)
+        }
+        _ => {
+            // A folder that is not there is more often a slip than a wish.
+            let folder = path.parent().filter(|folder| *folder != Path::new(""));
+            folder.map_or(Ok(()), |folder| folder.metadata().map(drop))?;
+            whole::write(path, bytes)
+        }
+    }
 }

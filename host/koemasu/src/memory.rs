@@ -16,6 +16,7 @@ use crate::answer::{self, Answer};
 use crate::app::App;
 use crate::events;
 use crate::fault::Fault;
+use crate::files;
 use crate::openapi::{Free, Pinning, Taking};
 use crate::route::Call;
 
@@ -117,10 +118,8 @@ struct Renewed {
 
 async fn renew_all(app: Arc<App>) -> Result<usize, Fault> {
     let work = move || app.live.residency().renew();
-    let renewed = tokio::task::spawn_blocking(work).await;
-    renewed
-        .map_err(|lost| pipeline::Error::Lost(lost.to_string()))?
-        .map_err(|e| Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))
+    let renewed = files::aside(work).await?;
+    renewed.map_err(|e| Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))
 }
 
 /// Watches the marks and renews when it is time, beside the server until it

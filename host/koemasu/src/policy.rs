@@ -17,6 +17,7 @@ use session::memory::{MemoryPolicy, Order, Proposer};
 
 use crate::args;
 use crate::config::{Config, Files};
+use crate::files;
 use crate::line::{self, Lines};
 
 pub fn run(args: &args::Policy) -> anyhow::Result<()> {
@@ -259,18 +260,12 @@ fn synthesize(args: &args::Trace) -> anyhow::Result<()> {
         seed: args.seed,
         gap_us: u64::try_from(args.gap.0.as_micros()).unwrap_or(u64::MAX),
     });
-    let out: Box<dyn Write> = if args.output == Path::new("-") {
-        Box::new(line::bytes())
-    } else {
-        let file = std::fs::File::create(&args.output)
-            .with_context(|| format!("cannot write {}", args.output.display()))?;
-        Box::new(BufWriter::new(file))
-    };
-    let mut out = Lines::new(out);
+    let mut bytes = Vec::new();
+    let mut out = Lines::new(&mut bytes);
     let start = std::iter::once(Line::start(args.device.0));
     for line in start.chain(uses.into_iter().map(Line::Use)) {
         out.line(serde_json::to_string(&line)?)?;
     }
-    out.flush()?;
-    Ok(())
+    files::put(&args.output, &bytes)
+        .with_context(|| format!("cannot write {}", args.output.display()))
 }

@@ -170,3 +170,26 @@ fn a_device_or_pipe_that_is_written_to_stays_one() {
     assert!(told(&output).contains(" s of sound"));
     assert!(!told(&output).contains("0.00 s"), "{}", told(&output));
 }
+
+#[test]
+fn numbers_of_the_command_line_have_bounds() {
+    let folder = folder();
+    for words in [
+        "policy trace --requests 18446744073709551615",
+        "policy trace --requests 99999999999 -o t",
+        "policy trace --voices 9999999999",
+        "policy trace --requests 0",
+        "policy trace --requests -1",
+        "soak --rounds 9999999999",
+        "soak --texts 9999999999",
+        "soak --voices 9999999999",
+        "soak --characters 9999999999",
+        "soak --slots 9999999999",
+        "soak --lanes 9999999999",
+        "soak --threads 9999999999",
+        "soak --requests 9999999999999",
+    ] {
+        let output = sh(folder.path(), &format!("$K {words}"));
+        assert_eq!(output.status.code(), Some(2), "{words}: {}", told(&output));
+    }
+}

@@ -366,8 +366,7 @@ impl Info {
     Pinning,
 ))]
 pub(crate) async fn status(call: Call) -> Result<Answer, Fault> {
-    let reading = tokio::task::spawn_blocking(machine::read).await;
-    let machine = reading.map_err(|lost| pipeline::Error::Lost(lost.to_string()))?;
+    let machine = files::aside(machine::read).await?;
     let generation = call.app.pin()?;
     let device = generation.device().to_string();
     Ok(answer::json(&Status::new(device, &machine)))

@@ -20,6 +20,7 @@ use pipeline::units::Bytes;
 
 use crate::args::{self, SoakMode};
 use crate::config::{Config, Files};
+use crate::files;
 use crate::line::{self, Lines};
 use measure::{Bound, End, Line, Run, Sample, thousands};
 use plan::Wanted;
@@ -53,7 +54,7 @@ fn parent(args: &args::Soak) -> anyhow::Result<bool> {
     table(&mut out, &runs)?;
     if let Some(path) = &args.png {
         let drawn = chart::draw(&runs);
-        let drawn = drawn.and_then(|bytes| Ok(std::fs::write(path, bytes)?));
+        let drawn = drawn.and_then(|bytes| Ok(files::put(path, &bytes)?));
         drawn.with_context(|| format!("cannot write {}", path.display()))?;
     }
     let verdict = Verdict::of(&runs, args);
@@ -64,7 +65,7 @@ fn parent(args: &args::Soak) -> anyhow::Result<bool> {
             "pass": verdict.pass,
             "verdict": verdict.words,
         });
-        std::fs::write(path, all.to_string())
+        files::put(path, all.to_string().as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     out.line(&verdict.words)?;

@@ -14,6 +14,7 @@ use super::{body, style_id};
 use crate::answer::{self, Answer};
 use crate::app::App;
 use crate::fault::Fault;
+use crate::files;
 use crate::openapi::{self, Entering, Flag, Free, Pinning, Taking, Working};
 use crate::query::{Query, wrong};
 use crate::route::Call;
@@ -266,13 +267,11 @@ async fn portrait(call: &Call, uuid: &str) -> Result<Portrait, Fault> {
         (listed.voice.to_owned(), listed.speaker.uuid.clone())
     };
     // Its file may be large, and lie on a slow disk.
-    let read = tokio::task::spawn_blocking(move || {
+    let read = files::aside(move || {
         let voice = generation.voices().get(&voice);
         voice.map(|voice| voice.package().portrait(&uuid))
     });
-    let read = read
-        .await
-        .map_err(|lost| pipeline::Error::Lost(lost.to_string()))?;
+    let read = read.await?;
     let failed =
         |e: session::Error| Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, e.to_string());
     Ok(read.transpose().map_err(failed)?.unwrap_or_default())
