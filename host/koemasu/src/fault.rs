@@ -161,7 +161,12 @@ impl From<pipeline::Error> for Fault {
                 status: StatusCode::GATEWAY_TIMEOUT,
                 ..Self::later(detail, 10)
             },
-            Error::Broken { .. } => Self::operator(StatusCode::SERVICE_UNAVAILABLE, detail),
+            // Once it is mended it is read within a second, where files are
+            // watched.
+            Error::Broken { .. } => Self {
+                retry_after: Some(5),
+                ..Self::operator(StatusCode::SERVICE_UNAVAILABLE, detail)
+            },
             Error::Plugin { .. } => Self::operator(StatusCode::BAD_GATEWAY, detail),
             Error::Model { .. } | Error::Gone | Error::Lost(_) => {
                 Self::operator(StatusCode::INTERNAL_SERVER_ERROR, detail)
@@ -220,7 +225,7 @@ mod tests {
                 },
                 503,
                 Who::Operator,
-                None,
+                Some(5),
                 None,
             ),
             (

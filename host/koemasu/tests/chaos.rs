@@ -38,6 +38,5 @@ fn two_minutes_of_chaos_end_well() {
         "14",
         "--server",
         program,
-        "--spare-files",
     ]);
 }
