@@ -31,12 +31,5 @@ fn the_oracle_of_chaos_finds_what_is_wrong() {
 fn two_minutes_of_chaos_end_well() {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_koemasu"));
     let program = program.to_str().expect("a plain path");
-    chaos(&[
-        "--minutes",
-        "2",
-        "--seed",
-        "14",
-        "--server",
-        program,
-    ]);
+    chaos(&["--minutes", "2", "--seed", "14", "--server", program]);
 }

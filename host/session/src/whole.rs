@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{Error, ErrorKind, Read, Result, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// In a folder that is made if it is not there. What failed leaves nothing
 /// behind.
@@ -16,6 +17,7 @@ pub fn write(place: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = place.parent() {
         std::fs::create_dir_all(folder)?;
     }
+    sweep(&place);
     let part = beside(&place);
     let written = fill(&part, bytes, &place).and_then(|()| std::fs::rename(&part, &place));
     if written.is_err() {
@@ -83,6 +85,37 @@ fn fill(part: &Path, bytes: &[u8], place: &Path) -> Result<()> {
     file.sync_data()
 }
 
+/// Removes what a process left behind that was killed while it wrote this
+/// file, and is nobody's any more.
+fn sweep(place: &Path) {
+    let (Some(folder), Some(name)) = (place.parent(), place.file_name()) else {
+        return;
+    };
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    let is_part = |other: &std::ffi::OsStr| {
+        let rest = other
+            .as_encoded_bytes()
+            .strip_prefix(name.as_encoded_bytes());
+        let rest = rest.and_then(|rest| rest.strip_prefix(b"."));
+        let digits = rest.and_then(|rest| rest.strip_suffix(b".part"));
+        digits.is_some_and(|it| it.len() == 16 && it.iter().all(u8::is_ascii_hexdigit))
+    };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| is_part(&entry.file_name())) {
+        let written = entry.metadata().and_then(|meta| meta.modified()).ok();
+        if written.is_some_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED)) {
+            // Best effort: the next one tries again.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// No write takes so long.
+const ABANDONED: Duration = Duration::from_secs(600);
+
 /// A name of nobody else's: containers that share a folder share process
 /// numbers as well.
 fn beside(place: &Path) -> PathBuf {
@@ -108,6 +141,28 @@ mod tests {
         assert!(link.is_symlink());
         let mode = std::fs::metadata(&file).expect("a file").permissions();
         assert_eq!(mode.mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_behind_goes_with_the_next_write() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        let aged = |name: &str, age: u64| {
+            let path = folder.path().join(name);
+            let left = File::create(&path).expect("a file");
+            let at = std::time::SystemTime::now() - Duration::from_secs(age);
+            left.set_modified(at).expect("a time");
+            path
+        };
+        let left = aged("file.0123456789abcdef.part", 3_600);
+        let kept = [
+            aged("file.0123456789abcdee.part", 1),
+            aged("other.0123456789abcdef.part", 3_600),
+            aged("file.mine.part", 3_600),
+        ];
+        write(&file, b"whole").expect("written");
+        assert!(!left.exists(), "it is left");
+        assert!(kept.iter().all(|path| path.exists()), "it is another's");
     }
 
     #[test]
