@@ -154,3 +154,22 @@ fn protect(path: &std::path::Path, mode: u32) {
     let mode = std::fs::Permissions::from_mode(mode);
     std::fs::set_permissions(path, mode).expect("a mode");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_dangerous_can_be_asked_of_a_server_as_well() {
+    let folder = Folder::new();
+    folder.write("koemasu.toml", "[server]\ndrain = \"300s\"\n");
+    let server = folder.serve().await;
+    let told = crate::client::get(server.address(), "/admin/generations")
+        .await
+        .json();
+    let dangers = told["dangers"].as_array().expect("a list");
+    assert!(
+        dangers.iter().any(|danger| danger
+            .as_str()
+            .is_some_and(|it| it.contains("server.drain"))),
+        "{told}"
+    );
+    assert!(told["without"].is_array(), "{told}");
+    server.stop().await;
+}

@@ -81,6 +81,8 @@ pub async fn generations(call: Call) -> Result<Answer, Fault> {
     Ok(answer::json(&Generations {
         living: app.live.report().into_iter().map(Living::from).collect(),
         last_reload: app.reloads.last().map(Last::from),
+        without: app.live.without().collect(),
+        dangers: app.dangers(),
     }))
 }
 
@@ -88,6 +90,10 @@ pub async fn generations(call: Call) -> Result<Answer, Fault> {
 struct Generations {
     living: Vec<Living>,
     last_reload: Option<Last>,
+    /// What this place does not give, and what that costs.
+    without: Vec<String>,
+    /// What is dangerous together in the settings.
+    dangers: Vec<String>,
 }
 
 #[derive(Serialize, ToSchema)]

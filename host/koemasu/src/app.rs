@@ -11,6 +11,7 @@ use crate::access::{Digest256, Keys};
 use crate::admission::Admission;
 use crate::config::{Config, Entry, Files, Server};
 use crate::cors::Cors;
+use crate::dangers;
 use crate::dialect::{Dialects, voicevox};
 use crate::events;
 use crate::fault::Fault;
@@ -24,6 +25,8 @@ pub struct App {
     /// Who may ask. A reload brings another one.
     access: RwLock<Arc<Access>>,
     /// One reading of it at a time, so that the newest wins.
+    /// What the last settings have that is dangerous together.
+    dangers: Mutex<Vec<String>>,
     entering: Mutex<()>,
     /// Everything this server has spawned; drained before it ends.
     pub tasks: TaskTracker,
@@ -85,6 +88,7 @@ impl App {
             presets: voicevox::Presets::new(config.dialects.voicevox.presets.clone()),
             access: RwLock::new(Arc::new(Access::new(&config.entry, &Access::default()))),
             entering: Mutex::new(()),
+            dangers: Mutex::default(),
             plugins: config.service.plugins.clone(),
             onnxruntime: config.onnxruntime.clone(),
             reloads,
@@ -124,6 +128,18 @@ impl App {
         if revoked > 0 {
             events::revoked(revoked);
         }
+    }
+
+    /// In the log, and for `/admin/generations`.
+    pub(crate) fn tell_dangers(&self, config: &Config) {
+        let found = dangers::of(config);
+        found.iter().for_each(|danger| events::danger(danger));
+        *self.dangers.lock().unwrap_or_else(PoisonError::into_inner) = found;
+    }
+
+    pub(crate) fn dangers(&self) -> Vec<String> {
+        let dangers = self.dangers.lock().unwrap_or_else(PoisonError::into_inner);
+        dangers.clone()
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

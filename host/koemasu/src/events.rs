@@ -14,8 +14,6 @@ use metrics::{
 };
 use pipeline::{Published, Spoken};
 
-use crate::config::Config;
-use crate::dangers;
 use crate::fault::{Fault, Who};
 use crate::reload::{Cause, ReloadError};
 
@@ -176,11 +174,8 @@ pub(crate) fn restart_needed(what: &str) {
     tracing::warn!("{what} changed; it takes effect at the next start");
 }
 
-/// What is dangerous about the settings, at each start and reload.
-pub(crate) fn dangers(config: &Config) {
-    for danger in dangers::of(config) {
-        tracing::warn!("{danger}");
-    }
+pub(crate) fn danger(danger: &str) {
+    tracing::warn!("{danger}");
 }
 
 pub(crate) fn connected() {

@@ -15,18 +15,29 @@ use crate::events;
 
 /// Reads, prepares, publishes. Until the last line the old generation serves
 /// and nothing has changed.
-pub async fn reload(app: &App, files: &Files) -> Result<Published, ReloadError> {
-    app.read_access(files); // who may ask, whatever comes of the rest
-    app.reloads.remember(None);
-    let config = Config::load(files)?; // read, check; touches nothing
+pub async fn reload(app: &Arc<App>, files: &Files) -> Result<Published, ReloadError> {
+    let config = load(app, files).await?; // read, check; touches nothing
     app.reloads.remember(Some(&config.watched));
     // The ports stay those of the start, whatever the file says now.
     let document = &config.service.document;
     config::check_open(&app.settings, &app.dialects, &config.entry.keys, document)?;
     app.tell_what_waits_for_a_start(&config);
-    events::dangers(&config);
     let next = app.live.prepare(config.service).await?; // compile, open, rehearse
     Ok(app.live.publish(next)) // cannot fail
+}
+
+/// Off the threads that serve: a disk may take its time.
+async fn load(app: &Arc<App>, files: &Files) -> Result<Config, ReloadError> {
+    let (app, files) = (Arc::clone(app), files.clone());
+    let read = crate::files::aside(move || {
+        app.read_access(&files); // who may ask, whatever comes of the rest
+        app.reloads.remember(None);
+        let config = Config::load(&files)?;
+        app.tell_dangers(&config);
+        Ok::<_, ConfigError>(config)
+    });
+    let lost = |e: pipeline::Error| PrepareError::Lost(e.to_string());
+    Ok(read.await.map_err(lost)??)
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -27,6 +27,9 @@ use crate::weights::Weights;
 /// heard at 1e-2 and more, and changes the length.
 const TOLERANCE: f32 = 1e-4;
 
+/// Verdicts in the cache.
+const KEPT_MAX: usize = 4_096;
+
 /// A graph that has not said forty phonemes by then never will.
 const TIME: Duration = Duration::from_secs(120);
 
@@ -226,7 +229,7 @@ fn read(place: &Path) -> Option<Verdict> {
 /// Best effort: without it the trial is made again at the next start.
 fn write(place: &Path, verdict: &Verdict) {
     if let Ok(json) = serde_json::to_vec(verdict) {
-        let _ = crate::whole::write(place, &json);
+        let _ = crate::whole::keep(place, &json, KEPT_MAX);
     }
 }
 

@@ -27,6 +27,29 @@ pub fn write(place: &Path, bytes: &[u8]) -> Result<()> {
     written
 }
 
+/// The same in a cache, of which the oldest half goes when it has more than so
+/// many files.
+pub fn keep(place: &Path, bytes: &[u8], most: usize) -> Result<()> {
+    write(place, bytes)?;
+    let Some(folder) = place.parent() else {
+        return Ok(());
+    };
+    let entries = std::fs::read_dir(folder)?.flatten();
+    let age = |entry: std::fs::DirEntry| {
+        let written = entry.metadata().and_then(|meta| meta.modified());
+        (written.ok(), entry.path())
+    };
+    let mut entries: Vec<_> = entries.map(age).collect();
+    if entries.len() > most {
+        entries.sort();
+        for (_, path) in entries.drain(..entries.len() / 2) {
+            // Best effort, and another process may have been first.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    Ok(())
+}
+
 /// The same for a file that gets smaller, as when something is deleted from it
 /// to make room: where no second one fits beside it, it is written in its
 /// place, and brought back if that fails.
@@ -141,6 +164,21 @@ mod tests {
         assert!(link.is_symlink());
         let mode = std::fs::metadata(&file).expect("a file").permissions();
         assert_eq!(mode.mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn a_cache_has_a_bound_and_keeps_what_is_new() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = |number: usize| folder.path().join(number.to_string());
+        for number in 0..30 {
+            keep(&place(number), b"kept", 8).expect("written");
+            let at = std::time::SystemTime::now() - Duration::from_secs(100 - number as u64);
+            let file = File::options().write(true).open(place(number));
+            file.expect("a file").set_modified(at).expect("a time");
+            let files = std::fs::read_dir(folder.path()).expect("a folder").count();
+            assert!(files <= 8, "{files}");
+            assert!(place(number).exists() && (number == 0 || place(number - 1).exists()));
+        }
     }
 
     #[test]

@@ -171,7 +171,7 @@ impl Siblings {
     /// Best effort: without it the next one shows it again.
     fn write(&self, peaks: &[(usize, usize)]) {
         if let (Some(place), Ok(json)) = (&self.0, serde_json::to_vec(peaks)) {
-            let _ = whole::write(place, &json);
+            let _ = whole::keep(place, &json, super::KNOWN_MAX);
         }
     }
 }

@@ -176,7 +176,7 @@ impl Proofs {
         if let Ok(json) = serde_json::to_vec(&proof) {
             for place in [by_content, by_fingerprint] {
                 // Best effort: without it the voice is tried again next time.
-                let _ = whole::write(&place, &json);
+                let _ = whole::keep(&place, &json, KNOWN_MAX);
             }
         }
         Ok(proof)
