@@ -460,9 +460,11 @@ impl Workshop {
             .map_err(|e| PrepareError::Device(e.to_string()))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let lanes = models.lanes.max(1);
-        let threads = match models.threads {
-            0 => (cores / lanes).max(1),
-            threads => threads,
+        let threads = match (models.threads, device) {
+            // What is left for the host are shapes.
+            (0, session::device::Device::Cuda(_)) => 1,
+            (0, session::device::Device::Cpu) => (cores / lanes).max(1),
+            (threads, _) => threads,
         };
         Ok(session::Settings {
             device,
@@ -471,6 +473,7 @@ impl Workshop {
             window: service.memory.policy.window as usize,
             slots: service.memory.policy.slots.max(lanes),
             prepack: service.memory.policy.prepack,
+            tf32: models.tf32,
             ..session::Settings::default()
         })
     }

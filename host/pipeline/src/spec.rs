@@ -88,6 +88,9 @@ pub struct Models {
     /// A request that would wait longer than this before it begins is told so
     /// at once.
     pub queue: Span,
+    /// Whether a GPU may round what it multiplies to ten bits of fraction:
+    /// faster, and heard by nobody, but no longer the same as elsewhere.
+    pub tf32: bool,
     /// How long a new voice or BERT may be tried, in a process of its own,
     /// before it counts as broken.
     pub trial: Span,
@@ -123,6 +126,7 @@ impl Default for Models {
             // Well below a deadline of two minutes, so that what is begun is
             // also ended.
             queue: Span::seconds(30),
+            tf32: false,
             // A real voice takes ten seconds on two busy cores.
             trial: Span::seconds(120),
         }

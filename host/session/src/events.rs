@@ -348,6 +348,13 @@ pub(crate) fn examined(model: &str, why_not: Option<&String>, took: Duration) {
     }
 }
 
+pub(crate) fn libraries_elsewhere(missing: &dyn std::fmt::Display) {
+    tracing::info!(
+        %missing,
+        "CUDA's libraries are not beside ONNX Runtime's; the system's are used"
+    );
+}
+
 pub(crate) fn template_whole(digest: &str, why: &str) {
     tracing::warn!(
         digest,

@@ -58,8 +58,7 @@ impl Placement {
                         (Kind::Cpu, HOST_SIDE),
                     ] {
                         let layout = Layout([0; 5])
-                            .with(Zone::Bert, bytes / 4)
-                            .with(Zone::Library, bytes / 4)
+                            .with(Zone::Library, bytes / 2)
                             .with(Zone::Activations, bytes / 2 - (1 << 20))
                             .with(Zone::Reserve, 1 << 20);
                         tensors::register(runtime.environment(), &Tensors::new(kind, layout)?)?;

@@ -291,6 +291,8 @@ impl Residency {
         if let Some(estate) = &*estate {
             return Ok(Arc::clone(estate));
         }
+        // The size of a device is asked of libraries that have to be there.
+        self.runtime.prepare(settings.device)?;
         let (policy, proposer) = lock(&self.policy).clone();
         let sizes = sizes(&policy, settings)?;
         let placement = self.runtime.place(policy.mode, settings.device, &sizes)?;
@@ -602,13 +604,13 @@ impl Estate {
         verdict: Verdict,
     ) -> Result<TemplateEntry, Error> {
         let model = weights.model(&template, Part::Whole)?;
-        let session = VoiceSession::whole(
-            &residency.runtime,
-            "trial",
-            &model,
-            settings,
-            &Placement::Arena,
-        )?;
+        // Its inputs are the same on every device, and a GPU has no room for it.
+        let on_host = Settings {
+            device: Device::Cpu,
+            ..settings.clone()
+        };
+        let runtime = &residency.runtime;
+        let session = VoiceSession::whole(runtime, "trial", &model, &on_host, &Placement::Arena)?;
         Ok(TemplateEntry {
             template,
             family: session.family(),

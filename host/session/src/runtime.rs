@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::events;
 use crate::graph::{Opened, Tenancy};
 use crate::memory::policy::Mode;
+use crate::native::cuda::Cuda;
 use crate::native::reservation::Kind;
 use crate::native::tensors::Block;
 use crate::native::weights::{self, Bound};
@@ -90,6 +91,29 @@ impl Runtime {
                 "{} is a CPU build; `cargo xtask setup --device cuda` fetches the GPU build",
                 self.library.display()
             ))
+        }
+    }
+
+    /// Loads what the device needs, before anybody asks it for anything: CUDA's
+    /// libraries lie beside ONNX Runtime's, where no linker looks. Whoever has
+    /// them elsewhere, by the system's own means, needs none of ours.
+    pub(crate) fn prepare(&self, device: Device) -> Result<(), Error> {
+        let Device::Cuda(number) = device else {
+            return Ok(());
+        };
+        let beside = self.library.parent();
+        let Err(missing) = ep::cuda::preload_dylibs(beside, beside) else {
+            return Ok(());
+        };
+        match Cuda::load(number) {
+            Ok(_) => {
+                events::libraries_elsewhere(&missing);
+                Ok(())
+            }
+            Err(cause) => Err(Error::Device(format!(
+                "{cause}; nor are CUDA's libraries beside {} ({missing})",
+                self.library.display()
+            ))),
         }
     }
 
@@ -216,10 +240,17 @@ impl Runtime {
             }
             Device::Cuda(device) => {
                 // The provider finds CUDA's libraries only if they are loaded.
-                let beside = self.library.parent();
-                ep::cuda::preload_dylibs(beside, beside).map_err(|e| e.to_string())?;
+                self.prepare(settings.device).map_err(|e| e.to_string())?;
                 let cuda = ep::CUDA::default()
                     .with_device_id(device)
+                    // On unless it is said: ten bits of a number's fraction.
+                    .with_tf32(settings.tf32)
+                    // All convolutions here have one dimension; as [N, C, 1, D]
+                    // cuDNN has its fast kernels for them.
+                    .with_conv1d_pad_to_nc1d(true)
+                    // Of the few sessions with memory of their own: no more
+                    // than they ask for, since the slab has taken the rest.
+                    .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested)
                     // A search per shape takes seconds, and shapes vary.
                     .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
                     .with_conv_max_workspace(false);

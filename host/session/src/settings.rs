@@ -10,6 +10,8 @@ pub struct Settings {
     /// Threads of one run.
     pub threads: usize,
     pub optimization: Optimization,
+    /// Whether a GPU may round what it multiplies to ten bits of fraction.
+    pub tf32: bool,
     /// Fresh latent frames of a decoder window; 0 decodes whole.
     pub window: usize,
     /// Slots of a template: voices that speak without a copy. At least `lanes`.
@@ -33,6 +35,7 @@ impl Default for Settings {
             lanes: 1,
             threads: 1,
             optimization: Optimization::All,
+            tf32: false,
             // 1.5 s of speech: 82 MiB at its peak for the stock decoder, where
             // a whole utterance of 30 s takes 771.
             window: 128,

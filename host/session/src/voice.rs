@@ -10,6 +10,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::device::Device;
 use crate::error::Error;
 use crate::events;
 use crate::examine::TOKENS_MAX;
@@ -27,7 +28,7 @@ use crate::signature::{self, Port, float, int, scalar};
 use crate::slab::Zone;
 use crate::slot::{self, Slots};
 use crate::stop::Stop;
-use crate::window::{self, Window};
+use crate::window::{self, Last, Window};
 use crate::workspace::Permit;
 
 const KIND: &str = "voice";
@@ -149,6 +150,8 @@ pub struct VoiceSession {
     /// Whether noise is an input of it.
     dice: bool,
     window: usize,
+    /// What a last window is, and whether the first ones may be short.
+    last: Last,
 }
 
 enum Body {
@@ -360,6 +363,7 @@ impl VoiceSession {
             body: Body::Whole(OpenGraph::new(KIND, opened, &[OUTPUT.name])?),
             family,
             window: 0,
+            last: Last::Short,
         })
     }
 
@@ -436,6 +440,10 @@ impl VoiceSession {
             },
             family,
             window: settings.window,
+            last: match settings.device {
+                Device::Cpu => Last::Short,
+                Device::Cuda(_) => Last::Full,
+            },
         })
     }
 
@@ -460,7 +468,11 @@ impl VoiceSession {
         stop: &Stop,
         sink: &mut Sink<'_>,
     ) -> (Result<(), Error>, usize) {
-        let pace = input.pace;
+        let pace = match self.last {
+            Last::Short => input.pace,
+            // Another length would cost more than it saves.
+            Last::Full => Pace::Even,
+        };
         let inputs = match bind(self.family, self.dice, input) {
             Ok(inputs) => inputs,
             Err(error) => return (Err(error), 0),
@@ -478,7 +490,8 @@ impl VoiceSession {
                 let (latent, used) = front.run(inputs, stop, Latent::read);
                 match latent {
                     Ok(latent) => {
-                        let (ran, peak) = latent.decode(decoder, self.window, pace, stop, sink);
+                        let (ran, peak) =
+                            latent.decode(decoder, self.window, (pace, self.last), stop, sink);
                         (ran, peak.max(used.peak))
                     }
                     Err(error) => (Err(error), used.peak),
@@ -517,14 +530,14 @@ impl Latent {
         &self,
         decoder: &mut OpenGraph,
         mut size: usize,
-        pace: Pace,
+        (pace, last): (Pace, Last),
         stop: &Stop,
         sink: &mut Sink<'_>,
     ) -> (Result<(), Error>, usize) {
         let mut peak = 0;
         let mut kept = 0;
         while kept < self.frames {
-            let window = window::next(self.frames, kept, pace.size(size, kept));
+            let window = window::next(self.frames, kept, pace.size(size, kept), last);
             let (ran, used) = self.decode_one(decoder, &window, stop, sink);
             peak = used.peak.max(peak);
             match ran {

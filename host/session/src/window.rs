@@ -19,9 +19,20 @@ pub struct Window {
     pub keep: Range<usize>,
 }
 
+/// What the last window of several is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// As long as it must be, in steps: the least to compute.
+    Short,
+    /// As long as the others, begun earlier: one length in all. On a GPU a
+    /// convolution is planned anew for each other length, which takes longer
+    /// than to compute it.
+    Full,
+}
+
 /// The window that goes on where `kept` frames of `frames` are done, with
 /// `size` fresh frames; 0 decodes whole.
-pub fn next(frames: usize, kept: usize, size: usize) -> Window {
+pub fn next(frames: usize, kept: usize, size: usize, last: Last) -> Window {
     let length = size + 2 * OVERLAP;
     if size == 0 || frames <= length {
         return Window {
@@ -41,7 +52,10 @@ pub fn next(frames: usize, kept: usize, size: usize) -> Window {
     let fresh = (frames - start)
         .saturating_sub(2 * OVERLAP)
         .next_multiple_of(STEP);
-    let start = frames - (fresh + 2 * OVERLAP).min(length);
+    let start = match last {
+        Last::Short => frames - (fresh + 2 * OVERLAP).min(length),
+        Last::Full => frames - length,
+    };
     Window {
         frames: start..frames,
         keep: kept..frames,
@@ -56,6 +70,11 @@ mod tests {
     use super::*;
 
     fn windows(frames: usize, size: usize) -> Vec<Window> {
+        windows_until(frames, size, Last::Short)
+    }
+
+    fn windows_until(frames: usize, size: usize, last: Last) -> Vec<Window> {
+        let next = |frames, kept, size| next(frames, kept, size, last);
         let mut windows: Vec<Window> = Vec::new();
         while windows.last().is_none_or(|last| last.keep.end < frames) {
             let kept = windows.last().map_or(0, |last| last.keep.end);
@@ -95,9 +114,27 @@ mod tests {
     }
 
     #[test]
+    fn a_full_last_window_leaves_one_length_and_nothing_out() {
+        for size in [16, 128] {
+            for frames in 1..700 {
+                let windows = windows_until(frames, size, Last::Full);
+                let mut next = 0;
+                for window in &windows {
+                    assert_eq!(window.keep.start, next);
+                    assert!(window.keep.start - window.frames.start >= OVERLAP || next == 0);
+                    next = window.keep.end;
+                    let full = window.frames.len() == size + 2 * OVERLAP;
+                    assert!(full || windows.len() == 1);
+                }
+                assert_eq!(next, frames, "nothing is left out");
+            }
+        }
+    }
+
+    #[test]
     fn the_size_may_shrink_on_the_way() {
-        let first = next(1_000, 0, 128);
-        let second = next(1_000, first.keep.end, 32);
+        let first = next(1_000, 0, 128, Last::Short);
+        let second = next(1_000, first.keep.end, 32, Last::Short);
         assert_eq!(second.keep.start, first.keep.end);
         assert_eq!(second.frames.len(), 32 + 2 * OVERLAP);
         assert!(second.keep.start - second.frames.start >= OVERLAP);

@@ -2,13 +2,14 @@
 //! that ONNX Runtime's CUDA provider has loaded already.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use libloading::Library;
 
 type Malloc = unsafe extern "C" fn(*mut *mut c_void, usize) -> c_int;
 type HostAlloc = unsafe extern "C" fn(*mut *mut c_void, usize, c_uint) -> c_int;
-type Memcpy = unsafe extern "C" fn(*mut c_void, *const c_void, usize, c_int) -> c_int;
+type MemcpyAsync =
+    unsafe extern "C" fn(*mut c_void, *const c_void, usize, c_int, *mut c_void) -> c_int;
 type MemGetInfo = unsafe extern "C" fn(*mut usize, *mut usize) -> c_int;
 type SetDevice = unsafe extern "C" fn(c_int) -> c_int;
 type StreamCreate = unsafe extern "C" fn(*mut *mut c_void) -> c_int;
@@ -33,7 +34,7 @@ pub(crate) struct Cuda {
 struct Calls {
     malloc: Malloc,
     host_alloc: HostAlloc,
-    memcpy: Memcpy,
+    memcpy_async: MemcpyAsync,
     mem_get_info: MemGetInfo,
     set_device: SetDevice,
     stream_create: StreamCreate,
@@ -54,8 +55,14 @@ static STREAM: OnceLock<usize> = OnceLock::new();
 )]
 impl Cuda {
     pub(crate) fn load(device: i32) -> Result<Self, String> {
-        static CALLS: OnceLock<Result<Arc<Calls>, String>> = OnceLock::new();
-        let calls = CALLS.get_or_init(Calls::find).clone()?;
+        // A failure is not kept: the library may come later, as when set-up's
+        // is loaded, or one is installed before a reload.
+        static CALLS: Mutex<Option<Arc<Calls>>> = Mutex::new(None);
+        let mut known = CALLS.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = match &*known {
+            Some(calls) => Arc::clone(calls),
+            None => Arc::clone(known.insert(Calls::find()?)),
+        };
         Ok(Self { device, calls })
     }
 
@@ -118,13 +125,18 @@ impl Cuda {
         bytes: usize,
         kind: c_int,
     ) -> Result<(), String> {
-        self.select()?;
-        self.synchronize()?;
-        // SAFETY: the caller's ranges are valid for `bytes`; nothing runs on
-        // the stream, so nobody reads or writes them now.
-        self.check(unsafe { (self.calls.memcpy)(to, from, bytes, kind) })?;
-        // A copy on the device may return before it has ended.
-        self.check(unsafe { (self.calls.stream_synchronize)(std::ptr::null_mut()) })
+        // Also where it is not there yet: what is copied before the first run
+        // is read by it, and only one stream keeps that order.
+        let stream = self.stream()?.cast();
+        // SAFETY: the caller's ranges are valid for `bytes`. Runs before it on
+        // the stream have ended when it begins, and those after it wait; so
+        // the host waits for nothing but its own bytes.
+        self.check(unsafe { (self.calls.memcpy_async)(to, from, bytes, kind, stream) })?;
+        match kind {
+            // Ordered by the stream; no host memory is lent.
+            DEVICE_TO_DEVICE => Ok(()),
+            _ => self.synchronize(),
+        }
     }
 
     /// The one compute stream, made when first asked for.
@@ -194,7 +206,7 @@ impl Calls {
         Ok(Arc::new(Self {
             malloc: call!(b"cudaMalloc\0"),
             host_alloc: call!(b"cudaHostAlloc\0"),
-            memcpy: call!(b"cudaMemcpy\0"),
+            memcpy_async: call!(b"cudaMemcpyAsync\0"),
             mem_get_info: call!(b"cudaMemGetInfo\0"),
             set_device: call!(b"cudaSetDevice\0"),
             stream_create: call!(b"cudaStreamCreate\0"),
@@ -202,5 +214,77 @@ impl Calls {
             error_string: call!(b"cudaGetErrorString\0"),
             _library: library,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A double of the CUDA runtime: a library of the right name that answers
+    /// every call with success.
+    const DOUBLE: &str = "
+        #include <stddef.h>
+        #include <stdlib.h>
+        #include <string.h>
+        int cudaMalloc(void **p, size_t n) { *p = malloc(n); return *p ? 0 : 2; }
+        int cudaHostAlloc(void **p, size_t n, unsigned f) { return cudaMalloc(p, n); }
+        static int waits, copies;
+        int cudaMemcpyAsync(void *to, const void *from, size_t n, int kind, void *stream) {
+            if (stream != (void *)7) return 1;
+            copies++;
+            memcpy(to, from, n);
+            return 0;
+        }
+        int cudaMemGetInfo(size_t *f, size_t *t) { *f = 1 << 30; *t = 2 << 29; return 0; }
+        int cudaSetDevice(int d) { return d ? 101 : 0; }
+        int cudaStreamCreate(void **s) { *s = (void *)7; return 0; }
+        int cudaStreamSynchronize(void *s) { waits++; return s == (void *)7 ? 0 : 1; }
+        const char *cudaGetErrorString(int c) { return c == 101 ? \"no such device\" : \"?\"; }
+        int double_waits(void) { return waits; }
+    ";
+
+    #[test]
+    #[expect(unsafe_code, reason = "a library of our own making")]
+    fn a_library_that_comes_later_is_found_and_copies_stay_on_one_stream() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (source, library) = (folder.path().join("double.c"), folder.path().join(NAMES[0]));
+        std::fs::write(&source, DOUBLE).expect("a file");
+        let built = std::process::Command::new("cc")
+            .args(["-shared", "-fPIC", "-w"])
+            .arg(format!("-Wl,-soname,{}", NAMES[0]))
+            .arg("-o")
+            .args([&library, &source])
+            .status();
+        assert!(
+            built
+                .expect("a C compiler, which Rust links with")
+                .success()
+        );
+        if Cuda::load(0).is_ok() {
+            // A machine with CUDA has no need of a double.
+            return;
+        }
+        // SAFETY: the library above, which has no initializers.
+        let loaded = unsafe { Library::new(&library) }.expect("it loads");
+        let cuda = Cuda::load(0).expect("what was not there is there now");
+        assert_eq!(cuda.memory(), Ok((1 << 30, 1 << 30)));
+        let other = Cuda::load(1).expect("the same library").memory();
+        assert!(other.is_err_and(|it| it.contains("no such device")));
+
+        let (from, mut into) = ([7_u8; 64], [0_u8; 64]);
+        let place = cuda.allocate(64).expect("memory");
+        let there = cuda.allocate(64).expect("memory");
+        // SAFETY: a function of the library above, without arguments.
+        let waits = || unsafe {
+            let waits = loaded.get::<unsafe extern "C" fn() -> c_int>(b"double_waits\0");
+            waits.expect("it is there")()
+        };
+        cuda.copy_from_host(place, &from).expect("copied");
+        assert_eq!(waits(), 1, "the host's bytes are lent until then");
+        cuda.copy_on_device(place, there, 64).expect("copied");
+        assert_eq!(waits(), 1, "a swap on the device waits for nobody");
+        cuda.copy_to_host(there, &mut into).expect("copied");
+        assert_eq!((waits(), into), (2, from));
     }
 }

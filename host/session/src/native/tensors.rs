@@ -63,6 +63,8 @@ pub struct Used {
 
 #[derive(Clone, Copy)]
 struct Scope {
+    /// Whose zones and owners these are, by its address.
+    of: *const Tensors,
     zone: Zone,
     owner: Owner,
 }
@@ -185,7 +187,7 @@ impl Tensors {
         open: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
         REFUSED.set(None);
-        let opened = within(Scope { zone, owner }, open);
+        let opened = within(self.scope(zone, owner), open);
         match (opened, REFUSED.take()) {
             (Err(_), Some(no_room)) => Err(Error::NoRoom(no_room)),
             (opened, _) => opened,
@@ -214,12 +216,8 @@ impl Tensors {
             tensors: self,
             options,
         };
-        let scope = Scope {
-            zone: Zone::Activations,
-            owner,
-        };
         REFUSED.set(None);
-        let ran = within(scope, run);
+        let ran = within(self.scope(Zone::Activations, owner), run);
         let refused = registered.end().or(REFUSED.take());
         let peak = self.slab().held(owner).1.saturating_sub(before);
         let ran = match refused {
@@ -233,10 +231,28 @@ impl Tensors {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn scope(&self, zone: Zone, owner: Owner) -> Scope {
+        let of = std::ptr::from_ref(self);
+        Scope { of, zone, owner }
+    }
+
     /// None is a refusal, to be thrown.
     fn allocate(&self, bytes: usize) -> Option<*mut c_void> {
         let Some(scope) = SCOPE.get() else {
             return Some(self.allocate_elsewhere(bytes));
+        };
+        let scope = match std::ptr::eq(scope.of, self) {
+            true => scope,
+            // What a device's session keeps on the host, in a slab of its own
+            // that has two zones and knows none of its owners.
+            false => Scope {
+                zone: match scope.zone {
+                    Zone::Activations | Zone::Reserve => Zone::Activations,
+                    Zone::Bert | Zone::Slots | Zone::Library => Zone::Library,
+                },
+                owner: self.stray,
+                ..scope
+            },
         };
         let allocated = match self.refuses(scope.zone, bytes) {
             Some(no_room) => Err(no_room),
@@ -550,4 +566,53 @@ unsafe extern "system" fn free(this: *mut sys::OrtAllocator, pointer: *mut c_voi
 unsafe extern "system" fn info(this: *const sys::OrtAllocator) -> *const sys::OrtMemoryInfo {
     // SAFETY: as in `alloc`.
     unsafe { (*this.cast::<Registration>()).info }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slab::Layout;
+
+    const MIB: usize = 1 << 20;
+
+    fn slab(layout: Layout) -> Arc<Tensors> {
+        Tensors::new(Kind::Cpu, layout).expect("memory")
+    }
+
+    /// What a session on a device keeps on the host lies in a slab of its own,
+    /// which has other zones and owners.
+    #[test]
+    fn a_second_slab_serves_and_refuses_inside_a_session_of_the_first() {
+        let device = slab(Layout([MIB, MIB, MIB, MIB, MIB]));
+        let host = slab(
+            Layout([0; 5])
+                .with(Zone::Library, MIB)
+                .with(Zone::Activations, MIB),
+        );
+        let owner = {
+            let mut slab = device.slab();
+            for _ in 0..40 {
+                slab.owner("another");
+            }
+            slab.owner("session")
+        };
+        let opened = device.opening(Zone::Slots, owner, || {
+            let weight = host.allocate(MIB / 2).expect("room for what opens");
+            assert_eq!(host.allocate(MIB), None, "refused, not null");
+            host.release(weight);
+            Ok(())
+        });
+        assert!(matches!(opened, Ok(())), "{opened:?}");
+        assert_eq!(host.slab().zone(Zone::Library).in_use, 0);
+        REFUSED.set(None);
+        within(device.scope(Zone::Activations, owner), || {
+            let held = host.allocate(MIB / 2).expect("room for a run");
+            assert_eq!(host.slab().zone(Zone::Activations).in_use, MIB / 2);
+            host.release(held);
+            assert_eq!(host.allocate(2 * MIB), None, "refused, not null");
+        });
+        assert!(REFUSED.take().is_some(), "the run is told why");
+        assert_eq!(device.slab().held(owner).1, 0, "none of it is the device's");
+        assert_eq!(device.slab().in_use() + host.slab().in_use(), 0);
+    }
 }

@@ -17,6 +17,8 @@ use crate::onnx::{Element, Weight};
 /// addresses: they stay as long as the session, and the block longer.
 pub(crate) struct Bound {
     values: Vec<NonNull<sys::OrtValue>>,
+    /// What some of them lie over, instead of a device's memory.
+    _zeros: Option<memmap2::Mmap>,
 }
 
 #[expect(unsafe_code, reason = "handles that are only released; see SAFETY")]
@@ -43,7 +45,9 @@ impl Drop for Bound {
 ///
 /// Both calls are needed: `AddInitializer` makes the session use the memory
 /// in place, `AddExternalInitializers` keeps it from looking for the file
-/// that the template names.
+/// that the template names. What the second is given is copied on the host,
+/// whatever memory it lies in: of a device's it gets zeros of that shape, and
+/// the session uses what the first was given.
 #[expect(unsafe_code, reason = "ONNX Runtime's C interface")]
 pub(crate) fn bind<'w>(
     builder: &mut SessionBuilder,
@@ -64,29 +68,39 @@ pub(crate) fn bind<'w>(
             Kind::Cpu | Kind::Pinned(_) => (api.CreateCpuMemoryInfo)(device, usual, &raw mut info),
         }
     })?;
+    let mut host_info = std::ptr::null_mut();
+    // SAFETY: the out-pointer is valid for the call.
+    check(unsafe { (api.CreateCpuMemoryInfo)(device, usual, &raw mut host_info) })?;
+    let weights: Vec<_> = weights.collect();
+    let zeros = match kind {
+        Kind::Cuda(_) => {
+            let largest = weights.iter().map(|weight| weight.bytes).max();
+            Some(zeros(largest.unwrap_or(0))?)
+        }
+        Kind::Cpu | Kind::Pinned(_) => None,
+    };
     let bind_all = || {
-        let mut bound = Bound { values: Vec::new() };
+        let mut bound = Bound {
+            values: Vec::new(),
+            _zeros: None,
+        };
         for weight in weights {
             let name = CString::new(weight.name.as_str())
                 .map_err(|_| Error::Open("a weight's name has a zero byte".to_owned()))?;
-            let mut value = std::ptr::null_mut();
-            // SAFETY: the place lies inside the block, which outlives the
-            // value; shape and out-pointer are valid for the call.
-            check(unsafe {
-                (api.CreateTensorWithDataAsOrtValue)(
-                    info,
-                    block.pointer(weight.offset).cast(),
-                    weight.bytes,
-                    weight.dims.as_ptr(),
-                    weight.dims.len(),
-                    element_type(weight.element),
-                    &raw mut value,
-                )
-            })?;
-            let value = NonNull::new(value)
-                .ok_or_else(|| Error::Open("a weight could not be bound".to_owned()))?;
+            // Inside the block, which outlives the value.
+            let value = value_over(info, block.pointer(weight.offset), weight)?;
             bound.values.push(value);
+            let instead = match &zeros {
+                None => value,
+                Some(zeros) => {
+                    // Read only, and as long as the largest.
+                    let instead = value_over(host_info, zeros.as_ptr().cast_mut(), weight)?;
+                    bound.values.push(instead);
+                    instead
+                }
+            };
             let (names, values) = (name.as_ptr(), value.as_ptr().cast_const());
+            let instead = instead.as_ptr().cast_const();
             // SAFETY: names and values are valid for the calls; ONNX Runtime
             // copies the names and keeps the values, which `Bound` holds.
             unsafe {
@@ -98,7 +112,7 @@ pub(crate) fn bind<'w>(
                 check((api.AddExternalInitializers)(
                     builder.ptr().cast_mut(),
                     &raw const names,
-                    &raw const values,
+                    &raw const instead,
                     1,
                 ))?;
             }
@@ -109,8 +123,46 @@ pub(crate) fn bind<'w>(
     // SAFETY: made above, and no longer used.
     unsafe {
         (api.ReleaseMemoryInfo)(info);
+        (api.ReleaseMemoryInfo)(host_info);
     }
-    result
+    result.map(|mut bound| {
+        bound._zeros = zeros;
+        bound
+    })
+}
+
+/// Pages that nobody writes take no memory.
+fn zeros(bytes: usize) -> Result<memmap2::Mmap, Error> {
+    let map = memmap2::MmapOptions::new()
+        .len(bytes.max(1))
+        .no_reserve_swap()
+        .map_anon();
+    map.and_then(memmap2::MmapMut::make_read_only)
+        .map_err(|e| Error::Open(format!("no addresses for {bytes} bytes of zeros: {e}")))
+}
+
+/// A tensor over memory that outlives it.
+#[expect(unsafe_code, reason = "ONNX Runtime's C interface")]
+fn value_over(
+    info: *const sys::OrtMemoryInfo,
+    place: *mut u8,
+    weight: &Weight,
+) -> Result<NonNull<sys::OrtValue>, Error> {
+    let mut value = std::ptr::null_mut();
+    // SAFETY: the place has the weight's bytes and outlives the value, as the
+    // caller says; shape and out-pointer are valid for the call.
+    check(unsafe {
+        (ort::api().CreateTensorWithDataAsOrtValue)(
+            info,
+            place.cast(),
+            weight.bytes,
+            weight.dims.as_ptr(),
+            weight.dims.len(),
+            element_type(weight.element),
+            &raw mut value,
+        )
+    })?;
+    NonNull::new(value).ok_or_else(|| Error::Open("a weight could not be bound".to_owned()))
 }
 
 fn element_type(element: Element) -> sys::ONNXTensorElementDataType {
