@@ -1,7 +1,9 @@
 //! Where the bytes of a model are.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Error;
 use crate::files::{self, Held, Mark};
@@ -63,6 +65,46 @@ impl Source {
         }
     }
 
+    /// As [`fingerprint`](Self::fingerprint) or
+    /// [`fingerprint_with_neighbours`](Self::fingerprint_with_neighbours), once
+    /// nobody has written for a moment: who writes over a file in pieces, as
+    /// `rsync --inplace` does, leaves half of one voice and half of another
+    /// between two of them. Waits, but not for ever.
+    pub(crate) fn settled(
+        &self,
+        mark: impl Fn(&Self) -> Result<String, Error>,
+    ) -> Result<String, Error> {
+        let start = Instant::now();
+        loop {
+            let marked = mark(self)?;
+            let Some(rest) = self.age().and_then(|age| QUIET.checked_sub(age)) else {
+                return Ok(marked);
+            };
+            if start.elapsed() > PATIENCE {
+                return Err(self.unsteady());
+            }
+            std::thread::sleep(rest + Duration::from_millis(1));
+        }
+    }
+
+    /// Since the last change of any of its files, where their times tell.
+    fn age(&self) -> Option<Duration> {
+        let Self::Path(path) = self else {
+            return None;
+        };
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        let files = entries.map(|entry| entry.path()).chain([path.clone()]);
+        let metas = files.filter_map(|file| file.metadata().ok());
+        let changed = metas.flat_map(|meta| {
+            let inode = u64::try_from(meta.ctime()).unwrap_or(0);
+            let inode = Duration::new(inode, u32::try_from(meta.ctime_nsec()).unwrap_or(0));
+            [Some(SystemTime::UNIX_EPOCH + inode), meta.modified().ok()]
+        });
+        // One that lies ahead of our clock says nothing.
+        let ages = changed.flatten().filter_map(|at| at.elapsed().ok());
+        ages.min()
+    }
+
     /// It changed each time it was opened.
     pub(crate) fn unsteady(&self) -> Error {
         Error::Package {
@@ -93,6 +135,12 @@ impl Source {
     }
 }
 
+/// Longer than a writer pauses between two pieces.
+const QUIET: Duration = Duration::from_millis(500);
+/// Whoever still writes then will be read when he has ended: the file watcher
+/// sees it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 fn mark(path: &std::path::Path, marks: &mut Vec<String>) -> Result<(), Error> {
     let real = path.canonicalize().map_err(|e| unreadable(path, &e))?;
     let meta = real.metadata().map_err(|e| unreadable(path, &e))?;
@@ -109,4 +157,46 @@ pub(crate) fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Erro
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, Write};
+
+    use super::*;
+
+    #[test]
+    fn a_file_written_in_pieces_is_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("voice.aivmx");
+        std::fs::write(&path, [0; 800]).expect("a file");
+        let source = Source::Path(path.clone());
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        let writer = std::thread::spawn(move || {
+            let mut file = std::fs::File::options()
+                .write(true)
+                .open(path)
+                .expect("a file");
+            for piece in 0..20 {
+                file.seek(std::io::SeekFrom::Start(piece * 40))
+                    .expect("a place");
+                file.write_all(&[1; 40]).expect("a piece");
+                let _ = begun.send(());
+                std::thread::sleep(Duration::from_millis(40));
+            }
+        });
+        has_begun.recv().expect("it writes");
+        let settled = source.settled(Source::fingerprint).expect("in the end");
+        assert!(source.age().is_some_and(|age| age >= QUIET));
+        assert_eq!(source.fingerprint().expect("marks"), settled);
+        assert_eq!(
+            source.read(800).expect("the file"),
+            [1; 800],
+            "half of another"
+        );
+        writer.join().expect("it has ended");
+        let start = Instant::now();
+        source.settled(Source::fingerprint).expect("at once");
+        assert!(start.elapsed() < QUIET, "what is quiet is not waited for");
+    }
 }
