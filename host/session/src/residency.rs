@@ -259,6 +259,7 @@ impl Residency {
             ))
         };
         for _ in 0..TRIES {
+            graph.settled(Source::fingerprint)?;
             if let Source::Path(path) = graph
                 && let Some(folder) = path.parent().filter(|_| path.is_file())
             {
