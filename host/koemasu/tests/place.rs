@@ -75,7 +75,8 @@ const PLACES: [(&str, &str, i32, &str); 21] = [
     ),
     (
         "no environment",
-        "H=$HOME; env -i HOME=\"$H\" $K check",
+        "for n in HOME KOEMASU_HOME XDG_CACHE_HOME KOEMASU_ONNXRUNTIME; do eval v=\\$$n; \
+         [ -z \"$v\" ] || set -- \"$@\" \"$n=$v\"; done; env -i \"$@\" $K check",
         0,
         "voice ",
     ),
