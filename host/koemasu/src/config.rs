@@ -452,14 +452,7 @@ impl Config {
 
     pub fn load(files: &Files) -> Result<Self, ConfigError> {
         let (path, document, file): (_, _, File) = read_file(files)?;
-        let unfit = |unfit| document.unfit(unfit);
-        file.answers.check().map_err(unfit)?;
-        file.models.check().map_err(unfit)?;
-        file.server.check().map_err(unfit)?;
-        let mut memory = spec::Memory::check(file.memory).map_err(|wrong| {
-            let key = format!("memory.{}", wrong.key);
-            unfit(Unfit { key, ..wrong })
-        })?;
+        let mut memory = checked(&document, &file)?;
         // Paths in a file are relative to that file.
         let base = path.as_deref().and_then(Path::parent).map(Path::to_owned);
         let resolve = |path: PathBuf| match &base {
@@ -556,11 +549,20 @@ impl Config {
 
 /// Whether settings can be read, before anything that they name.
 pub(crate) fn reads(document: &Document) -> bool {
-    let Ok(file) = document.read::<File>() else {
-        return false;
-    };
-    let sound = file.answers.check().is_ok() && file.models.check().is_ok();
-    sound && file.server.check().is_ok() && spec::Memory::check(file.memory).is_ok()
+    let file = document.read::<File>();
+    file.is_ok_and(|file| checked(document, &file).is_ok())
+}
+
+/// What no type can say; and `[memory]`, sound.
+fn checked(document: &Document, file: &File) -> Result<spec::Memory, Wrong> {
+    let unfit = |unfit| document.unfit(unfit);
+    file.answers.check().map_err(unfit)?;
+    file.models.check().map_err(unfit)?;
+    file.server.check().map_err(unfit)?;
+    spec::Memory::check(file.memory.clone()).map_err(|wrong| {
+        let key = format!("memory.{}", wrong.key);
+        unfit(Unfit { key, ..wrong })
+    })
 }
 
 /// Nothing is open to the world unless somebody says so.

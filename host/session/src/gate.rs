@@ -239,14 +239,10 @@ impl VoiceInput {
 
 /// Named by everything the verdict depends on.
 fn place(cache: &Path, runtime: &Runtime, template: &Template, settings: &Settings) -> PathBuf {
-    let library = runtime.library();
-    let meta = std::fs::metadata(library).ok();
     let key = format!(
-        "2 {} {} {:?} {:?} {} {:?}",
+        "2 {} {} {} {:?}",
         template.digest,
-        library.display(),
-        meta.as_ref().map(std::fs::Metadata::len),
-        meta.and_then(|meta| meta.modified().ok()),
+        crate::files::identity(runtime.library()),
         settings.window,
         (settings.device, settings.optimization, settings.tf32),
     );

@@ -158,7 +158,7 @@ impl Residency {
     /// not known. Several may be asked at a time.
     pub fn examine(&self, name: &str, source: &Source, settings: &Settings) -> Result<(), Error> {
         let subject = Subject::voice(source);
-        let fingerprint = source.settled(Source::fingerprint)?;
+        let fingerprint = source.settled()?;
         self.proof(name, subject, &fingerprint, settings).map(drop)
     }
 
@@ -227,7 +227,7 @@ impl Residency {
         settings: &Settings,
     ) -> Result<Arc<Voice>, Error> {
         for _ in 0..TRIES {
-            let before = source.settled(Source::fingerprint)?;
+            let before = source.settled()?;
             let key = format!("{name} {before} {settings:?}");
             let voice = self.voices.get_or_open(key, || {
                 let proof = self.proof(name, Subject::voice(source), &before, settings)?;
@@ -259,14 +259,14 @@ impl Residency {
             ))
         };
         for _ in 0..TRIES {
-            graph.settled(Source::fingerprint)?;
+            graph.settled()?;
             if let Source::Path(path) = graph
                 && let Some(folder) = path.parent().filter(|_| path.is_file())
             {
                 // Weights may lie in another file of it.
-                Source::Path(folder.to_owned()).settled(Source::fingerprint)?;
+                Source::Path(folder.to_owned()).settled()?;
             }
-            tokenizer.settled(Source::fingerprint)?;
+            tokenizer.settled()?;
             let before = marks()?;
             let key = format!("{before:?} {settings:?}");
             let bert = self.berts.get_or_open(key, || {

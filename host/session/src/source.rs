@@ -1,9 +1,8 @@
 //! Where the bytes of a model are.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::files::{self, Held, Mark};
@@ -65,18 +64,14 @@ impl Source {
         }
     }
 
-    /// As [`fingerprint`](Self::fingerprint) or
-    /// [`fingerprint_with_neighbours`](Self::fingerprint_with_neighbours), once
-    /// nobody has written for a moment: who writes over a file in pieces, as
-    /// `rsync --inplace` does, leaves half of one voice and half of another
-    /// between two of them. Waits, but not for ever.
-    pub(crate) fn settled(
-        &self,
-        mark: impl Fn(&Self) -> Result<String, Error>,
-    ) -> Result<String, Error> {
+    /// The [`fingerprint`](Self::fingerprint), once nobody has written for a
+    /// moment: who writes over a file in pieces, as `rsync --inplace` does,
+    /// leaves half of one voice and half of another between two of them.
+    /// Waits, but not for ever.
+    pub(crate) fn settled(&self) -> Result<String, Error> {
         let start = Instant::now();
         loop {
-            let marked = mark(self)?;
+            let marked = self.fingerprint()?;
             let Some(rest) = self.age().and_then(|age| QUIET.checked_sub(age)) else {
                 return Ok(marked);
             };
@@ -95,13 +90,7 @@ impl Source {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
         let files = entries.map(|entry| entry.path()).chain([path.clone()]);
         let metas = files.filter_map(|file| file.metadata().ok());
-        let changed = metas.flat_map(|meta| {
-            let inode = u64::try_from(meta.ctime()).unwrap_or(0);
-            let inode = Duration::new(inode, u32::try_from(meta.ctime_nsec()).unwrap_or(0));
-            [Some(SystemTime::UNIX_EPOCH + inode), meta.modified().ok()]
-        });
-        // One that lies ahead of our clock says nothing.
-        let ages = changed.flatten().filter_map(|at| at.elapsed().ok());
+        let ages = metas.filter_map(|meta| Mark::of(&meta).age());
         ages.min()
     }
 
@@ -186,7 +175,7 @@ mod tests {
             }
         });
         has_begun.recv().expect("it writes");
-        let settled = source.settled(Source::fingerprint).expect("in the end");
+        let settled = source.settled().expect("in the end");
         assert!(source.age().is_some_and(|age| age >= QUIET));
         assert_eq!(source.fingerprint().expect("marks"), settled);
         assert_eq!(
@@ -196,7 +185,7 @@ mod tests {
         );
         writer.join().expect("it has ended");
         let start = Instant::now();
-        source.settled(Source::fingerprint).expect("at once");
+        source.settled().expect("at once");
         assert!(start.elapsed() < QUIET, "what is quiet is not waited for");
     }
 }

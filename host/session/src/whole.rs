@@ -35,14 +35,11 @@ pub fn keep(place: &Path, bytes: &[u8], most: usize) -> Result<()> {
         return Ok(());
     };
     let entries = std::fs::read_dir(folder)?.flatten();
-    let age = |entry: std::fs::DirEntry| {
-        let written = entry.metadata().and_then(|meta| meta.modified());
-        (written.ok(), entry.path())
-    };
-    let mut entries: Vec<_> = entries.map(age).collect();
-    if entries.len() > most {
-        entries.sort();
-        for (_, path) in entries.drain(..entries.len() / 2) {
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+    if paths.len() > most {
+        let written = |path: &PathBuf| path.metadata().and_then(|meta| meta.modified()).ok();
+        paths.sort_by_cached_key(written);
+        for path in &paths[..paths.len() / 2] {
             // Best effort, and another process may have been first.
             let _ = std::fs::remove_file(path);
         }

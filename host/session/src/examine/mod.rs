@@ -13,7 +13,7 @@ mod child;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -190,24 +190,18 @@ impl Proofs {
 impl Terms<'_> {
     /// Named by everything a proof depends on.
     fn key(&self, examiner: &Examiner, files: &str) -> String {
-        let identity = |path: &Path| {
-            let meta = std::fs::metadata(path).ok();
-            let changed = meta.as_ref().and_then(|meta| meta.modified().ok());
-            let bytes = meta.map(|meta| meta.len());
-            format!("{} {bytes:?} {changed:?}", path.display())
-        };
         let settings = self.settings;
         let key = format!(
             "2 {files} {} {} {} {:?} {} {} {:?} {} {}",
-            identity(self.runtime.library()),
-            identity(&examiner.program),
+            files::identity(self.runtime.library()),
+            files::identity(&examiner.program),
             settings.window,
             settings.optimization,
             settings.prepack,
             self.workspace,
             self.mode,
             self.reserve,
-            processor(),
+            *PROCESSOR,
         );
         hex(&Sha256::digest(key.as_bytes())[..16])
     }
@@ -305,12 +299,12 @@ impl Subject {
 }
 
 /// What the processor can, since kernels are chosen by it.
-fn processor() -> String {
+static PROCESSOR: LazyLock<String> = LazyLock::new(|| {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let told = |line: &&str| line.starts_with("flags") || line.starts_with("Features");
     let features = info.lines().find(told).unwrap_or_default();
     hex(&Sha256::digest(features.as_bytes())[..8])
-}
+});
 
 #[cfg(test)]
 mod tests {
