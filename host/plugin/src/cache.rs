@@ -4,7 +4,8 @@
 //! compiler's settings and version), which does not notice a flipped bit. What
 //! lies there is run as native code, so each entry gets a seal of ours, the
 //! SHA-256 of its bytes, and an entry without a right one goes before anybody
-//! reads it. Without the cache plugins are compiled at each start: never a
+//! reads it. The seals lie beside wasmtime's folder and not in it: what it does
+//! not know there it removes as litter, once an hour. Without the cache plugins are compiled at each start: never a
 //! reason not to serve.
 
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -29,7 +30,7 @@ impl Compiled {
         sweep(&folder)?;
         let mut config = CacheConfig::new();
         config
-            .with_directory(&folder)
+            .with_directory(folder.join(CODE))
             // Packing an entry again would break its seal; it saves little.
             .with_optimized_compression_usage_counter_threshold(u64::MAX)
             .with_optimizing_compression_task_timeout(Duration::from_secs(60));
@@ -63,6 +64,8 @@ impl Compiled {
     }
 }
 
+/// Wasmtime's own.
+const CODE: &str = "code";
 const SEALS: &str = "seals";
 
 /// What lies in the folder is run as native code: it must be ours alone.
@@ -137,7 +140,7 @@ fn unfinished(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let versions = listed(&folder.join("modules")).into_iter();
+    let versions = listed(&folder.join(CODE).join("modules")).into_iter();
     versions.flat_map(|version| listed(&version)).collect()
 }
 

@@ -1,8 +1,9 @@
 //! Compiled components are kept, found again, and never trusted blindly.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use plugin::{Limits, Pool, Sandbox, SandboxSettings, Source, testing};
 use serde_json::json;
@@ -50,6 +51,44 @@ fn a_component_is_compiled_once() {
     );
 }
 
+/// Wasmtime tidies its folder once an hour, when something was compiled.
+#[test]
+fn what_was_compiled_outlives_the_tidying() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder.path().join("compiled");
+    load(&sandbox(&folder), "はい");
+    tidied(&folder).iter().for_each(|lock| {
+        std::fs::remove_file(lock).expect("an hour passes");
+    });
+    let second = sandbox(&folder);
+    load(&second, "いいえ");
+    tidied(&folder);
+    drop(second);
+
+    let third = sandbox(&folder);
+    for words in ["はい", "いいえ"] {
+        load(&third, words);
+    }
+    assert_eq!(third.cache_hits_and_misses(), (2, 0));
+}
+
+/// Waits for the mark that the tidying leaves when it begins, then for its end.
+fn tidied(folder: &Path) -> Vec<PathBuf> {
+    for _ in 0..500 {
+        let mut marks = Vec::new();
+        each(folder, &mut |path| {
+            if path.to_string_lossy().contains("/.cleanup.") {
+                marks.push(path.to_owned());
+            }
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        if !marks.is_empty() {
+            return marks;
+        }
+    }
+    panic!("nothing was tidied");
+}
+
 type Damage = fn(&Path);
 
 const DAMAGES: [(&str, Damage); 5] = [
@@ -67,7 +106,7 @@ fn a_broken_entry_is_compiled_again() {
         let folder = folder.path().join("compiled");
         load(&sandbox(&folder), "はい");
         let mut broken = 0;
-        each(&folder.join("modules"), &mut |path| {
+        each(&folder.join("code/modules"), &mut |path| {
             damage(path);
             broken += 1;
         });
