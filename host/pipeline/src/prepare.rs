@@ -474,6 +474,7 @@ impl Workshop {
             slots: service.memory.policy.slots.max(lanes),
             prepack: service.memory.policy.prepack,
             tf32: models.tf32,
+            pointwise: models.pointwise.on(device),
             ..session::Settings::default()
         })
     }

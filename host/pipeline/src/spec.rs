@@ -91,9 +91,34 @@ pub struct Models {
     /// Whether a GPU may round what it multiplies to ten bits of fraction:
     /// faster, and heard by nobody, but no longer the same as elsewhere.
     pub tf32: bool,
+    /// How convolutions of kernel 1 are computed.
+    pub pointwise: Pointwise,
     /// How long a new voice or BERT may be tried, in a process of its own,
     /// before it counts as broken.
     pub trial: Span,
+}
+
+/// `models.pointwise`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pointwise {
+    /// As products on a GPU, where a convolution plans anew for each length.
+    Auto,
+    Conv,
+    MatMul,
+}
+
+impl Pointwise {
+    pub(crate) fn on(self, device: session::device::Device) -> session::Pointwise {
+        match (self, device) {
+            (Self::Conv, _) | (Self::Auto, session::device::Device::Cpu) => {
+                session::Pointwise::Conv
+            }
+            (Self::MatMul, _) | (Self::Auto, session::device::Device::Cuda(_)) => {
+                session::Pointwise::MatMul
+            }
+        }
+    }
 }
 
 impl Models {
@@ -127,6 +152,7 @@ impl Default for Models {
             // also ended.
             queue: Span::seconds(30),
             tf32: false,
+            pointwise: Pointwise::Auto,
             // A real voice takes ten seconds on two busy cores.
             trial: Span::seconds(120),
         }

@@ -18,7 +18,7 @@ use crate::native::tensors::Block;
 use crate::onnx::{Part, Template};
 use crate::placement::Placement;
 use crate::runtime::Runtime;
-use crate::settings::Settings;
+use crate::settings::{Optimization, Settings};
 use crate::source::hex;
 use crate::stop::Stop;
 use crate::voice::{FEATURE_WIDTH, Pace, STYLE_WIDTH, VoiceInput, VoiceSession};
@@ -145,15 +145,19 @@ impl Trial<'_> {
     }
 
     /// What an ordinary session with these weights says, in memory of its own.
+    /// It adds in the order in which the one that is tried does: some graphs
+    /// make much of the last bit, such as those that sum up a phase.
     fn fresh(&self, weights: &Weights) -> Result<Vec<f32>, Error> {
         let model = weights.model(self.template, Part::Whole)?;
-        let mut session = VoiceSession::whole(
-            self.runtime,
-            "trial",
-            &model,
-            self.settings,
-            &Placement::Arena,
-        )?;
+        let settings = Settings {
+            optimization: match self.settings.optimization {
+                Optimization::All => Optimization::Unbaked,
+                other => other,
+            },
+            ..self.settings.clone()
+        };
+        let mut session =
+            VoiceSession::whole(self.runtime, "trial", &model, &settings, &Placement::Arena)?;
         drop(model);
         session.collect(sample(), self.stop)
     }
@@ -240,11 +244,12 @@ impl VoiceInput {
 /// Named by everything the verdict depends on.
 fn place(cache: &Path, runtime: &Runtime, template: &Template, settings: &Settings) -> PathBuf {
     let key = format!(
-        "2 {} {} {} {:?}",
+        "3 {} {} {} {:?} {:?}",
         template.digest,
         crate::files::identity(runtime.library()),
         settings.window,
         (settings.device, settings.optimization, settings.tf32),
+        settings.pointwise,
     );
     let name = hex(&Sha256::digest(key.as_bytes())[..16]);
     cache.join(format!("{name}.json"))

@@ -51,6 +51,6 @@ pub mod workspace;
 
 pub use error::Error;
 pub use events::{describe as describe_metrics, export};
-pub use settings::{Optimization, Settings};
+pub use settings::{Optimization, Pointwise, Settings};
 pub use source::Source;
 pub use stop::{Stop, StopOnDrop};

@@ -568,7 +568,20 @@ impl Estate {
                 }
                 Err(error) => return Err(error),
             };
-            let mut session = slots.open(number, &block)?;
+            if verdict.is_none() {
+                // A graph may look at its weights when it is opened.
+                weights.fill(&template, &mut block)?;
+            }
+            let mut session = match slots.open(number, &block) {
+                Err(Error::Open(why)) if verdict.is_none() => {
+                    drop(block);
+                    let verdict = Verdict::NotSwappable {
+                        why: format!("it cannot be opened over weights of the slab: {why}"),
+                    };
+                    return self.without_slots(residency, template, weights, settings, verdict);
+                }
+                opened => opened?,
+            };
             family = Some(session.family());
             if verdict.is_none() {
                 let cache = residency

@@ -1,5 +1,6 @@
 //! ONNX Runtime, loaded once for the process, and how sessions are opened.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -19,9 +20,9 @@ use crate::native::cuda::Cuda;
 use crate::native::reservation::Kind;
 use crate::native::tensors::Block;
 use crate::native::weights::{self, Bound};
-use crate::onnx::{Part, Template};
+use crate::onnx::{Part, Shapes, Template, as_products};
 use crate::placement::{Placement, Sizes};
-use crate::settings::{Optimization, Settings};
+use crate::settings::{Optimization, Pointwise, Settings};
 use crate::slab::Zone;
 
 /// A handle to the one environment of this process.
@@ -179,13 +180,22 @@ impl Runtime {
                 block,
             } => {
                 let kind = Kind::of(opening.settings.device);
+                let graph = template.graph(*part);
+                let (graph, shapes) = match opening.settings.pointwise {
+                    Pointwise::Conv => (Cow::Borrowed(graph), Shapes::new()),
+                    Pointwise::MatMul => {
+                        let (graph, shapes) = as_products(graph).map_err(Error::Open)?;
+                        (Cow::Owned(graph), shapes)
+                    }
+                };
                 bound = Some(weights::bind(
                     &mut builder,
                     kind,
                     block,
                     template.weights_of(*part),
+                    &shapes,
                 )?);
-                builder.commit_from_memory(template.graph(*part))
+                builder.commit_from_memory(&graph)
             }
         };
         let session = session.map_err(|e| Error::Open(e.to_string()))?;
@@ -205,7 +215,7 @@ impl Runtime {
         let said = |e: ort::Error<SessionBuilder>| e.to_string();
         let level = match settings.optimization {
             Optimization::None => GraphOptimizationLevel::Disable,
-            Optimization::All => GraphOptimizationLevel::All,
+            Optimization::Unbaked | Optimization::All => GraphOptimizationLevel::All,
         };
         let builder = Session::builder(&self.environment).map_err(|e| e.to_string())?;
         let mut builder = builder
@@ -224,12 +234,12 @@ impl Runtime {
         if !matches!(placement, Placement::Arena) {
             builder = builder.with_env_allocators().map_err(said)?;
         }
-        if borrows {
+        if borrows || settings.optimization == Optimization::Unbaked {
             builder = builder
                 // Packed copies of weights would stay those of the first voice.
                 .with_prepacking(false)
                 // These bake weights into others that no copy reaches.
-                .and_then(|b| b.with_disabled_optimizers(BAKING_OPTIMIZERS))
+                .and_then(|b| b.with_disabled_optimizers(BAKING.join(";")))
                 .map_err(said)?;
         }
         match settings.device {
@@ -264,8 +274,28 @@ impl Runtime {
     }
 }
 
-/// Optimizers that compute new weights from old ones when a session opens.
-const BAKING_OPTIMIZERS: &str = "ConstantFolding;ConvMulFusion;ConvAddFusion;ConvBNFusion";
+/// Optimizers that look at a weight's values when a session opens, or make new
+/// weights of them; what was there then would stay. Names are those of ONNX
+/// Runtime's `core/optimizer`.
+const BAKING: &[&str] = &[
+    "ConstantFolding",
+    "ConvAddFusion",
+    "ConvBNFusion",
+    "ConvMulFusion",
+    "FuseFp16InitializerToFp32NodeTransformer",
+    "MatMul_BatchNormalization_Fusion",
+    "MatMulBnFusion_Gemm",
+    "MatMulBnFusion_GemmBias",
+    "Pad_Fusion",
+    "TransposeOptimizer",
+    "UnsqueezeElimination",
+    // Of weights with one element alone: `x + 0` goes, equal ones become one,
+    // a factor moves into the product.
+    "ConstantSharing",
+    "DivMulFusion",
+    "MatMulScaleFusion",
+    "NoopElimination",
+];
 
 /// What a session is opened from, and where what it allocates belongs.
 pub(crate) struct Opening<'a> {

@@ -12,6 +12,7 @@ pub struct Settings {
     pub optimization: Optimization,
     /// Whether a GPU may round what it multiplies to ten bits of fraction.
     pub tf32: bool,
+    pub pointwise: Pointwise,
     /// Fresh latent frames of a decoder window; 0 decodes whole.
     pub window: usize,
     /// Slots of a template: voices that speak without a copy. At least `lanes`.
@@ -25,7 +26,18 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Optimization {
     None,
+    /// All but what looks at weights, as for weights that will change.
+    Unbaked,
     All,
+}
+
+/// How convolutions of kernel 1 are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pointwise {
+    /// As the file has them.
+    Conv,
+    /// As matrix products, which need no plan for each new length.
+    MatMul,
 }
 
 impl Default for Settings {
@@ -36,6 +48,7 @@ impl Default for Settings {
             threads: 1,
             optimization: Optimization::All,
             tf32: false,
+            pointwise: Pointwise::Conv,
             // 1.5 s of speech: 82 MiB at its peak for the stock decoder, where
             // a whole utterance of 30 s takes 771.
             window: 128,

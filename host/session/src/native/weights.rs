@@ -11,7 +11,7 @@ use ort::sys;
 use crate::error::Error;
 use crate::native::reservation::Kind;
 use crate::native::tensors::{Block, check};
-use crate::onnx::{Element, Weight};
+use crate::onnx::{Element, Shapes, Weight};
 
 /// The values that name the borrowed places. ONNX Runtime keeps their
 /// addresses: they stay as long as the session, and the block longer.
@@ -40,7 +40,8 @@ impl Drop for Bound {
     }
 }
 
-/// Binds every weight to its offset in `block`. The caller keeps block and
+/// Binds every weight to its offset in `block`, those in `shapes` under another
+/// shape of as many elements. The caller keeps block and
 /// answer longer than the session.
 ///
 /// Both calls are needed: `AddInitializer` makes the session use the memory
@@ -54,6 +55,7 @@ pub(crate) fn bind<'w>(
     kind: Kind,
     block: &Block,
     weights: impl Iterator<Item = &'w Weight>,
+    shapes: &Shapes,
 ) -> Result<Bound, Error> {
     let api = ort::api();
     let mut info = std::ptr::null_mut();
@@ -87,14 +89,15 @@ pub(crate) fn bind<'w>(
         for weight in weights {
             let name = CString::new(weight.name.as_str())
                 .map_err(|_| Error::Open("a weight's name has a zero byte".to_owned()))?;
+            let dims = shapes.get(&weight.name).unwrap_or(&weight.dims);
             // Inside the block, which outlives the value.
-            let value = value_over(info, block.pointer(weight.offset), weight)?;
+            let value = value_over(info, block.pointer(weight.offset), weight, dims)?;
             bound.values.push(value);
             let instead = match &zeros {
                 None => value,
                 Some(zeros) => {
                     // Read only, and as long as the largest.
-                    let instead = value_over(host_info, zeros.as_ptr().cast_mut(), weight)?;
+                    let instead = value_over(host_info, zeros.as_ptr().cast_mut(), weight, dims)?;
                     bound.values.push(instead);
                     instead
                 }
@@ -147,6 +150,7 @@ fn value_over(
     info: *const sys::OrtMemoryInfo,
     place: *mut u8,
     weight: &Weight,
+    dims: &[i64],
 ) -> Result<NonNull<sys::OrtValue>, Error> {
     let mut value = std::ptr::null_mut();
     // SAFETY: the place has the weight's bytes and outlives the value, as the
@@ -156,8 +160,8 @@ fn value_over(
             info,
             place.cast(),
             weight.bytes,
-            weight.dims.as_ptr(),
-            weight.dims.len(),
+            dims.as_ptr(),
+            dims.len(),
             element_type(weight.element),
             &raw mut value,
         )

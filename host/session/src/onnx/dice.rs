@@ -7,7 +7,7 @@
 //! on, and begins again at the start where the row ends. Its length is a prime
 //! number, so that rows of a tensor do not line up with their repetition.
 
-use super::graph::{Names, Node};
+use super::graph::{Names, Node, plain};
 use super::wire::{self, Message, Value};
 
 /// Name of the input: f32, [`NOISE_LENGTH`] elements.
@@ -86,17 +86,6 @@ pub(super) fn replace<'a>(node: &Node<'a>, names: &Names<'a>, number: usize) -> 
         plain("Gather", &[NOISE, &places], &row),
         plain("Reshape", &[&row, &shape], names.get(made)),
     ]
-}
-
-fn plain(operator: &str, inputs: &[&str], output: &str) -> Message {
-    let mut message = Message::default();
-    for input in inputs {
-        message.bytes(1, input.as_bytes());
-    }
-    message
-        .bytes(2, output.as_bytes())
-        .bytes(4, operator.as_bytes());
-    message
 }
 
 /// With one attribute that is a whole number.

@@ -174,6 +174,11 @@ impl<'a> Node<'a> {
         Ok(node)
     }
 
+    /// Whether the operator is one of ONNX's own.
+    pub(crate) fn is_standard(&self) -> bool {
+        matches!(self.domain, "" | "ai.onnx")
+    }
+
     pub(crate) fn attributes(&self) -> impl Iterator<Item = &'a [u8]> {
         self.attributes.iter().copied()
     }
@@ -284,6 +289,23 @@ impl<'a> Tensor<'a> {
         Ok(message)
     }
 
+    /// The tensor as it is, or under another shape of as many elements.
+    pub(crate) fn write_shaped(&self, dims: Option<&Vec<i64>>) -> Result<Message, String> {
+        let mut message = Message::default();
+        for dim in dims.into_iter().flatten() {
+            message.number(1, dim.cast_unsigned());
+        }
+        for field in wire::fields(self.raw) {
+            match field? {
+                (1, _) if dims.is_some() => {}
+                (number, value) => {
+                    message.value(number, value);
+                }
+            }
+        }
+        Ok(message)
+    }
+
     /// The same place in the graph without values: they come from elsewhere.
     pub(crate) fn write_weightless(&self, name: &str, offset: usize, bytes: usize) -> Message {
         let mut message = Message::default();
@@ -328,6 +350,18 @@ impl<'a> Port<'a> {
         }
         message
     }
+}
+
+/// A node without attributes.
+pub(crate) fn plain(operator: &str, inputs: &[&str], output: &str) -> Message {
+    let mut message = Message::default();
+    for input in inputs {
+        message.bytes(1, input.as_bytes());
+    }
+    message
+        .bytes(2, output.as_bytes())
+        .bytes(4, operator.as_bytes());
+    message
 }
 
 /// A float tensor of rank 3, of any shape: where a graph is cut.

@@ -5,10 +5,12 @@
 mod dice;
 mod examine;
 mod graph;
+mod pointwise;
 mod template;
 pub(crate) mod wire;
 
 pub(crate) use dice::{NOISE, NOISE_LENGTH};
+pub(crate) use pointwise::{Shapes, as_products};
 pub(crate) use template::{CONDITION, LATENT, Piece, embed, split};
 pub use template::{Element, Part, Template, Weight};
 
