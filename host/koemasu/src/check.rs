@@ -10,11 +10,13 @@ pub fn run(args: &args::Check) -> anyhow::Result<()> {
     let config = Config::load(&files)?;
     let dangers = dangers::of(&config);
     let live = platform::live(&config)?;
+    let device = live.residency().device(config.service.models.device)?;
     let next = platform::tokio()?.block_on(live.prepare(config.service))?;
     let generation = next.generation();
     let mut out = line::out();
     out.line(format_args!("listen     {}", config.server.listen))?;
     out.line(format_args!("runtime    {}", config.onnxruntime.display()))?;
+    out.line(format_args!("device     {device}"))?;
     for name in generation.pipelines() {
         out.line(format_args!(
             "pipeline   {name}: {}",

@@ -15,10 +15,10 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::events;
 use crate::native::tensors::Block;
-use crate::onnx::{Part, Template};
+use crate::onnx::{Inside, Part, Template};
 use crate::placement::Placement;
 use crate::runtime::Runtime;
-use crate::settings::{Optimization, Settings};
+use crate::settings::Settings;
 use crate::source::hex;
 use crate::stop::Stop;
 use crate::voice::{FEATURE_WIDTH, Pace, STYLE_WIDTH, VoiceInput, VoiceSession};
@@ -148,16 +148,14 @@ impl Trial<'_> {
     /// It adds in the order in which the one that is tried does: some graphs
     /// make much of the last bit, such as those that sum up a phase.
     fn fresh(&self, weights: &Weights) -> Result<Vec<f32>, Error> {
-        let model = weights.model(self.template, Part::Whole)?;
-        let settings = Settings {
-            optimization: match self.settings.optimization {
-                Optimization::All => Optimization::Unbaked,
-                other => other,
-            },
-            ..self.settings.clone()
-        };
-        let mut session =
-            VoiceSession::whole(self.runtime, "trial", &model, &settings, &Placement::Arena)?;
+        let model = weights.model(self.template, Part::Whole, Inside::Variable)?;
+        let mut session = VoiceSession::whole(
+            self.runtime,
+            "trial",
+            &model,
+            self.settings,
+            &Placement::Arena,
+        )?;
         drop(model);
         session.collect(sample(), self.stop)
     }

@@ -597,16 +597,15 @@ impl Library {
         self.relieve_to(level, needed, free, for_voice)
     }
 
-    /// Idle voices go until `share` of the device's voices' bytes is in use:
-    /// for a watermark that was passed.
-    pub(crate) fn relieve_share(&self, share: f64, level: Level) -> bool {
-        let total = self.device_bytes();
+    /// For a watermark: idle voices go, as many as give so many bytes. Says
+    /// whether any did.
+    pub(crate) fn relieve_by(&self, bytes: usize, level: Level) -> bool {
         let Some(tensors) = self.placement.tensors() else {
             return false;
         };
         let free = tensors.slab().zone(Zone::Library).free();
-        let needed = total.saturating_sub((total as f64 * share) as usize);
-        needed > free && self.relieve_to(level, needed, free, None)
+        let needed = free.saturating_add(bytes);
+        bytes > 0 && self.relieve_to(level, needed, free, None)
     }
 
     /// One pressure event, from cause to calm: a policy decides, we act, and

@@ -50,7 +50,12 @@ pub fn graph(bytes: &[u8]) -> bool {
             "inside of the file"
         );
     }
-    onnx::embed(template.graph(onnx::Part::Whole), |_| None).is_ok()
+    onnx::embed(
+        template.graph(onnx::Part::Whole),
+        onnx::Inside::Constant,
+        |_| None,
+    )
+    .is_ok()
 }
 
 pub fn trace(bytes: &[u8]) -> bool {

@@ -17,7 +17,7 @@ use crate::memory::policy::{Amount, Mode};
 use crate::memory::{MemoryPolicy, Proposer};
 use crate::native::heap;
 use crate::native::reservation::Kind;
-use crate::onnx::{Part, Template};
+use crate::onnx::{Inside, Part, Template};
 use crate::package::{Package, Unpacking};
 use crate::placement::{Placement, Sizes};
 use crate::pool::Pool;
@@ -378,11 +378,14 @@ impl Residency {
             let record = record.ok_or_else(|| Error::Open("the voice is gone".to_owned()))?;
             let opened = if placement.tensors().is_none() {
                 // As other servers do: the model, whole.
-                let model = record.weights().model(record.template(), Part::Whole)?;
+                let model =
+                    record
+                        .weights()
+                        .model(record.template(), Part::Whole, Inside::Constant)?;
                 VoiceSession::whole(&runtime, &name, &model, &settings, &placement)
             } else {
                 let template = record.template();
-                let part = |part: Part| record.weights().model(template, part);
+                let part = |part: Part| record.weights().model(template, part, Inside::Constant);
                 VoiceSession::with_weights(&runtime, &name, template, &settings, &placement, part)
             };
             heap::trim();
@@ -624,7 +627,7 @@ impl Estate {
         settings: &Settings,
         verdict: Verdict,
     ) -> Result<TemplateEntry, Error> {
-        let model = weights.model(&template, Part::Whole)?;
+        let model = weights.model(&template, Part::Whole, Inside::Constant)?;
         // Its inputs are the same on every device, and a GPU has no room for it.
         let on_host = Settings {
             device: Device::Cpu,

@@ -1,6 +1,7 @@
 //! ONNX Runtime, loaded once for the process, and how sessions are opened.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -38,6 +39,20 @@ static STARTED: Mutex<Option<Runtime>> = Mutex::new(None);
 /// And one place for tensors, which lives as long too.
 static PLACED: Mutex<Option<Placement>> = Mutex::new(None);
 
+thread_local! {
+    /// Said when the session that is being opened on this thread keeps weights
+    /// in a place of its own: of a template they would be zeros.
+    static IGNORES: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// What was said since the last time.
+pub(crate) fn ignored() -> Option<String> {
+    IGNORES.take()
+}
+
+/// As ONNX Runtime says so (`session_state_utils.cc`).
+const IGNORED: &str = "Cannot use user supplied initializer";
+
 impl Runtime {
     /// Loads the library. A second start with the same library gives the same
     /// runtime; with another one it is refused.
@@ -64,6 +79,9 @@ impl Runtime {
             // It would write to standard error itself, and names of a voice's
             // graph with it.
             .with_logger(Arc::new(|level, _, _, place, message| {
+                if message.contains(IGNORED) {
+                    IGNORES.set(Some(message.to_owned()));
+                }
                 // Until the level is set, it tells all it does.
                 if matches!(level, LogLevel::Error | LogLevel::Fatal) {
                     events::runtime_said(place, message);
@@ -167,6 +185,7 @@ impl Runtime {
     }
 
     fn commit(&self, opening: &Opening<'_>) -> Result<(Session, Option<Bound>), Error> {
+        IGNORES.set(None);
         let borrows = matches!(opening.model, Model::Template { .. });
         let mut builder = self
             .builder(opening.settings, opening.placement, borrows)
@@ -191,7 +210,8 @@ impl Runtime {
                 bound = Some(weights::bind(
                     &mut builder,
                     kind,
-                    block,
+                    // Inside the block, which outlives the session.
+                    |weight| block.pointer(weight.offset),
                     template.weights_of(*part),
                     &shapes,
                 )?);
@@ -199,6 +219,11 @@ impl Runtime {
             }
         };
         let session = session.map_err(|e| Error::Open(e.to_string()))?;
+        if let Some(said) = ignored() {
+            return Err(Error::Open(format!(
+                "ONNX Runtime does not use its weights where they lie: {said}"
+            )));
+        }
         Ok((session, bound))
     }
 
@@ -206,7 +231,7 @@ impl Runtime {
         clippy::result_large_err,
         reason = "`ort` hands the builder back inside its error; a session opens rarely"
     )]
-    fn builder(
+    pub(crate) fn builder(
         &self,
         settings: &Settings,
         placement: &Placement,
@@ -215,7 +240,7 @@ impl Runtime {
         let said = |e: ort::Error<SessionBuilder>| e.to_string();
         let level = match settings.optimization {
             Optimization::None => GraphOptimizationLevel::Disable,
-            Optimization::Unbaked | Optimization::All => GraphOptimizationLevel::All,
+            Optimization::All => GraphOptimizationLevel::All,
         };
         let builder = Session::builder(&self.environment).map_err(|e| e.to_string())?;
         let mut builder = builder
@@ -234,12 +259,12 @@ impl Runtime {
         if !matches!(placement, Placement::Arena) {
             builder = builder.with_env_allocators().map_err(said)?;
         }
-        if borrows || settings.optimization == Optimization::Unbaked {
+        if borrows {
             builder = builder
                 // Packed copies of weights would stay those of the first voice.
                 .with_prepacking(false)
-                // These bake weights into others that no copy reaches.
-                .and_then(|b| b.with_disabled_optimizers(BAKING.join(";")))
+                // That borrowed weights are not used is a warning to it.
+                .and_then(|b| b.with_log_level(LogLevel::Warning))
                 .map_err(said)?;
         }
         match settings.device {
@@ -274,29 +299,6 @@ impl Runtime {
     }
 }
 
-/// Optimizers that look at a weight's values when a session opens, or make new
-/// weights of them; what was there then would stay. Names are those of ONNX
-/// Runtime's `core/optimizer`.
-const BAKING: &[&str] = &[
-    "ConstantFolding",
-    "ConvAddFusion",
-    "ConvBNFusion",
-    "ConvMulFusion",
-    "FuseFp16InitializerToFp32NodeTransformer",
-    "MatMul_BatchNormalization_Fusion",
-    "MatMulBnFusion_Gemm",
-    "MatMulBnFusion_GemmBias",
-    "Pad_Fusion",
-    "TransposeOptimizer",
-    "UnsqueezeElimination",
-    // Of weights with one element alone: `x + 0` goes, equal ones become one,
-    // a factor moves into the product.
-    "ConstantSharing",
-    "DivMulFusion",
-    "MatMulScaleFusion",
-    "NoopElimination",
-];
-
 /// What a session is opened from, and where what it allocates belongs.
 pub(crate) struct Opening<'a> {
     pub(crate) kind: &'static str,
@@ -317,4 +319,24 @@ pub(crate) enum Model<'a> {
         part: Part,
         block: &'a Block,
     },
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Where set-up leaves the library.
+    #[expect(clippy::disallowed_methods, reason = "tests are set up from outside")]
+    pub(crate) fn library() -> PathBuf {
+        let variable = |name| std::env::var_os(name).map(PathBuf::from);
+        variable("KOEMASU_ONNXRUNTIME").unwrap_or_else(|| {
+            let home = variable("KOEMASU_HOME")
+                .or_else(|| variable("XDG_CACHE_HOME").map(|it| it.join("koemasu")))
+                .or_else(|| variable("HOME").map(|it| it.join(".cache/koemasu")));
+            let setup = home.expect("a home").join("setup.toml");
+            let setup = std::fs::read_to_string(setup).expect("`cargo xtask setup` was run");
+            let setup: toml::Table = setup.parse().expect("a table");
+            PathBuf::from(setup["onnxruntime"]["library"].as_str().expect("a path"))
+        })
+    }
 }

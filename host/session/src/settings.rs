@@ -26,8 +26,6 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Optimization {
     None,
-    /// All but what looks at weights, as for weights that will change.
-    Unbaked,
     All,
 }
 

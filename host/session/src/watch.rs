@@ -26,8 +26,12 @@ pub struct Outside {
     pub gpu: Option<u64>,
     /// Resident and not in the slab: code, heap, mapped files, CUDA's own.
     pub beyond_slab: u64,
-    /// The bound the watermarks are parts of.
+    /// Memory of the GPU; without one the tightest limit that the system has
+    /// for this process. The watermarks are parts of it.
     pub limit: u64,
+    /// Of the limit, by this process and all others, without what lies free in
+    /// the slab.
+    pub taken: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -48,35 +52,47 @@ pub enum Watermark {
 
 pub(crate) fn outside(placement: &Placement) -> Outside {
     let rss = rss();
-    let kind = placement.tensors().map(|tensors| tensors.kind());
-    let slab = placement
-        .tensors()
-        .map_or(0, |tensors| tensors.resident() as u64);
-    match kind {
+    let tensors = placement.tensors();
+    let resident = tensors.map_or(0, |tensors| tensors.resident() as u64);
+    let (slab, in_use) = tensors.map_or((0, 0), |tensors| {
+        let slab = tensors.slab();
+        (slab.bytes() as u64, slab.in_use() as u64)
+    });
+    match tensors.map(|tensors| tensors.kind()) {
         Some(Kind::Cuda(number)) => {
             let gpu = gpu_of_process(number);
+            let (limit, used) = gpu_memory(number).unwrap_or((u64::MAX, slab));
             Outside {
                 rss,
                 gpu,
-                beyond_slab: gpu.map_or(0, |gpu| {
-                    gpu.saturating_sub(placement.tensors().map_or(0, |it| it.slab().bytes() as u64))
-                }),
-                limit: gpu_total(number).unwrap_or(u64::MAX),
+                beyond_slab: gpu.map_or(0, |gpu| gpu.saturating_sub(slab)),
+                limit,
+                taken: taken(used, slab, in_use),
             }
         }
-        _ => Outside {
-            rss,
-            gpu: None,
-            beyond_slab: rss.saturating_sub(slab),
-            limit: memory_limit(),
-        },
+        _ => {
+            let memory = System::default().memory();
+            let used = memory.bytes.saturating_sub(memory.free);
+            Outside {
+                rss,
+                gpu: None,
+                beyond_slab: rss.saturating_sub(resident),
+                limit: memory.bytes,
+                taken: taken(used, resident, in_use),
+            }
+        }
     }
+}
+
+/// What evicting a voice makes less: whatever anybody uses, the slab's part of
+/// it counted by what is in use there.
+fn taken(used: u64, slab: u64, in_use: u64) -> u64 {
+    used.saturating_sub(slab.saturating_sub(in_use))
 }
 
 pub(crate) fn read(placement: &Placement, policy: &MemoryPolicy) -> Reading {
     let outside = outside(placement);
-    let used = outside.gpu.unwrap_or(outside.rss);
-    let share = used as f64 / outside.limit.max(1) as f64;
+    let share = outside.taken as f64 / outside.limit.max(1) as f64;
     Reading {
         outside,
         share,
@@ -95,15 +111,22 @@ fn level(share: f64, policy: &MemoryPolicy) -> Watermark {
     }
 }
 
+/// Bytes to give up until the lower mark is reached again.
+fn over(outside: &Outside, policy: &MemoryPolicy) -> usize {
+    let mark = (outside.limit as f64 * policy.watermarks.warn) as u64;
+    usize::try_from(outside.taken.saturating_sub(mark)).unwrap_or(usize::MAX)
+}
+
 pub(crate) fn act(reading: &Reading, policy: &MemoryPolicy, library: &Library) {
     events::watched(reading);
+    let over = over(&reading.outside, policy);
     match reading.level {
         Watermark::Calm => {}
         Watermark::Warn => {
-            library.relieve_share(policy.watermarks.warn, Level::Low);
+            library.relieve_by(over, Level::Low);
         }
         Watermark::Relieve => {
-            library.relieve_share(policy.watermarks.warn, Level::Soft);
+            library.relieve_by(over, Level::Soft);
             heap::trim();
         }
     }
@@ -247,9 +270,11 @@ fn gpu_of_process(number: i32) -> Option<u64> {
     }
 }
 
-fn gpu_total(number: i32) -> Option<u64> {
+/// Of the whole device, and what everybody together uses.
+fn gpu_memory(number: i32) -> Option<(u64, u64)> {
     let device = nvml()?.device_by_index(u32::try_from(number).ok()?).ok()?;
-    device.memory_info().ok().map(|memory| memory.total)
+    let memory = device.memory_info().ok()?;
+    Some((memory.total, memory.used))
 }
 
 #[cfg(test)]
@@ -265,6 +290,28 @@ mod tests {
         assert_eq!(at(0.90), Watermark::Warn);
         assert_eq!(at(0.95), Watermark::Relieve);
         assert_eq!(at(1.2), Watermark::Relieve, "a limit may be passed");
+    }
+
+    #[test]
+    fn others_count_and_what_is_free_in_the_slab_does_not() {
+        const GIB: u64 = 1 << 30;
+        let policy = MemoryPolicy::default();
+        let mut outside = Outside {
+            limit: 16 * GIB,
+            // The slab has 14 GiB, 12 of them in use, and CUDA half of one.
+            taken: taken(14 * GIB + GIB / 2, 14 * GIB, 12 * GIB),
+            ..Outside::default()
+        };
+        assert_eq!(outside.taken, 12 * GIB + GIB / 2);
+        assert_eq!(over(&outside, &policy), 0);
+        // Another process takes what was left.
+        outside.taken = taken(16 * GIB, 14 * GIB, 14 * GIB);
+        let share = outside.taken as f64 / outside.limit as f64;
+        assert_eq!(level(share, &policy), Watermark::Relieve);
+        let over = over(&outside, &policy) as u64;
+        outside.taken = taken(16 * GIB, 14 * GIB, 14 * GIB - over);
+        let share = outside.taken as f64 / outside.limit as f64;
+        assert!((share - policy.watermarks.warn).abs() < 1e-6, "{share}");
     }
 
     #[test]

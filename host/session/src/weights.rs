@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::files::{self, Held, Sum};
 use crate::memory::synthetic::Random;
 use crate::native::tensors::Block;
-use crate::onnx::{self, Element, Part, Piece, Template};
+use crate::onnx::{self, Element, Inside, Part, Piece, Template};
 use crate::skeleton::Skeleton;
 use crate::source::{Graph, unreadable};
 
@@ -40,6 +40,8 @@ struct Place {
     file: usize,
     offset: usize,
     bytes: usize,
+    /// As it is stored; the template may have wider ones.
+    element: Element,
 }
 
 enum Bytes {
@@ -110,7 +112,9 @@ pub(crate) fn whole(graph: &Graph) -> Result<Cow<'_, [u8]>, Error> {
     }
     drop(bytes);
     let (template, weights) = Weights::split(graph)?;
-    weights.model(&template, Part::Whole).map(Cow::Owned)
+    weights
+        .model(&template, Part::Whole, Inside::Constant)
+        .map(Cow::Owned)
 }
 
 impl Weights {
@@ -301,24 +305,46 @@ impl Weights {
 
     /// Copies all of them to their places in a block.
     pub(crate) fn fill(&self, template: &Template, block: &mut Block) -> Result<(), Error> {
-        self.each(&mut |index, offset, bytes| {
-            block.write(template.weights[index].offset + offset, bytes)
-        })
+        self.each_as(template, |at, bytes| block.write(at, bytes))
     }
 
     /// One contiguous copy on the host, laid out as a block is.
     pub(crate) fn gather(&self, template: &Template) -> Result<Vec<u8>, Error> {
         let mut blob = vec![0; template.blob_bytes];
-        self.each(&mut |index, offset, bytes| {
-            let start = template.weights[index].offset + offset;
-            blob[start..start + bytes.len()].copy_from_slice(bytes);
+        self.each_as(template, |at, bytes| {
+            blob[at..at + bytes.len()].copy_from_slice(bytes);
             Ok(())
         })?;
         Ok(blob)
     }
 
+    /// Hands on all weights as the template has them, with their places in a
+    /// block.
+    fn each_as(
+        &self,
+        template: &Template,
+        mut take: impl FnMut(usize, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut wide = Vec::new();
+        self.each(&mut |index, offset, bytes| {
+            let weight = &template.weights[index];
+            let stored = self.places[index].element;
+            if stored == weight.element {
+                return take(weight.offset + offset, bytes);
+            }
+            widen(stored, bytes, &mut wide);
+            let values = offset / stored.bytes();
+            take(weight.offset + values * weight.element.bytes(), &wide)
+        })
+    }
+
     /// A whole model again: the part's graph with these weights inside.
-    pub(crate) fn model(&self, template: &Template, part: Part) -> Result<Vec<u8>, Error> {
+    pub(crate) fn model(
+        &self,
+        template: &Template,
+        part: Part,
+        inside: Inside,
+    ) -> Result<Vec<u8>, Error> {
         let blob = self.gather(template)?;
         let bytes: HashMap<_, _> = template
             .weights
@@ -328,7 +354,9 @@ impl Weights {
                 (weight.name.as_str(), &blob[place])
             })
             .collect();
-        let model = onnx::embed(template.graph(part), |name| bytes.get(name).copied());
+        let model = onnx::embed(template.graph(part), inside, |name| {
+            bytes.get(name).copied()
+        });
         model.map_err(Error::Open)
     }
 
@@ -344,6 +372,7 @@ impl Weights {
                 file: 0,
                 offset: weight.offset,
                 bytes: weight.bytes,
+                element: weight.element,
             });
         }
         Ok(Self {
@@ -357,16 +386,16 @@ impl Weights {
 
     /// The files of another voice of the same template: the graph, and what
     /// lies beside it by name. Which values differ the seed decides.
-    pub(crate) fn vary(&self, template: &Template, seed: u64) -> Result<Varied, Error> {
+    pub(crate) fn vary(&self, seed: u64) -> Result<Varied, Error> {
         let copies: Result<Vec<_>, Error> = self.files.iter().map(Bytes::whole).collect();
         let mut files = copies?;
         let mut random = Random(seed);
-        for (weight, place) in template.weights.iter().zip(&*self.places) {
+        for place in &*self.places {
             let bytes = &mut files[place.file][place.offset..place.offset + place.bytes];
             let (start, end) = (random.below(bytes.len()), bytes.len());
             // Whole values: the start is one's first byte.
             let start = start / WIDEST * WIDEST;
-            alter(weight.element, &mut bytes[start..end]);
+            alter(place.element, &mut bytes[start..end]);
         }
         let mut files = files.into_iter();
         let graph = files.next().unwrap_or_default();
@@ -426,6 +455,7 @@ fn place(piece: &Piece, file: usize, length: usize) -> Result<Place, String> {
         file,
         offset: piece.offset,
         bytes: piece.bytes,
+        element: piece.element,
     })
 }
 
@@ -449,6 +479,19 @@ fn alter(element: Element, bytes: &mut [u8]) {
     };
     for value in bytes.chunks_exact_mut(width) {
         value[byte] ^= bit;
+    }
+}
+
+/// Halves as floats.
+fn widen(stored: Element, bytes: &[u8], wide: &mut Vec<u8>) {
+    let float: fn([u8; 2]) -> f32 = match stored {
+        Element::BFloat16 => |bits| half::bf16::from_le_bytes(bits).to_f32(),
+        _ => |bits| half::f16::from_le_bytes(bits).to_f32(),
+    };
+    wide.clear();
+    wide.reserve(2 * bytes.len());
+    for bits in bytes.as_chunks::<2>().0 {
+        wide.extend_from_slice(&float(*bits).to_le_bytes());
     }
 }
 
@@ -490,6 +533,20 @@ mod tests {
             let ratio = other / value;
             assert!(other != value && (0.95..1.05).contains(&ratio), "{ratio}");
         }
+    }
+
+    #[test]
+    fn halves_become_the_same_numbers() {
+        let values = [0.0_f32, -0.0, 1.5, -0.333_251_95, 65_504.0, 6e-8];
+        let mut wide = Vec::new();
+        let halves = values.map(|it| half::f16::from_f32(it).to_le_bytes());
+        widen(Element::Float16, halves.as_flattened(), &mut wide);
+        let expected = values.map(|it| half::f16::from_f32(it).to_f32().to_le_bytes());
+        assert_eq!(wide, expected.as_flattened());
+        let halves = values.map(|it| half::bf16::from_f32(it).to_le_bytes());
+        widen(Element::BFloat16, halves.as_flattened(), &mut wide);
+        let expected = values.map(|it| half::bf16::from_f32(it).to_f32().to_le_bytes());
+        assert_eq!(wide, expected.as_flattened());
     }
 
     #[test]

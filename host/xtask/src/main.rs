@@ -1,4 +1,4 @@
-//! Chores: `cargo xtask setup | plugins | serve | test | check`.
+//! Chores: `cargo xtask setup | plugins | serve | test | check | gpu-kit`.
 //!
 //! `serve` and `test` set everything up first, so that a fresh clone needs one
 //! command. Set-up is idempotent: what is there is not fetched or built again,
@@ -12,6 +12,7 @@
 
 mod check;
 mod dictionary;
+mod gpu_kit;
 mod guests;
 mod home;
 mod onnxruntime;
@@ -30,7 +31,11 @@ cargo xtask COMMAND
   setup [--device auto|cpu|cuda] [--onnxruntime FILE]
                  fetch ONNX Runtime, unpack the dictionary, build the plugins
   plugins        build the first-party plugins only
-  check          formatting, lints, licences";
+  check          formatting, lints, licences
+  gpu-kit [FOLDER] [--device cuda|cpu] [--architecture 90] [--models FOLDER]
+          [--quick]
+                 pack what `tests/gpu/on-device.sh` needs on a GPU machine
+                 without network and compiler; FOLDER is `gpu-kit`";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -44,6 +49,7 @@ fn main() -> ExitCode {
         "setup" => setup::Wishes::parse(rest).and_then(|wishes| setup::run(&wishes)),
         "plugins" => home::Home::find().and_then(|home| guests::build(&home)),
         "check" => check::run(),
+        "gpu-kit" => gpu_kit::run(rest),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };
     match outcome {

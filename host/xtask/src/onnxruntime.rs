@@ -28,6 +28,13 @@ pub(crate) struct Library {
     version: String,
 }
 
+impl Library {
+    /// The file, and its version.
+    pub(crate) fn parts(self) -> (PathBuf, String) {
+        (self.library, self.version)
+    }
+}
+
 /// The CPU build may be newer than the last GPU build.
 const CPU_VERSION: &str = "1.32.0";
 const CUDA_VERSION: &str = "1.31.1";
@@ -80,7 +87,9 @@ pub(crate) fn ensure(home: &Home, wanted: Option<Flavour>) -> Result<Library> {
         found(&what);
     } else {
         step(&what, || {
-            home.fill(&folder, |part| fetch(part, requirements))
+            home.fill(&folder, |part| {
+                fetch(part, &requirements_file(requirements))
+            })
         })?;
     }
     Ok(Library {
@@ -88,6 +97,37 @@ pub(crate) fn ensure(home: &Home, wanted: Option<Flavour>) -> Result<Library> {
         flavour,
         version: version.to_owned(),
     })
+}
+
+/// The GPU build without CUDA's libraries, for a machine that has them.
+pub(crate) fn gpu_build(home: &Home) -> Result<(PathBuf, String)> {
+    let place = home.root.join("onnxruntime");
+    let whole = place.join(format!("cuda-{CUDA_VERSION}"));
+    let alone = place.join(format!("gpu-{CUDA_VERSION}"));
+    let what = format!("ONNX Runtime {CUDA_VERSION} (GPU build alone, 256 MB)");
+    let folder = if whole.join(CORE).is_file() {
+        whole
+    } else if alone.join(CORE).is_file() {
+        found(&what);
+        alone
+    } else {
+        step(&what, || {
+            home.fill(&alone, |part| {
+                let all = std::fs::read_to_string(requirements_file("onnxruntime-cuda.txt"))?;
+                let mut wanted = all.lines().filter(|it| it.starts_with("onnxruntime-gpu"));
+                let line = wanted.next().context("no onnxruntime-gpu is pinned")?;
+                let requirements = part.join("requirements.txt");
+                std::fs::write(&requirements, line)?;
+                fetch(part, &requirements)
+            })
+        })?;
+        alone
+    };
+    Ok((folder.join(CORE), CUDA_VERSION.to_owned()))
+}
+
+fn requirements_file(name: &str) -> PathBuf {
+    repository().join("host/xtask/requirements").join(name)
 }
 
 /// Whether an NVIDIA driver is installed below `root`.
@@ -123,11 +163,8 @@ fn platforms() -> Result<&'static [&'static str]> {
 
 /// Fetches the wheels, checked against their hashes by pip, and keeps their
 /// shared libraries and licences.
-fn fetch(folder: &Path, requirements: &str) -> Result<()> {
+fn fetch(folder: &Path, requirements: &Path) -> Result<()> {
     let wheels = folder.join("wheels");
-    let requirements = repository()
-        .join("host/xtask/requirements")
-        .join(requirements);
     let mut pip = Command::new("python3");
     pip.args([
         "-m",
@@ -149,7 +186,7 @@ fn fetch(folder: &Path, requirements: &str) -> Result<()> {
         "none",
     ])
     .arg("--requirement")
-    .arg(&requirements)
+    .arg(requirements)
     .arg("--dest")
     .arg(&wheels);
     for platform in platforms()? {

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::gpu_kit;
 use crate::guests::clean_cargo;
 use crate::home::repository;
 use crate::process;
@@ -34,5 +35,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .args(runner)
         .args(["--workspace", "--locked"])
         .args(arguments);
-    process::run(&mut tests)
+    process::run(&mut tests)?;
+    // Whoever names tests wants those.
+    if arguments.is_empty() {
+        println!("the kit for GPU machines, on the processor …");
+        gpu_kit::rehearse()?;
+    }
+    Ok(())
 }

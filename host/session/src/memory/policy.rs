@@ -109,7 +109,7 @@ pub enum Order {
     Cost,
 }
 
-/// `[memory.watermarks]`: parts of a zone in use.
+/// `[memory.watermarks]`: parts of the device in use, by whomever.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Watermarks {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use libloading::Library;
 
 type Malloc = unsafe extern "C" fn(*mut *mut c_void, usize) -> c_int;
+type Free = unsafe extern "C" fn(*mut c_void) -> c_int;
 type HostAlloc = unsafe extern "C" fn(*mut *mut c_void, usize, c_uint) -> c_int;
 type MemcpyAsync =
     unsafe extern "C" fn(*mut c_void, *const c_void, usize, c_int, *mut c_void) -> c_int;
@@ -33,7 +34,9 @@ pub(crate) struct Cuda {
 
 struct Calls {
     malloc: Malloc,
+    free: Free,
     host_alloc: HostAlloc,
+    free_host: Free,
     memcpy_async: MemcpyAsync,
     mem_get_info: MemGetInfo,
     set_device: SetDevice,
@@ -89,6 +92,22 @@ impl Cuda {
         // SAFETY: the out-pointer is valid for the call; 0 are the default flags.
         self.check(unsafe { (self.calls.host_alloc)(&raw mut pointer, bytes, 0) })?;
         Ok(pointer.cast())
+    }
+
+    /// Gives back what `allocate` gave, once the stream has done with it.
+    pub(crate) fn free(&self, pointer: *mut u8) -> Result<(), String> {
+        self.select()?;
+        self.synchronize()?;
+        // SAFETY: the caller hands over what `allocate` gave, once.
+        self.check(unsafe { (self.calls.free)(pointer.cast()) })
+    }
+
+    /// Gives back what `allocate_pinned` gave, once the stream has done with it.
+    pub(crate) fn free_pinned(&self, pointer: *mut u8) -> Result<(), String> {
+        self.select()?;
+        self.synchronize()?;
+        // SAFETY: the caller hands over what `allocate_pinned` gave, once.
+        self.check(unsafe { (self.calls.free_host)(pointer.cast()) })
     }
 
     pub(crate) fn copy_from_host(&self, to: *mut u8, bytes: &[u8]) -> Result<(), String> {
@@ -205,7 +224,9 @@ impl Calls {
         }
         Ok(Arc::new(Self {
             malloc: call!(b"cudaMalloc\0"),
+            free: call!(b"cudaFree\0"),
             host_alloc: call!(b"cudaHostAlloc\0"),
+            free_host: call!(b"cudaFreeHost\0"),
             memcpy_async: call!(b"cudaMemcpyAsync\0"),
             mem_get_info: call!(b"cudaMemGetInfo\0"),
             set_device: call!(b"cudaSetDevice\0"),
@@ -228,6 +249,8 @@ mod tests {
         #include <stdlib.h>
         #include <string.h>
         int cudaMalloc(void **p, size_t n) { *p = malloc(n); return *p ? 0 : 2; }
+        int cudaFree(void *p) { free(p); return 0; }
+        int cudaFreeHost(void *p) { free(p); return 0; }
         int cudaHostAlloc(void **p, size_t n, unsigned f) { return cudaMalloc(p, n); }
         static int waits, copies;
         int cudaMemcpyAsync(void *to, const void *from, size_t n, int kind, void *stream) {
@@ -286,5 +309,7 @@ mod tests {
         assert_eq!(waits(), 1, "a swap on the device waits for nobody");
         cuda.copy_to_host(there, &mut into).expect("copied");
         assert_eq!((waits(), into), (2, from));
+        cuda.free(there).expect("given back");
+        assert_eq!(waits(), 3, "not under a run");
     }
 }

@@ -47,7 +47,7 @@ enum Memory {
     /// Pages come when they are first written.
     Mapped(#[expect(dead_code, reason = "held so that the mapping stays")] memmap2::MmapMut),
     Cuda(Cuda),
-    Pinned(#[expect(dead_code, reason = "held so that the library stays")] Cuda),
+    Pinned(Cuda),
 }
 
 #[expect(unsafe_code, reason = "an address handed to many threads; see SAFETY")]
@@ -108,6 +108,43 @@ impl Reservation {
         assert!(offset <= self.bytes, "an offset of the slab");
         // Wrapping, so that no unsafe is needed to compute an address.
         self.base.as_ptr().wrapping_add(offset)
+    }
+
+    /// Memory of the same kind that is none of the reservation's: for the one
+    /// allocation that can neither be refused nor served. None if the system
+    /// has none.
+    pub(crate) fn beyond(&self, bytes: usize) -> Option<NonNull<u8>> {
+        let pointer = match &self.memory {
+            Memory::Mapped(_) => {
+                let mut pointer = std::ptr::null_mut();
+                #[expect(unsafe_code, reason = "the C heap, for memory that C++ writes to")]
+                // SAFETY: a valid alignment and out-pointer.
+                let failed = unsafe {
+                    libc::posix_memalign(&raw mut pointer, crate::slab::ALIGNMENT, bytes.max(1))
+                };
+                (failed == 0).then_some(pointer.cast())
+            }
+            Memory::Cuda(cuda) => cuda.allocate(bytes).ok(),
+            Memory::Pinned(cuda) => cuda.allocate_pinned(bytes).ok(),
+        };
+        pointer.and_then(NonNull::new)
+    }
+
+    /// Gives back what `beyond` gave, once.
+    pub(crate) fn give_back(&self, pointer: NonNull<u8>) {
+        // What a device does not take back is lost; nothing else can be done.
+        let _ = match &self.memory {
+            Memory::Mapped(_) => {
+                #[expect(unsafe_code, reason = "as in `beyond`")]
+                // SAFETY: of `posix_memalign`, and given up by the caller.
+                unsafe {
+                    libc::free(pointer.as_ptr().cast());
+                }
+                Ok(())
+            }
+            Memory::Cuda(cuda) => cuda.free(pointer.as_ptr()),
+            Memory::Pinned(cuda) => cuda.free_pinned(pointer.as_ptr()),
+        };
     }
 
     /// Whether every page is there from the start, as on a GPU.

@@ -7,10 +7,13 @@
 //! gives, be it null, so whoever finds no room is refused by an exception (see
 //! [`refusal`]), which ends the creation or run with an error and leaves the
 //! session usable. Nothing catches on a worker's thread; there the reserve
-//! serves, and the run is told to end.
+//! serves, and the run is told to end; where that is used up too, memory beyond
+//! the budget, which is counted and given back with the run.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::ffi::c_void;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -39,6 +42,8 @@ pub struct Tensors {
     stray: Owner,
     /// A device that fails on demand: see [`refuse_next`](Self::refuse_next).
     refusing: Mutex<Option<Refusing>>,
+    /// Addresses of what lies beyond the reservation.
+    overdrawn: Mutex<HashSet<usize>>,
 }
 
 #[derive(Clone, Copy)]
@@ -101,6 +106,7 @@ impl Tensors {
             elsewhere: AtomicU64::new(0),
             stray,
             refusing: Mutex::default(),
+            overdrawn: Mutex::default(),
         }))
     }
 
@@ -293,14 +299,24 @@ impl Tensors {
             self.end_run(&options, no_room);
         }
         let reserved = self.slab().allocate(Zone::Reserve, owner, bytes);
-        reserved.map_or_else(
-            |_| {
-                self.overdrafts.fetch_add(1, Ordering::Relaxed);
-                events::overdraft(bytes);
-                std::ptr::null_mut()
-            },
-            |offset| self.address(offset),
-        )
+        reserved.map_or_else(|_| self.overdraw(bytes), |offset| self.address(offset))
+    }
+
+    /// Beyond the budget, until the run that was told to end gives it back:
+    /// null would be written to, and an exception ends the process here.
+    fn overdraw(&self, bytes: usize) -> *mut c_void {
+        self.overdrafts.fetch_add(1, Ordering::Relaxed);
+        events::overdraft(bytes);
+        let Some(pointer) = self.reservation.beyond(bytes) else {
+            return std::ptr::null_mut();
+        };
+        self.lock_overdrawn().insert(pointer.as_ptr() as usize);
+        pointer.as_ptr().cast()
+    }
+
+    fn lock_overdrawn(&self) -> MutexGuard<'_, HashSet<usize>> {
+        let overdrawn = self.overdrawn.lock();
+        overdrawn.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The one that a thread which is not ours can belong to.
@@ -320,12 +336,15 @@ impl Tensors {
     }
 
     fn release(&self, pointer: *mut c_void) {
-        if pointer.is_null() {
+        let Some(pointer) = NonNull::new(pointer.cast::<u8>()) else {
             return;
-        }
-        let offset = (pointer as usize).wrapping_sub(self.reservation.base());
+        };
+        let address = pointer.as_ptr() as usize;
+        let offset = address.wrapping_sub(self.reservation.base());
         if offset < self.reservation.bytes() {
             self.slab().free(offset);
+        } else if self.lock_overdrawn().remove(&address) {
+            self.reservation.give_back(pointer);
         }
     }
 
@@ -572,6 +591,30 @@ unsafe extern "system" fn info(this: *const sys::OrtAllocator) -> *const sys::Or
 mod tests {
     use super::*;
     use crate::slab::Layout;
+
+    /// A thread of ONNX Runtime's own can neither be refused nor wait.
+    #[test]
+    fn a_thread_that_is_not_ours_gets_memory_whatever_is_left() {
+        let tensors = slab(Layout([MIB, MIB, MIB, MIB, MIB]));
+        let asked = [MIB, MIB, MIB / 2, 3 * MIB];
+        let given = asked.map(|bytes| tensors.allocate(bytes).expect("no refusal"));
+        for (pointer, bytes) in given.iter().zip(asked) {
+            assert!(!pointer.is_null());
+            let pointer = pointer.cast::<u8>();
+            #[expect(unsafe_code, reason = "as ONNX Runtime does")]
+            // SAFETY: so many bytes were asked for.
+            unsafe {
+                pointer.write_bytes(1, bytes);
+            }
+        }
+        assert_eq!(tensors.overdrafts(), 2, "beyond activations and reserve");
+        assert_eq!(tensors.lock_overdrawn().len(), 2);
+        for pointer in given {
+            tensors.release(pointer);
+        }
+        assert!(tensors.lock_overdrawn().is_empty(), "and given back");
+        assert_eq!(tensors.slab().in_use(), 0);
+    }
 
     const MIB: usize = 1 << 20;
 

@@ -10,7 +10,7 @@ use ort::sys;
 
 use crate::error::Error;
 use crate::native::reservation::Kind;
-use crate::native::tensors::{Block, check};
+use crate::native::tensors::check;
 use crate::onnx::{Element, Shapes, Weight};
 
 /// The values that name the borrowed places. ONNX Runtime keeps their
@@ -40,9 +40,9 @@ impl Drop for Bound {
     }
 }
 
-/// Binds every weight to its offset in `block`, those in `shapes` under another
-/// shape of as many elements. The caller keeps block and
-/// answer longer than the session.
+/// Binds every weight to the bytes at its `place`, those in `shapes` under
+/// another shape of as many elements. The caller keeps the bytes and the answer
+/// longer than the session.
 ///
 /// Both calls are needed: `AddInitializer` makes the session use the memory
 /// in place, `AddExternalInitializers` keeps it from looking for the file
@@ -53,7 +53,7 @@ impl Drop for Bound {
 pub(crate) fn bind<'w>(
     builder: &mut SessionBuilder,
     kind: Kind,
-    block: &Block,
+    place: impl Fn(&Weight) -> *mut u8,
     weights: impl Iterator<Item = &'w Weight>,
     shapes: &Shapes,
 ) -> Result<Bound, Error> {
@@ -90,8 +90,7 @@ pub(crate) fn bind<'w>(
             let name = CString::new(weight.name.as_str())
                 .map_err(|_| Error::Open("a weight's name has a zero byte".to_owned()))?;
             let dims = shapes.get(&weight.name).unwrap_or(&weight.dims);
-            // Inside the block, which outlives the value.
-            let value = value_over(info, block.pointer(weight.offset), weight, dims)?;
+            let value = value_over(info, place(weight), weight, dims)?;
             bound.values.push(value);
             let instead = match &zeros {
                 None => value,
@@ -177,5 +176,61 @@ fn element_type(element: Element) -> sys::ONNXTensorElementDataType {
         Element::BFloat16 => Type::ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16,
         Element::Int8 => Type::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8,
         Element::Uint8 => Type::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Device;
+    use crate::onnx::Part;
+    use crate::placement::Placement;
+    use crate::runtime::{Runtime, tests::library};
+    use crate::settings::Settings;
+    use crate::source::Source;
+    use crate::weights::Weights;
+
+    /// A device's memory cannot be read from the host. Here are pages that
+    /// nobody may read, under the name of a device's.
+    #[test]
+    #[expect(unsafe_code, reason = "pages without permissions")]
+    fn a_session_opens_without_a_look_at_a_devices_memory() {
+        let runtime = Runtime::start(&library()).expect("ONNX Runtime starts");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let graph = Source::Path(folder.join("../../tests/fixtures/decoded.onnx"));
+        let graph = graph.graph().expect("a fixture");
+        let (template, _) = Weights::split(&graph).expect("a graph");
+        // SAFETY: new pages, which nobody else knows.
+        let pages = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                template.blob_bytes,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        assert_ne!(pages, libc::MAP_FAILED);
+        let settings = Settings {
+            device: Device::Cpu,
+            ..Settings::default()
+        };
+        let mut builder = runtime
+            .builder(&settings, &Placement::Arena, true)
+            .expect("a builder");
+        let _bound = bind(
+            &mut builder,
+            Kind::Cuda(0),
+            |weight| pages.cast::<u8>().wrapping_add(weight.offset),
+            template.weights_of(Part::Whole),
+            &Shapes::new(),
+        )
+        .expect("bound");
+        let session = builder.commit_from_memory(template.graph(Part::Whole));
+        assert!(session.is_ok(), "{:?}", session.err());
+        // To the processor that memory is none of its own.
+        let said = crate::runtime::ignored().expect("and that is noticed");
+        assert!(said.contains("name:Cuda"), "{said}");
     }
 }

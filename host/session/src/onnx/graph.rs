@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::Weight;
 use super::wire::{self, Message, Value};
 
 /// The model: its graph, and the fields beside it that a session needs.
@@ -307,20 +308,22 @@ impl<'a> Tensor<'a> {
     }
 
     /// The same place in the graph without values: they come from elsewhere.
-    pub(crate) fn write_weightless(&self, name: &str, offset: usize, bytes: usize) -> Message {
+    pub(crate) fn write_weightless(&self, name: &str, weight: &Weight) -> Message {
         let mut message = Message::default();
         for dim in &self.dims {
             message.number(1, dim.cast_unsigned());
         }
-        message.number(2, self.data_type).bytes(8, name.as_bytes());
+        message
+            .number(2, weight.element.data_type())
+            .bytes(8, name.as_bytes());
         let mut entry = |key: &str, value: &str| {
             let mut entry = Message::default();
             entry.bytes(1, key.as_bytes()).bytes(2, value.as_bytes());
             message.message(13, entry);
         };
         entry("location", "weights");
-        entry("offset", &offset.to_string());
-        entry("length", &bytes.to_string());
+        entry("offset", &weight.offset.to_string());
+        entry("length", &weight.bytes.to_string());
         message.number(14, 1);
         message
     }
@@ -366,25 +369,33 @@ pub(crate) fn plain(operator: &str, inputs: &[&str], output: &str) -> Message {
 
 /// A float tensor of rank 3, of any shape: where a graph is cut.
 pub(crate) fn float_port(name: &str) -> Message {
-    let mut shape = Message::default();
-    for _ in 0..3 {
-        shape.message(1, Message::default());
-    }
-    float(name, shape)
+    port(name, FLOAT, &[None; 3])
 }
 
 /// A float tensor of rank 1 and this length.
 pub(crate) fn float_row(name: &str, length: usize) -> Message {
-    let mut dim = Message::default();
-    dim.number(1, length as u64);
-    let mut shape = Message::default();
-    shape.message(1, dim);
-    float(name, shape)
+    port(name, FLOAT, &[i64::try_from(length).ok()])
 }
 
-fn float(name: &str, shape: Message) -> Message {
+/// An input that an initializer fills: not a constant, so that nothing is
+/// computed from it when a session opens.
+pub(crate) fn weight_port(name: &str, data_type: u64, dims: &[i64]) -> Message {
+    let dims: Vec<_> = dims.iter().copied().map(Some).collect();
+    port(name, data_type, &dims)
+}
+
+/// A tensor as an input or output; None is any length.
+fn port(name: &str, data_type: u64, dims: &[Option<i64>]) -> Message {
+    let mut shape = Message::default();
+    for length in dims {
+        let mut dim = Message::default();
+        if let Some(length) = length {
+            dim.number(1, length.cast_unsigned());
+        }
+        shape.message(1, dim);
+    }
     let mut tensor = Message::default();
-    tensor.number(1, FLOAT).message(2, shape);
+    tensor.number(1, data_type).message(2, shape);
     let mut kind = Message::default();
     kind.message(1, tensor);
     let mut message = Message::default();

@@ -7,11 +7,12 @@ mod examine;
 mod graph;
 mod pointwise;
 mod template;
+mod widen;
 pub(crate) mod wire;
 
 pub(crate) use dice::{NOISE, NOISE_LENGTH};
 pub(crate) use pointwise::{Shapes, as_products};
-pub(crate) use template::{CONDITION, LATENT, Piece, embed, split};
+pub(crate) use template::{CONDITION, Inside, LATENT, Piece, embed, split};
 pub use template::{Element, Part, Template, Weight};
 
 /// Whether a tensor of this element type may be a weight.

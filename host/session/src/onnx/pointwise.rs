@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::graph::{Graph, Model, Names, Node, plain};
+use super::graph::{Graph, Model, Names, Node, plain, weight_port};
 use super::wire::{self, Message, Value};
 
 /// The shapes that initializers have after the change, by their names.
@@ -48,8 +48,19 @@ pub(crate) fn as_products(bytes: &[u8]) -> Result<(Vec<u8>, Shapes), String> {
     for tensor in &graph.tensors {
         message.message(5, tensor.write_shaped(shapes.get(tensor.name))?);
     }
+    let types: HashMap<_, _> = graph
+        .tensors
+        .iter()
+        .map(|tensor| (tensor.name, tensor.data_type))
+        .collect();
     for input in &graph.inputs {
-        message.message(11, input.write());
+        message.message(
+            11,
+            match shapes.get(input.name) {
+                Some(dims) => weight_port(input.name, types[input.name], dims),
+                None => input.write(),
+            },
+        );
     }
     for output in &graph.outputs {
         message.message(12, output.write());
@@ -108,7 +119,6 @@ fn choose(graph: &Graph<'_>) -> Result<(HashSet<usize>, Shapes), String> {
         }
     }
     let outputs: HashSet<_> = graph.outputs.iter().map(|port| port.name).collect();
-    let inputs: HashSet<_> = graph.inputs.iter().map(|port| port.name).collect();
     let mut shapes = Shapes::new();
     for place in &chosen {
         let node = &graph.nodes[*place];
@@ -121,9 +131,8 @@ fn choose(graph: &Graph<'_>) -> Result<(HashSet<usize>, Shapes), String> {
             reshape(bias, vec![weight[0], 1]);
         }
     }
-    // What the graph hands out or may be given has the shape it had.
-    let fixed = |name: &str| outputs.contains(name) || inputs.contains(name);
-    if shapes.keys().any(|name| fixed(name)) {
+    // What the graph hands out has the shape it had.
+    if shapes.keys().any(|name| outputs.contains(name.as_str())) {
         return Ok(Default::default());
     }
     Ok((chosen, shapes))

@@ -2,9 +2,11 @@
 //!
 //! Voices of one architecture give the same template byte for byte: values and
 //! nodes are renamed in the order of the file, and what differs between voices
-//! — every float initializer that is no scalar — is left out. At the same time
-//! the graph is cut where its decoder begins, and its dice are taken from it,
-//! if that can be.
+//! — every float initializer that is no scalar — is left out. What is left out is
+//! also an input, so that nobody takes it for a constant: ONNX Runtime would
+//! compute with its values when a session opens, and keep what came of it. At
+//! the same time the graph is cut where its decoder begins, and its dice are
+//! taken from it, if that can be.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::dice;
 use super::graph::{Data, Graph, Model, Names, Node, Tensor, float_port};
+use super::widen;
 use super::wire::Message;
 use crate::slab::round_up;
 use crate::source::hex;
@@ -52,6 +55,12 @@ pub struct Weight {
     pub bytes: usize,
 }
 
+impl Weight {
+    fn port(&self) -> Message {
+        super::graph::weight_port(&self.name, self.element.data_type(), &self.dims)
+    }
+}
+
 /// The element types that weights are stored in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
@@ -74,7 +83,18 @@ impl Element {
         }
     }
 
-    fn bytes(self) -> usize {
+    /// Of one value as an ONNX file has it.
+    pub(super) fn data_type(self) -> u64 {
+        match self {
+            Self::Float => 1,
+            Self::Uint8 => 2,
+            Self::Int8 => 3,
+            Self::Float16 => 10,
+            Self::BFloat16 => 16,
+        }
+    }
+
+    pub(crate) fn bytes(self) -> usize {
         match self {
             Self::Float => 4,
             Self::Float16 | Self::BFloat16 => 2,
@@ -90,6 +110,9 @@ pub(crate) struct Piece {
     pub(crate) file: Option<String>,
     pub(crate) offset: usize,
     pub(crate) bytes: usize,
+    /// As it is stored; a half that every use casts to float first is one in
+    /// the template.
+    pub(crate) element: Element,
 }
 
 impl Template {
@@ -127,9 +150,13 @@ pub(crate) fn split(
     external: impl Fn(&str, u64, Option<u64>) -> Result<Vec<u8>, String>,
 ) -> Result<(Template, Vec<Piece>), String> {
     super::examine::check(bytes)?;
-    let model = Model::parse(bytes)?;
+    let mut model = Model::parse(bytes)?;
+    let simple = !model.graph.nodes.iter().any(|node| node.has_graphs);
+    let widened = match simple {
+        true => widen::take_casts(&mut model.graph),
+        false => HashSet::new(),
+    };
     let graph = &model.graph;
-    let simple = !graph.nodes.iter().any(|node| node.has_graphs);
     let names = if simple {
         canonical(graph, output)
     } else {
@@ -153,14 +180,21 @@ pub(crate) fn split(
             continue;
         };
         place.insert(tensor.name, weights.len());
+        let (element, bytes) = match widened.contains(tensor.name) {
+            true => (
+                Element::Float,
+                piece.bytes / element.bytes() * Element::Float.bytes(),
+            ),
+            false => (element, piece.bytes),
+        };
         weights.push(Weight {
             name: names.get(tensor.name).to_owned(),
             dims: tensor.dims.clone(),
             element,
             offset,
-            bytes: piece.bytes,
+            bytes,
         });
-        offset += round_up(piece.bytes);
+        offset += round_up(bytes);
         pieces.push(piece);
     }
 
@@ -170,7 +204,7 @@ pub(crate) fn split(
         let written = match (place.get(tensor.name), &tensor.data) {
             (Some(index), _) => {
                 let weight = &weights[*index];
-                tensor.write_weightless(name, weight.offset, weight.bytes)
+                tensor.write_weightless(name, weight)
             }
             (
                 None,
@@ -194,10 +228,12 @@ pub(crate) fn split(
         names: &names,
         order: &order,
         initializers: &initializers,
+        weights: &weights,
+        place: &place,
     };
     let whole = writer.whole(output, simple)?;
     let cut = if simple {
-        writer.cut(output, &place)
+        writer.cut(output)
     } else {
         Err("it has graphs inside its nodes".to_owned())
     };
@@ -293,6 +329,7 @@ fn weight(tensor: &Tensor<'_>, model: &[u8]) -> Result<Option<(Element, Piece)>,
             // Both are parts of one slice.
             offset: (values.as_ptr() as usize).wrapping_sub(model.as_ptr() as usize),
             bytes: values.len(),
+            element,
         },
         Data::External {
             location,
@@ -305,6 +342,7 @@ fn weight(tensor: &Tensor<'_>, model: &[u8]) -> Result<Option<(Element, Piece)>,
                 Some(length) => usize::try_from(*length).map_err(|_| wrong("is too long"))?,
                 None => bytes,
             },
+            element,
         },
     };
     if piece.bytes != bytes {
@@ -323,6 +361,9 @@ struct Writer<'w, 'a> {
     names: &'w Names<'a>,
     order: &'w [&'w Tensor<'a>],
     initializers: &'w HashMap<&'a str, Vec<u8>>,
+    weights: &'w [Weight],
+    /// Of the initializers that are weights.
+    place: &'w HashMap<&'a str, usize>,
 }
 
 impl<'a> Writer<'_, 'a> {
@@ -338,8 +379,14 @@ impl<'a> Writer<'_, 'a> {
         }
         let initializers: HashSet<_> = graph.tensors.iter().map(|tensor| tensor.name).collect();
         for input in &graph.inputs {
-            if !simple || !initializers.contains(input.name) {
+            let given = !initializers.contains(input.name);
+            if given || !simple && !self.place.contains_key(input.name) {
                 message.message(11, input.write());
+            }
+        }
+        for tensor in self.order {
+            if let Some(weight) = self.place.get(tensor.name) {
+                message.message(11, self.weights[*weight].port());
             }
         }
         if !self.dice.is_empty() {
@@ -384,7 +431,7 @@ impl<'a> Writer<'_, 'a> {
 
     /// Cuts at the decoder's two inputs: the latent, which has the length of
     /// the speech, and the speaker's condition, which has none.
-    fn cut(&self, output: &str, place: &HashMap<&'a str, usize>) -> Result<Cut, String> {
+    fn cut(&self, output: &str) -> Result<Cut, String> {
         let graph = &self.model.graph;
         let (decoder, front): (Vec<_>, Vec<_>) =
             graph.nodes.iter().partition(|node| in_decoder(node));
@@ -450,14 +497,9 @@ impl<'a> Writer<'_, 'a> {
             .chain((!self.dice.is_empty()).then(dice::port))
             .collect();
         let (front_bytes, front_weights) =
-            self.part(&front, &renamed, front_inputs, front_ports.into(), place);
-        let (decoder_bytes, decoder_weights) = self.part(
-            &decoder,
-            &renamed,
-            decoder_ports.into(),
-            vec![output_port],
-            place,
-        );
+            self.part(&front, &renamed, front_inputs, front_ports.into());
+        let (decoder_bytes, decoder_weights) =
+            self.part(&decoder, &renamed, decoder_ports.into(), vec![output_port]);
         Ok(Cut {
             front: front_bytes,
             decoder: decoder_bytes,
@@ -480,7 +522,6 @@ impl<'a> Writer<'_, 'a> {
         names: &Names<'a>,
         inputs: Vec<Message>,
         outputs: Vec<Message>,
-        place: &HashMap<&'a str, usize>,
     ) -> (Vec<u8>, Vec<usize>) {
         let mut message = self.start();
         self.nodes(&mut message, nodes.iter().copied(), names);
@@ -489,7 +530,10 @@ impl<'a> Writer<'_, 'a> {
         for tensor in self.order {
             if used.contains(tensor.name) {
                 message.bytes(5, &self.initializers[tensor.name]);
-                weights.extend(place.get(tensor.name));
+                if let Some(weight) = self.place.get(tensor.name) {
+                    message.message(11, self.weights[*weight].port());
+                    weights.push(*weight);
+                }
             }
         }
         for input in inputs {
@@ -506,42 +550,41 @@ impl<'a> Writer<'_, 'a> {
 pub(crate) const LATENT: &str = "z";
 pub(crate) const CONDITION: &str = "g";
 
+/// How the weights of a model that has them inside may be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inside {
+    /// As what they are: whoever opens it may compute with them.
+    Constant,
+    /// As in the template, where they change.
+    Variable,
+}
+
 /// Puts values back into a template's initializers: a model that needs no
 /// other file.
 pub(crate) fn embed<'b>(
     template: &[u8],
+    inside: Inside,
     bytes_of: impl Fn(&str) -> Option<&'b [u8]>,
 ) -> Result<Vec<u8>, String> {
-    let mut model = Message::default();
-    for field in super::wire::fields(template) {
-        match field? {
-            (7, super::wire::Value::Bytes(message)) => {
-                let mut graph = Message::default();
-                for field in super::wire::fields(message) {
-                    match field? {
-                        (5, super::wire::Value::Bytes(raw)) => {
-                            let tensor = Tensor::parse(raw)?;
-                            match bytes_of(tensor.name) {
-                                Some(bytes) => {
-                                    let whole = tensor.write(tensor.name, Some(bytes))?;
-                                    graph.message(5, whole);
-                                }
-                                None => {
-                                    graph.bytes(5, raw);
-                                }
-                            }
-                        }
-                        (number, value) => {
-                            graph.value(number, value);
-                        }
-                    }
-                }
-                model.message(7, graph);
-            }
-            (number, value) => {
-                model.value(number, value);
-            }
+    let template = Model::parse(template)?;
+    let mut graph = Message::default();
+    graph.bytes(2, b"graph");
+    for node in &template.graph.nodes {
+        graph.message(1, node.write(&Names::default()));
+    }
+    for tensor in &template.graph.tensors {
+        match bytes_of(tensor.name) {
+            Some(bytes) => graph.message(5, tensor.write(tensor.name, Some(bytes))?),
+            None => graph.message(5, tensor.write_shaped(None)?),
+        };
+    }
+    for input in &template.graph.inputs {
+        if inside == Inside::Variable || bytes_of(input.name).is_none() {
+            graph.message(11, input.write());
         }
     }
-    Ok(model.finish())
+    for output in &template.graph.outputs {
+        graph.message(12, output.write());
+    }
+    Ok(template.around(graph))
 }

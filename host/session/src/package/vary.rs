@@ -17,8 +17,8 @@ pub fn vary(source: &Source, folder: &Path, name: &str, seed: u64) -> Result<(),
         path: path.to_owned(),
         cause,
     };
-    let (template, weights) = Weights::split(graph)?;
-    let varied = weights.vary(&template, seed)?;
+    let (_, weights) = Weights::split(graph)?;
+    let varied = weights.vary(seed)?;
     let write = |path: &Path, bytes: &[u8]| {
         std::fs::write(path, bytes).map_err(|e| failed(path, e.to_string()))
     };

@@ -407,35 +407,55 @@ async fn renewed_slots_speak_as_before() {
     }
 }
 
-/// It is stored in half precision, and sums up its phase.
+/// One is stored in half precision and sums up its phase, the other reads some
+/// of its weights when it opens.
 #[tokio::test]
-async fn the_voice_inside_the_program_swaps() {
+async fn voices_swap_whatever_their_graphs_do_with_weights() {
+    let folder = folder_voice(&fixture("resized.onnx"), "config.json");
+    let resized = Source::Path(folder.path().to_owned());
     let residency = residency_with(policy("budget = \"256MiB\"\nworkspace = \"96MiB\""));
-    let voice = open(&residency, &demo("demo.aivmx"), &Settings::default());
+    for source in [demo("demo.aivmx"), resized] {
+        let voice = open(&residency, &source, &Settings::default());
+        let report = residency.report().expect("a report");
+        for template in &report.templates {
+            let verdict = &template.verdict;
+            assert!(
+                matches!(verdict, Verdict::Swappable { difference } if *difference < NOISE),
+                "{source:?}: {verdict:?}"
+            );
+        }
+        assert!(!speak(&voice, quiet(1.0)).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_graph_that_never_says_the_same_twice_may_not_swap() {
+    let residency = residency_with(policy("budget = \"256MiB\"\nworkspace = \"96MiB\""));
+    let folder = folder_voice(&fixture("restless.onnx"), "config.json");
+    let source = Source::Path(folder.path().to_owned());
+    let voice = open(&residency, &source, &Settings::default());
     let report = residency.report().expect("a report");
-    let verdict = &report.templates[0].verdict;
+    let template = &report.templates[0];
     assert!(
-        matches!(verdict, Verdict::Swappable { difference } if *difference < NOISE),
-        "{verdict:?}"
+        matches!(&template.verdict, Verdict::NotSwappable { why } if why.contains("come back")),
+        "{:?}",
+        template.verdict
     );
+    assert_eq!(template.slots, 0);
     assert!(!speak(&voice, quiet(1.0)).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_template_that_may_not_swap_gets_a_session_for_each_voice_in_the_slab() {
+async fn a_voice_with_sessions_of_its_own_has_them_in_the_slab() {
     let residency = residency_with(policy("budget = \"256MiB\"\nworkspace = \"96MiB\""));
-    // Opening it takes a look at weights that are elsewhere.
-    let folder = folder_voice(&fixture("resized.onnx"), "config.json");
-    let resized = Source::Path(folder.path().to_owned());
-    let voice = open(&residency, &resized, &Settings::default());
+    let own = Settings {
+        prepack: true,
+        ..Settings::default()
+    };
+    let voice = open(&residency, &demo("demo.aivmx"), &own);
     let first = speak(&voice, quiet(1.0)).await;
     let report = residency.report().expect("a report");
     let template = &report.templates[0];
-    assert!(
-        matches!(&template.verdict, Verdict::NotSwappable { why } if why.contains("cannot be opened")),
-        "{:?}",
-        template.verdict
-    );
     assert!(
         template.whole.is_some(),
         "and it cannot be cut: {template:?}"
