@@ -97,7 +97,7 @@ def of_kit(kit, root, out):
             str(library.parent), environment["KIT_DRIVER"], os.environ.get("LD_LIBRARY_PATH")]))
     models = root / "rest/models"
     return told, places.Place(
-        device=told["device"], koemasu=str(root / "rest/bin/koemasu"), tests=str(root / "rest/bin/it"),
+        device=told["device"], koemasu=str(root / "rest/bin/koemasu"), tests=str(root / "rest/bin/gpu"),
         models=str(models) if models.is_dir() else "", work=str(root / "work"), out=str(out), short=SHORT,
         environment=environment)
 

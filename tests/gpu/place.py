@@ -18,7 +18,7 @@ class Place:
     """cuda or cpu."""
     koemasu: str
     tests: str
-    """The executable of the integration tests of `session`."""
+    """The executable of `session`'s tests for a GPU."""
     models: str
     """Folder with micro/ and real-size/; empty if there is none."""
     work: str

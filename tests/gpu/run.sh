@@ -12,9 +12,9 @@ if [[ "${KIT_DEVICE:-cuda}" == cuda ]] && ! nvidia-smi -L >/dev/null 2>&1; then
 fi
 cargo xtask setup --device "${KIT_DEVICE:-cuda}"
 cargo build --release --workspace --locked
-tests=$(cargo test --release --workspace --locked --no-run --test it --message-format=json |
+tests=$(cargo test --release --workspace --locked --no-run --test gpu --message-format=json |
   python3 -c 'import json, sys
-found = [m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable") and m["manifest_path"].endswith("session/Cargo.toml") and m["target"]["name"] == "it"]
+found = [m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable") and m["target"]["name"] == "gpu"]
 print(found[-1])')
 [[ -d "$models" ]] || models=""
 KIT_SECONDS="${KIT_SECONDS:-900}" exec python3 tests/gpu/on_device.py here target/release/koemasu "$tests" "$models"

@@ -82,7 +82,7 @@ def of_tests(name):
             environment["KOEMASU_TEST_VOICE"] = str(pathlib.Path(place.models) / "micro/micro.aivmx")
         else:
             environment["KOEMASU_TEST_VOICE"] = str(fixture(place))
-        ended = run([place.tests, "--exact", f"gpu::{name}", "--nocapture"], seconds, env=environment)
+        ended = run([place.tests, "--exact", name, "--nocapture"], seconds, env=environment)
         print(ended.stdout)
         lines = [line for line in ended.stdout.splitlines() if re.match("slab|verdict|outside|refused", line)]
         if ended.returncode or "1 passed" not in ended.stdout or "skipped:" in ended.stdout:

@@ -6,7 +6,6 @@
 )]
 
 mod files;
-mod gpu;
 #[path = "../../../../tests/it/graft.rs"]
 mod graft;
 mod hostile;

@@ -195,11 +195,11 @@ fn programs(quick: bool, rest: &Path) -> Result<()> {
     tests
         .current_dir(repository())
         .args(["test", "--workspace", "--locked", "--no-run"])
-        .args(["--test", "it"])
+        .args(["--test", "gpu"])
         .args(profile);
     let server = built(&mut build, "koemasu/Cargo.toml", "koemasu")?;
-    let tests = built(&mut tests, "session/Cargo.toml", "it")?;
-    for (program, name) in [(server, "koemasu"), (tests, "it")] {
+    let tests = built(&mut tests, "session/Cargo.toml", "gpu")?;
+    for (program, name) in [(server, "koemasu"), (tests, "gpu")] {
         let mut strip = Command::new("strip");
         strip
             .arg("-o")

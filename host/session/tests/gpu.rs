@@ -1,5 +1,9 @@
 //! What only a GPU can show. Without one each test says so and passes.
 
+#[expect(dead_code, reason = "all that the other tests start from")]
+#[path = "it/stand.rs"]
+mod stand;
+
 use session::device::{Device, Wanted};
 use session::gate::Verdict;
 use session::native::Kind;
@@ -8,7 +12,7 @@ use session::slab::Zone;
 use session::voice::VoiceInput;
 use session::{Error, Pointwise, Settings, Source};
 
-use crate::stand::{WAIT, input, policy, residency_with, shared, speak};
+use stand::{WAIT, input, policy, residency_with, shared, speak};
 
 const MIB: u64 = 1 << 20;
 
