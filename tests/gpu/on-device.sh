@@ -9,6 +9,7 @@
 #   KIT_PYTHON   default python3
 #   KIT_ROOT     where the kit is unpacked, default a folder of the system's own
 #   KIT_SECONDS  bound of it all, default 390
+#   KIT_SCALE    what every bound is multiplied by, default 1
 #   KIT_SHORT=1  every step as short as it can be
 #   KIT_STEPS    names of steps, default all
 set -uo pipefail

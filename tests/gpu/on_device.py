@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,8 @@ SHORT = os.environ.get("KIT_SHORT") == "1"
 LIMITS = {"found": 20, "speech": 40, "tensors": 30, "swap": 40, "budget": 30, "speed": 130, "forty": 60, "activation": 50,
           "watermarks": 40, "reload": 40, "soak": 70, "outside": 60}
 SHORT_LIMIT = 90
+# Slower machines get more of both.
+SCALE = float(os.environ.get("KIT_SCALE", 1))
 # Without one of these there is no point in the rest.
 NEEDED = {"found", "speech"}
 
@@ -75,7 +78,10 @@ def driver():
     """The folder of libcuda, of which the linker may not know."""
     known = subprocess.run(["ldconfig", "-p"], stdout=subprocess.PIPE, text=True).stdout
     hits = re.findall(r"=> (/\S*libcuda\.so\.1)$", known, re.M)
-    hits += glob.glob("/usr/lib*/**/libcuda.so.1", recursive=True) + glob.glob("/usr/local/**/libcuda.so.1", recursive=True)
+    if not hits:
+        # Links are not followed: some lead in circles.
+        hits = [os.path.join(folder, "libcuda.so.1") for top in ("/usr/lib", "/usr/lib64", "/usr/local", "/opt", "/lib")
+                for folder, _, files in os.walk(top) if "libcuda.so.1" in files]
     hits = [hit for hit in hits if "stubs" not in hit and "compat" not in hit]
     return os.path.dirname(hits[0]) if hits else ""
 
@@ -175,7 +181,7 @@ def main():
     out = pathlib.Path(os.environ.get("OUT") or tempfile.mkdtemp(prefix="koemasu-gpu-")).resolve()
     out.mkdir(parents=True, exist_ok=True)
     root = pathlib.Path(os.environ.get("KIT_ROOT") or tempfile.mkdtemp(prefix="koemasu-kit-")).resolve()
-    end = time.monotonic() + float(os.environ.get("KIT_SECONDS", 900 if SHORT else 390))
+    end = time.monotonic() + float(os.environ.get("KIT_SECONDS", 900 if SHORT else 390 * SCALE))
     table, log = Table(out), out / "log.txt"
     log.write_text("")
     began = time.monotonic()
@@ -192,6 +198,8 @@ def main():
     place_file = pathlib.Path(place.work) / "place.json"
     place.save(place_file)
     monitor = None
+    if place.device == "cuda" and not shutil.which("nvidia-smi"):
+        raise SystemExit("no NVIDIA driver answers here: nothing was checked")
     if place.device == "cuda":
         smi = (out / "smi.csv").open("w")
         monitor = subprocess.Popen(["nvidia-smi", "--query-gpu=timestamp,memory.used,utilization.gpu,power.draw",
@@ -208,7 +216,7 @@ def main():
                     table.row("weights", "FAIL", 0, errors[-300:])
                     break
             left = end - time.monotonic()
-            seconds = min(SHORT_LIMIT if SHORT else limit, left)
+            seconds = min(SHORT_LIMIT if SHORT else limit * SCALE, left)
             if seconds < 6:
                 table.row(name, "no time", 0, "")
                 continue

@@ -43,24 +43,33 @@ def voices_of(place, count):
     return {f"v{number}": made[number % len(made)] for number in range(count)}
 
 
+def work_mib(place):
+    return 96 if not place.has_real() else 2048 if place.device == "cuda" else 1024
+
+
+def common(place):
+    """The same for all stages: what was proven of a voice holds for as much room as it was proven in."""
+    return f'workspace = "{work_mib(place)}MiB"\nreserve = "{128 if place.has_real() else 16}MiB"\n'
+
+
 class Stage:
     """One server over a folder of its own; used as a context."""
 
-    def __init__(self, place, name, voices, models="", memory="", environment=None, device=None):
+    def __init__(self, place, name, voices, models="", memory="", environment=None, device=None, bert=False):
         self.place, self.folder = place, place.folder(f"stage-{name}")
         shutil.rmtree(self.folder)
         for part in ("pipelines", "voices", "data"):
             (self.folder / part).mkdir(parents=True)
         self.add(voices)
-        bert, model = "embedded", ""
-        if place.has_real():
-            bert = "real"
+        name, model = "embedded", ""
+        if bert and place.has_real():
+            name = "real"
             model = (f'[bert.real]\ngraph = "{place.real / "bert/bert.onnx"}"\n'
                      f'tokenizer = "{place.real / "bert/tokenizer.json"}"\n')
-        (self.folder / "pipelines/ja.toml").write_text(PIPELINE.format(bert=bert))
+        (self.folder / "pipelines/ja.toml").write_text(PIPELINE.format(bert=name))
         (self.folder / "koemasu.toml").write_text(
             f'[server]\nwatch = false\n[pipelines]\nfolder = "pipelines"\n[voices]\nfolder = "voices"\n{model}'
-            f'[models]\ndevice = "{device or place.device}"\nqueue = "120s"\n{models}[memory]\n{memory}')
+            f'[models]\ndevice = "{device or place.device}"\nqueue = "120s"\n{models}[memory]\n{common(place)}{memory}')
         self.log = self.folder / "log"
         self.server = server.Server(place.koemasu, self.folder, self.log,
                                     {"KOEMASU_LOG": "info", "KOEMASU_DATA": str(self.folder / "data"), **(environment or {})})

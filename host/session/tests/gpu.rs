@@ -1,5 +1,10 @@
 //! What only a GPU can show. Without one each test says so and passes.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests find what set-up left by the environment"
+)]
+
 #[expect(dead_code, reason = "all that the other tests start from")]
 #[path = "it/stand.rs"]
 mod stand;
@@ -59,7 +64,10 @@ async fn tensors_on_the_gpu_lie_in_the_slab() {
     speak(&voice, quiet(2.0)).await;
     let report = residency.report().expect("a report");
     let slab = report.slab.expect("a slab");
-    eprintln!("slab: {slab:?}");
+    eprintln!(
+        "slab: {} of {} bytes in use, high water {}, {} overdrafts",
+        slab.in_use, slab.kind, slab.high_water, slab.overdrafts
+    );
     assert_eq!(slab.kind, Kind::of(settings.device).name());
     let zone = |wanted: Zone| {
         let found = slab.zones.iter().find(|zone| zone.census.zone == wanted);

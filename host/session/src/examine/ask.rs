@@ -61,7 +61,7 @@ pub(super) fn ask(
         workspace: terms.workspace as u64,
         reserve: terms.reserve as u64,
         window: terms.settings.window,
-        threads: terms.settings.threads,
+        threads: terms.threads(),
         prepack: terms.settings.prepack,
     };
     let line = serde_json::to_vec(&question).map_err(|e| e.to_string())?;

@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 pub use child::answer;
 
+use crate::device::Device;
 use crate::error::Error;
 use crate::events;
 use crate::files::{self, Held};
@@ -188,6 +189,15 @@ impl Proofs {
 }
 
 impl Terms<'_> {
+    /// Of a trial. It runs on the processor, where a GPU's sessions have one
+    /// thread, for shapes alone.
+    fn threads(&self) -> usize {
+        match self.settings.device {
+            Device::Cpu => self.settings.threads,
+            Device::Cuda(_) => std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
     /// Named by everything a proof depends on.
     fn key(&self, examiner: &Examiner, files: &str) -> String {
         let settings = self.settings;
