@@ -14,6 +14,7 @@ use koemasu::{
 const STACK: usize = 8 << 20;
 
 fn main() -> ExitCode {
+    session::native::process::bound_cublas();
     let run = std::thread::Builder::new().stack_size(STACK).spawn(run);
     match run.map(std::thread::JoinHandle::join) {
         Ok(Ok(code)) => code,
