@@ -24,31 +24,12 @@ import sys
 import threading
 import time
 
+from texts import PIPELINE, text
+
 HERE = pathlib.Path(__file__).resolve().parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent.parent / "target"))
 BINARY = TARGET / "release/koemasu"
 TICKS = os.sysconf("SC_CLK_TCK")
-PHRASES = ("今日は朝から雨が降っています 駅前の喫茶店で友人と話しました 新しい机が午後に届く予定です 明日の会議は三時に始まります "
-           "夕方には風が少し強くなります 窓の外で小さな鳥が鳴いていた 図書館で古い地図を見つけました 電車が遅れているようです "
-           "温かいお茶を飲みながら本を読む 山の上から町の灯りが見える 先生は黒板に大きな字を書いた 音楽を聞くと気持ちが落ち着く").split()
-PIPELINE = """language = "ja"
-[normalize]
-plugins = ["normalize-sbv2"]
-[bert]
-model = "bench"
-[bucket]
-plugin = "bucket-ladder"
-[synthesize]
-sdp_ratio = 0.0
-"""
-
-
-def text(characters, rng):
-    """Sentences of 10 to 20 characters, cut to the length asked for."""
-    made = ""
-    while len(made) < characters:
-        made += rng.choice(PHRASES) + rng.choice("、。")
-    return made[:characters - 1].rstrip("、。").ljust(characters - 1, "あ") + "。"
 
 
 class Server:
@@ -57,7 +38,7 @@ class Server:
         (work / "pipelines").mkdir(parents=True)
         (work / "voices").mkdir()
         (work / "voices/v").symlink_to(voice)
-        (work / "pipelines/ja.toml").write_text(PIPELINE)
+        (work / "pipelines/ja.toml").write_text(PIPELINE.format(bert="bench"))
         (work / "koemasu.toml").write_text(
             f'[server]\nwatch = false\nlisten = "127.0.0.1:0"\n[pipelines]\nfolder = "pipelines"\n[voices]\nfolder = "voices"\n'
             f'[bert.bench]\ngraph = "{bert[0]}"\ntokenizer = "{bert[1]}"\n[models]\ndevice = "cpu"\n{models}')
@@ -178,7 +159,7 @@ def reloads(server, count=50):
     swaps, prepares = [], []
     for number in range(count):
         speed = 1.0 + 0.01 * (number % 2)
-        (server.work / "pipelines/ja.toml").write_text(PIPELINE + f"speed = {speed}\n")
+        (server.work / "pipelines/ja.toml").write_text(PIPELINE.format(bert="bench") + f"speed = {speed}\n")
         status, data = server.ask("POST", "/admin/reload")
         assert status == 200, data
         told = json.loads(data)

@@ -8,8 +8,8 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
-# How a server is started and asked is known there already.
-sys.path.insert(0, str(REPOSITORY / "tests/chaos"))
+# How a server is started and asked, and for what, is known there already.
+sys.path[:0] = [str(REPOSITORY / "tests/chaos"), str(REPOSITORY / "tests/bench")]
 
 
 @dataclasses.dataclass

@@ -1,5 +1,6 @@
-"""A server of the step's own, and texts to ask it for."""
+"""A server of the step's own."""
 
+import array
 import http.client
 import json
 import re
@@ -10,27 +11,7 @@ import time
 
 import place as _place  # noqa: F401 - finds the modules below
 import server
-
-PHRASES = ("今日は朝から雨が降っています 駅前の喫茶店で友人と話しました 新しい机が午後に届く予定です 明日の会議は三時に始まります "
-           "夕方には風が少し強くなります 窓の外で小さな鳥が鳴いていた 図書館で古い地図を見つけました 電車が遅れているようです").split()
-PIPELINE = """language = "ja"
-[normalize]
-plugins = ["normalize-sbv2"]
-[bert]
-model = "{bert}"
-[bucket]
-plugin = "bucket-ladder"
-[synthesize]
-sdp_ratio = 0.0
-"""
-
-
-def text(characters, rng):
-    """Sentences of 10 to 20 characters, cut to the length asked for. Each is another one, so that no cache helps."""
-    made = ""
-    while len(made) < characters:
-        made += rng.choice(PHRASES) + rng.choice("、。")
-    return made[:characters - 1].rstrip("、。").ljust(characters - 1, "あ") + "。"
+from texts import PIPELINE, text
 
 
 def voices_of(place, count):
@@ -56,22 +37,21 @@ class Stage:
     """One server over a folder of its own; used as a context."""
 
     def __init__(self, place, name, voices, models="", memory="", environment=None, device=None, bert=False):
-        self.place, self.folder = place, place.folder(f"stage-{name}")
+        self.folder = place.folder(f"stage-{name}")
         shutil.rmtree(self.folder)
         for part in ("pipelines", "voices", "data"):
             (self.folder / part).mkdir(parents=True)
         self.add(voices)
-        name, model = "embedded", ""
+        known, model = "embedded", ""
         if bert and place.has_real():
-            name = "real"
+            known = "real"
             model = (f'[bert.real]\ngraph = "{place.real / "bert/bert.onnx"}"\n'
                      f'tokenizer = "{place.real / "bert/tokenizer.json"}"\n')
-        (self.folder / "pipelines/ja.toml").write_text(PIPELINE.format(bert=name))
+        (self.folder / "pipelines/ja.toml").write_text(PIPELINE.format(bert=known))
         (self.folder / "koemasu.toml").write_text(
             f'[server]\nwatch = false\n[pipelines]\nfolder = "pipelines"\n[voices]\nfolder = "voices"\n{model}'
             f'[models]\ndevice = "{device or place.device}"\nqueue = "120s"\n{models}[memory]\n{common(place)}{memory}')
-        self.log = self.folder / "log"
-        self.server = server.Server(place.koemasu, self.folder, self.log,
+        self.server = server.Server(place.koemasu, self.folder, self.folder / "log",
                                     {"KOEMASU_LOG": "info", "KOEMASU_DATA": str(self.folder / "data"), **(environment or {})})
 
     def add(self, voices):
@@ -113,16 +93,12 @@ class Stage:
 
     def samples(self, voice, words):
         """Floats without noise, always from the same dice."""
-        import array
-        body = json.dumps({"input": words, "voice": voice, "response_format": "pcm_float", "koemasu": {
-            "stream": False, "loudness": "none", "noise": 0, "noise_w": 0, "sdp_ratio": 0, "seed": 1}})
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=120)
-        connection.request("POST", "/v1/audio/speech", body, {"content-type": "application/json"})
-        answer = connection.getresponse()
-        data = answer.read()
-        if answer.status != 200:
-            raise SystemExit(data[:300].decode(errors="replace"))
-        return array.array("f", data)
+        reply = self.server.admin("POST", "/v1/audio/speech", {
+            "input": words, "voice": voice, "response_format": "pcm_float",
+            "koemasu": {"stream": False, "loudness": "none", "noise": 0, "noise_w": 0, "sdp_ratio": 0, "seed": 1}})
+        if reply.status != 200:
+            raise SystemExit(reply.body[:300].decode(errors="replace"))
+        return array.array("f", reply.body)
 
     def kinds(self, name):
         """Of a histogram: sum and count by its one label."""

@@ -5,6 +5,7 @@ to standard output.
 usage: step.py PLACE.json STEP SECONDS
 """
 
+import array
 import os
 import pathlib
 import random
@@ -18,7 +19,8 @@ import wave
 
 import place as places
 import stage
-from stage import Stage, text, together, voices_of
+from stage import Stage, together, voices_of
+from texts import text
 
 MIB = 1 << 20
 
@@ -61,7 +63,6 @@ def speech(place, seconds):
     print(ended.stdout)
     if ended.returncode:
         raise SystemExit(f"say ends with {ended.returncode}: {ended.stdout.strip()[-300:]}")
-    import array
     with wave.open(str(target)) as sound:
         length = sound.getnframes() / sound.getframerate()
         samples = array.array("h", sound.readframes(sound.getnframes()))

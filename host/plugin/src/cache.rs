@@ -5,8 +5,8 @@
 //! lies there is run as native code, so each entry gets a seal of ours, the
 //! SHA-256 of its bytes, and an entry without a right one goes before anybody
 //! reads it. The seals lie beside wasmtime's folder and not in it: what it does
-//! not know there it removes as litter, once an hour. Without the cache plugins are compiled at each start: never a
-//! reason not to serve.
+//! not know there it removes as litter, once an hour. Without the cache plugins
+//! are compiled at each start: never a reason not to serve.
 
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};

@@ -49,6 +49,14 @@ pub mod whole;
 pub mod window;
 pub mod workspace;
 
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests find what set-up left by the environment"
+)]
+#[path = "../tests/it/library.rs"]
+mod library_of_tests;
+
 pub use error::Error;
 pub use events::{describe as describe_metrics, export};
 pub use settings::{Optimization, Pointwise, Settings};

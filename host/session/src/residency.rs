@@ -571,10 +571,6 @@ impl Estate {
                 }
                 Err(error) => return Err(error),
             };
-            if verdict.is_none() {
-                // A graph may look at its weights when it is opened.
-                weights.fill(&template, &mut block)?;
-            }
             let mut session = match slots.open(number, &block) {
                 Err(Error::Open(why)) if verdict.is_none() => {
                     drop(block);

@@ -320,23 +320,3 @@ pub(crate) enum Model<'a> {
         block: &'a Block,
     },
 }
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// Where set-up leaves the library.
-    #[expect(clippy::disallowed_methods, reason = "tests are set up from outside")]
-    pub(crate) fn library() -> PathBuf {
-        let variable = |name| std::env::var_os(name).map(PathBuf::from);
-        variable("KOEMASU_ONNXRUNTIME").unwrap_or_else(|| {
-            let home = variable("KOEMASU_HOME")
-                .or_else(|| variable("XDG_CACHE_HOME").map(|it| it.join("koemasu")))
-                .or_else(|| variable("HOME").map(|it| it.join(".cache/koemasu")));
-            let setup = home.expect("a home").join("setup.toml");
-            let setup = std::fs::read_to_string(setup).expect("`cargo xtask setup` was run");
-            let setup: toml::Table = setup.parse().expect("a table");
-            PathBuf::from(setup["onnxruntime"]["library"].as_str().expect("a path"))
-        })
-    }
-}

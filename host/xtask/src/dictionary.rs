@@ -85,11 +85,14 @@ fn unpack(archive: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// In hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn check(name: &str, bytes: &[u8], expected: &str) -> Result<()> {
-    let digest: String = Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = sha256(bytes);
     if digest != expected {
         bail!("{name} of the packed dictionary has sha256 {digest}, expected {expected}");
     }

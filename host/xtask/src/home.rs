@@ -2,8 +2,11 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
+
+use crate::process;
 
 /// The folder of everything that is fetched or built outside of the
 /// repository.
@@ -67,6 +70,14 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::write(&part, bytes)
         .and_then(|()| std::fs::rename(&part, path))
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Paths of all tracked files, from the top of the repository.
+pub(crate) fn tracked() -> Result<Vec<String>> {
+    let mut git = Command::new("git");
+    git.current_dir(repository()).arg("ls-files");
+    let listed = process::run_quietly(&mut git)?;
+    Ok(listed.lines().map(str::to_owned).collect())
 }
 
 /// The top of the repository.

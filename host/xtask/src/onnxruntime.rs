@@ -23,16 +23,9 @@ pub(crate) enum Flavour {
 /// As written into setup.toml.
 #[derive(Serialize)]
 pub(crate) struct Library {
-    library: PathBuf,
+    pub(crate) library: PathBuf,
     flavour: Flavour,
-    version: String,
-}
-
-impl Library {
-    /// The file, and its version.
-    pub(crate) fn parts(self) -> (PathBuf, String) {
-        (self.library, self.version)
-    }
+    pub(crate) version: String,
 }
 
 /// The CPU build may be newer than the last GPU build.
@@ -78,52 +71,59 @@ pub(crate) fn ensure(home: &Home, wanted: Option<Flavour>) -> Result<Library> {
     } else {
         "cpu"
     };
-    let folder = home
-        .root
-        .join("onnxruntime")
-        .join(format!("{name}-{version}"));
+    let folder = folder(home, name, version);
     let what = format!("ONNX Runtime {version} ({title})");
-    if folder.join(CORE).is_file() {
-        found(&what);
-    } else {
-        step(&what, || {
-            home.fill(&folder, |part| {
-                fetch(part, &requirements_file(requirements))
-            })
-        })?;
-    }
-    Ok(Library {
-        library: folder.join(CORE),
-        flavour,
-        version: version.to_owned(),
-    })
+    fill(home, &folder, &what, |_| {
+        Ok(requirements_file(requirements))
+    })?;
+    Ok(in_folder(&folder, flavour, version))
 }
 
 /// The GPU build without CUDA's libraries, for a machine that has them.
-pub(crate) fn gpu_build(home: &Home) -> Result<(PathBuf, String)> {
-    let place = home.root.join("onnxruntime");
-    let whole = place.join(format!("cuda-{CUDA_VERSION}"));
-    let alone = place.join(format!("gpu-{CUDA_VERSION}"));
-    let what = format!("ONNX Runtime {CUDA_VERSION} (GPU build alone, 256 MB)");
-    let folder = if whole.join(CORE).is_file() {
-        whole
-    } else if alone.join(CORE).is_file() {
-        found(&what);
-        alone
-    } else {
-        step(&what, || {
-            home.fill(&alone, |part| {
-                let all = std::fs::read_to_string(requirements_file("onnxruntime-cuda.txt"))?;
-                let mut wanted = all.lines().filter(|it| it.starts_with("onnxruntime-gpu"));
-                let line = wanted.next().context("no onnxruntime-gpu is pinned")?;
-                let requirements = part.join("requirements.txt");
-                std::fs::write(&requirements, line)?;
-                fetch(part, &requirements)
-            })
+pub(crate) fn gpu_build(home: &Home) -> Result<Library> {
+    let mut place = folder(home, "cuda", CUDA_VERSION);
+    if !place.join(CORE).is_file() {
+        place = folder(home, "gpu", CUDA_VERSION);
+        let what = format!("ONNX Runtime {CUDA_VERSION} (GPU build alone, 256 MB)");
+        fill(home, &place, &what, |part| {
+            let all = std::fs::read_to_string(requirements_file("onnxruntime-cuda.txt"))?;
+            let mut wanted = all.lines().filter(|it| it.starts_with("onnxruntime-gpu"));
+            let line = wanted.next().context("no onnxruntime-gpu is pinned")?;
+            let requirements = part.join("requirements.txt");
+            std::fs::write(&requirements, line)?;
+            Ok(requirements)
         })?;
-        alone
-    };
-    Ok((folder.join(CORE), CUDA_VERSION.to_owned()))
+    }
+    Ok(in_folder(&place, Flavour::Cuda, CUDA_VERSION))
+}
+
+fn folder(home: &Home, name: &str, version: &str) -> PathBuf {
+    let place = home.root.join("onnxruntime");
+    place.join(format!("{name}-{version}"))
+}
+
+/// Fetches what the requirements name, unless it is there.
+fn fill(
+    home: &Home,
+    folder: &Path,
+    what: &str,
+    requirements: impl FnOnce(&Path) -> Result<PathBuf>,
+) -> Result<()> {
+    if folder.join(CORE).is_file() {
+        found(what);
+        return Ok(());
+    }
+    step(what, || {
+        home.fill(folder, |part| fetch(part, &requirements(part)?))
+    })
+}
+
+fn in_folder(folder: &Path, flavour: Flavour, version: &str) -> Library {
+    Library {
+        library: folder.join(CORE),
+        flavour,
+        version: version.to_owned(),
+    }
 }
 
 fn requirements_file(name: &str) -> PathBuf {

@@ -48,7 +48,7 @@ impl Wishes {
     }
 }
 
-fn flavour(device: &str) -> Result<Option<Flavour>> {
+pub(crate) fn flavour(device: &str) -> Result<Option<Flavour>> {
     match device {
         "auto" => Ok(None),
         "cpu" => Ok(Some(Flavour::Cpu)),

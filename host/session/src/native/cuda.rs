@@ -96,18 +96,19 @@ impl Cuda {
 
     /// Gives back what `allocate` gave, once the stream has done with it.
     pub(crate) fn free(&self, pointer: *mut u8) -> Result<(), String> {
-        self.select()?;
-        self.synchronize()?;
-        // SAFETY: the caller hands over what `allocate` gave, once.
-        self.check(unsafe { (self.calls.free)(pointer.cast()) })
+        self.release(self.calls.free, pointer)
     }
 
     /// Gives back what `allocate_pinned` gave, once the stream has done with it.
     pub(crate) fn free_pinned(&self, pointer: *mut u8) -> Result<(), String> {
+        self.release(self.calls.free_host, pointer)
+    }
+
+    fn release(&self, free: Free, pointer: *mut u8) -> Result<(), String> {
         self.select()?;
         self.synchronize()?;
-        // SAFETY: the caller hands over what `allocate_pinned` gave, once.
-        self.check(unsafe { (self.calls.free_host)(pointer.cast()) })
+        // SAFETY: the caller hands over what the other half of `free` gave, once.
+        self.check(unsafe { free(pointer.cast()) })
     }
 
     pub(crate) fn copy_from_host(&self, to: *mut u8, bytes: &[u8]) -> Result<(), String> {

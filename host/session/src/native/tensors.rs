@@ -592,6 +592,12 @@ mod tests {
     use super::*;
     use crate::slab::Layout;
 
+    const MIB: usize = 1 << 20;
+
+    fn slab(layout: Layout) -> Arc<Tensors> {
+        Tensors::new(Kind::Cpu, layout).expect("memory")
+    }
+
     /// A thread of ONNX Runtime's own can neither be refused nor wait.
     #[test]
     fn a_thread_that_is_not_ours_gets_memory_whatever_is_left() {
@@ -614,12 +620,6 @@ mod tests {
         }
         assert!(tensors.lock_overdrawn().is_empty(), "and given back");
         assert_eq!(tensors.slab().in_use(), 0);
-    }
-
-    const MIB: usize = 1 << 20;
-
-    fn slab(layout: Layout) -> Arc<Tensors> {
-        Tensors::new(Kind::Cpu, layout).expect("memory")
     }
 
     /// What a session on a device keeps on the host lies in a slab of its own,

@@ -183,9 +183,10 @@ fn element_type(element: Element) -> sys::ONNXTensorElementDataType {
 mod tests {
     use super::*;
     use crate::device::Device;
+    use crate::library_of_tests::library;
     use crate::onnx::Part;
     use crate::placement::Placement;
-    use crate::runtime::{Runtime, tests::library};
+    use crate::runtime::Runtime;
     use crate::settings::Settings;
     use crate::source::Source;
     use crate::weights::Weights;

@@ -8,7 +8,7 @@
 //! number, so that rows of a tensor do not line up with their repetition.
 
 use super::graph::{Names, Node, plain};
-use super::wire::{self, Message, Value};
+use super::wire::Message;
 
 /// Name of the input: f32, [`NOISE_LENGTH`] elements.
 pub(crate) const NOISE: &str = "noise";
@@ -42,21 +42,13 @@ fn is_plain(node: &Node<'_>) -> Option<bool> {
     let mut plain = node.inputs.len() == 1 && node.outputs.len() == 1;
     let mut typed = false;
     for attribute in node.attributes() {
-        let (mut name, mut float, mut int) = (&b""[..], 0.0_f32, 0);
-        for field in wire::fields(attribute) {
-            match field.ok()? {
-                (1, Value::Bytes(bytes)) => name = bytes,
-                (2, Value::Fixed32(bits)) => float = f32::from_bits(bits),
-                (3, Value::Varint(value)) => int = value,
-                _ => {}
-            }
-        }
-        match name {
-            b"mean" => plain &= float == 0.0,
-            b"scale" => plain &= float == 1.0,
+        let attribute = attribute.ok()?;
+        match attribute.name {
+            b"mean" => plain &= attribute.float == 0.0,
+            b"scale" => plain &= attribute.float == 1.0,
             b"dtype" => {
                 typed = true;
-                plain &= int == FLOAT;
+                plain &= attribute.numbers == [FLOAT];
             }
             // The host's row takes the place of any seed.
             _ => {}

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::Weight;
 use super::wire::{self, Message, Value};
 
 /// The model: its graph, and the fields beside it that a session needs.
@@ -30,6 +29,15 @@ pub(crate) struct Node<'a> {
     attributes: Vec<&'a [u8]>,
     /// Whether an attribute is a graph, which may use names from around it.
     pub(crate) has_graphs: bool,
+}
+
+/// What a node is told beside its inputs, as far as anybody asks for it here.
+pub(crate) struct Attribute<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) float: f32,
+    /// One whole number, or a row of them.
+    pub(crate) numbers: Vec<u64>,
+    pub(crate) text: &'a [u8],
 }
 
 /// An initializer.
@@ -118,6 +126,12 @@ impl<'a> Model<'a> {
 }
 
 impl<'a> Graph<'a> {
+    /// Whether no node has a graph inside, where names may mean values of this
+    /// one.
+    pub(crate) fn is_flat(&self) -> bool {
+        !self.nodes.iter().any(|node| node.has_graphs)
+    }
+
     fn parse(message: &'a [u8]) -> Result<Self, String> {
         let mut graph = Self::default();
         for field in wire::fields(message) {
@@ -180,8 +194,8 @@ impl<'a> Node<'a> {
         matches!(self.domain, "" | "ai.onnx")
     }
 
-    pub(crate) fn attributes(&self) -> impl Iterator<Item = &'a [u8]> {
-        self.attributes.iter().copied()
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = Result<Attribute<'a>, String>> {
+        self.attributes.iter().map(|raw| Attribute::parse(raw))
     }
 
     /// The node with its values renamed. Its own name is left out: it differs
@@ -202,6 +216,28 @@ impl<'a> Node<'a> {
             message.bytes(7, self.domain.as_bytes());
         }
         message
+    }
+}
+
+impl<'a> Attribute<'a> {
+    fn parse(message: &'a [u8]) -> Result<Self, String> {
+        let mut attribute = Self {
+            name: b"",
+            float: 0.0,
+            numbers: Vec::new(),
+            text: b"",
+        };
+        for field in wire::fields(message) {
+            match field? {
+                (1, Value::Bytes(name)) => attribute.name = name,
+                (2, Value::Fixed32(bits)) => attribute.float = f32::from_bits(bits),
+                (3 | 8, Value::Varint(number)) => attribute.numbers.push(number),
+                (8, Value::Bytes(packed)) => attribute.numbers.extend(wire::varints(packed)?),
+                (4, Value::Bytes(text)) => attribute.text = text,
+                _ => {}
+            }
+        }
+        Ok(attribute)
     }
 }
 
@@ -305,27 +341,6 @@ impl<'a> Tensor<'a> {
             }
         }
         Ok(message)
-    }
-
-    /// The same place in the graph without values: they come from elsewhere.
-    pub(crate) fn write_weightless(&self, name: &str, weight: &Weight) -> Message {
-        let mut message = Message::default();
-        for dim in &self.dims {
-            message.number(1, dim.cast_unsigned());
-        }
-        message
-            .number(2, weight.element.data_type())
-            .bytes(8, name.as_bytes());
-        let mut entry = |key: &str, value: &str| {
-            let mut entry = Message::default();
-            entry.bytes(1, key.as_bytes()).bytes(2, value.as_bytes());
-            message.message(13, entry);
-        };
-        entry("location", "weights");
-        entry("offset", &weight.offset.to_string());
-        entry("length", &weight.bytes.to_string());
-        message.number(14, 1);
-        message
     }
 }
 

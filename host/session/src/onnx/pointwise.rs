@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::graph::{Graph, Model, Names, Node, plain, weight_port};
-use super::wire::{self, Message, Value};
+use super::wire::Message;
 
 /// The shapes that initializers have after the change, by their names.
 pub(crate) type Shapes = HashMap<String, Vec<i64>>;
@@ -46,21 +46,16 @@ pub(crate) fn as_products(bytes: &[u8]) -> Result<(Vec<u8>, Shapes), String> {
         }
     }
     for tensor in &graph.tensors {
-        message.message(5, tensor.write_shaped(shapes.get(tensor.name))?);
+        let dims = shapes.get(tensor.name);
+        message.message(5, tensor.write_shaped(dims)?);
+        if let Some(dims) = dims {
+            message.message(11, weight_port(tensor.name, tensor.data_type, dims));
+        }
     }
-    let types: HashMap<_, _> = graph
-        .tensors
-        .iter()
-        .map(|tensor| (tensor.name, tensor.data_type))
-        .collect();
     for input in &graph.inputs {
-        message.message(
-            11,
-            match shapes.get(input.name) {
-                Some(dims) => weight_port(input.name, types[input.name], dims),
-                None => input.write(),
-            },
-        );
+        if !shapes.contains_key(input.name) {
+            message.message(11, input.write());
+        }
     }
     for output in &graph.outputs {
         message.message(12, output.write());
@@ -74,7 +69,7 @@ fn bias<'a>(node: &Node<'a>) -> Option<&'a str> {
 
 /// The places of the nodes to change, and what becomes of their initializers.
 fn choose(graph: &Graph<'_>) -> Result<(HashSet<usize>, Shapes), String> {
-    if graph.nodes.iter().any(|node| node.has_graphs) {
+    if !graph.is_flat() {
         return Ok(Default::default());
     }
     let dims: HashMap<_, _> = graph
@@ -152,22 +147,16 @@ fn is_pointwise(node: &Node<'_>, dims: &HashMap<&str, &[i64]>) -> Result<bool, S
         return Ok(false);
     }
     for attribute in node.attributes() {
-        let (mut name, mut numbers, mut word) = (&b""[..], Vec::new(), &b""[..]);
-        for field in wire::fields(attribute) {
-            match field? {
-                (1, Value::Bytes(bytes)) => name = bytes,
-                (3 | 8, Value::Varint(number)) => numbers.push(number),
-                (8, Value::Bytes(packed)) => numbers.extend(wire::varints(packed)?),
-                (4, Value::Bytes(bytes)) => word = bytes,
-                _ => {}
-            }
-        }
-        let all = |wanted: u64| numbers.iter().all(|number| *number == wanted);
-        let usual = match name {
+        let attribute = attribute?;
+        let all = |wanted: u64| attribute.numbers.iter().all(|number| *number == wanted);
+        let usual = match attribute.name {
             b"group" | b"strides" | b"kernel_shape" => all(1),
             b"pads" => all(0),
             // Kernel 1 at stride 1: nothing is ever padded.
-            b"auto_pad" => matches!(word, b"NOTSET" | b"VALID" | b"SAME_UPPER" | b"SAME_LOWER"),
+            b"auto_pad" => matches!(
+                attribute.text,
+                b"NOTSET" | b"VALID" | b"SAME_UPPER" | b"SAME_LOWER"
+            ),
             b"dilations" => true,
             _ => false,
         };

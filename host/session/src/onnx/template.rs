@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use sha2::{Digest, Sha256};
 
 use super::dice;
-use super::graph::{Data, Graph, Model, Names, Node, Tensor, float_port};
+use super::graph::{Data, Graph, Model, Names, Node, Tensor, float_port, weight_port};
 use super::widen;
 use super::wire::Message;
 use crate::slab::round_up;
@@ -56,8 +56,26 @@ pub struct Weight {
 }
 
 impl Weight {
-    fn port(&self) -> Message {
-        super::graph::weight_port(&self.name, self.element.data_type(), &self.dims)
+    /// An initializer without values, which come from elsewhere, and the input
+    /// that it fills.
+    fn write(&self, graph: &mut Message) {
+        let data_type = self.element.data_type();
+        let mut tensor = Message::default();
+        for dim in &self.dims {
+            tensor.number(1, dim.cast_unsigned());
+        }
+        tensor.number(2, data_type).bytes(8, self.name.as_bytes());
+        let mut entry = |key: &str, value: &str| {
+            let mut entry = Message::default();
+            entry.bytes(1, key.as_bytes()).bytes(2, value.as_bytes());
+            tensor.message(13, entry);
+        };
+        entry("location", "weights");
+        entry("offset", &self.offset.to_string());
+        entry("length", &self.bytes.to_string());
+        tensor.number(14, 1);
+        graph.message(5, tensor);
+        graph.message(11, weight_port(&self.name, data_type, &self.dims));
     }
 }
 
@@ -151,7 +169,7 @@ pub(crate) fn split(
 ) -> Result<(Template, Vec<Piece>), String> {
     super::examine::check(bytes)?;
     let mut model = Model::parse(bytes)?;
-    let simple = !model.graph.nodes.iter().any(|node| node.has_graphs);
+    let simple = model.graph.is_flat();
     let widened = match simple {
         true => widen::take_casts(&mut model.graph),
         false => HashSet::new(),
@@ -176,17 +194,15 @@ pub(crate) fn split(
         order.sort_by_key(rank);
     }
     for tensor in &order {
-        let Some((element, piece)) = weight(tensor, bytes)? else {
+        let Some(piece) = weight(tensor, bytes)? else {
             continue;
         };
         place.insert(tensor.name, weights.len());
-        let (element, bytes) = match widened.contains(tensor.name) {
-            true => (
-                Element::Float,
-                piece.bytes / element.bytes() * Element::Float.bytes(),
-            ),
-            false => (element, piece.bytes),
+        let element = match widened.contains(tensor.name) {
+            true => Element::Float,
+            false => piece.element,
         };
+        let bytes = piece.bytes / piece.element.bytes() * element.bytes();
         weights.push(Weight {
             name: names.get(tensor.name).to_owned(),
             dims: tensor.dims.clone(),
@@ -198,25 +214,21 @@ pub(crate) fn split(
         pieces.push(piece);
     }
 
-    let mut initializers = HashMap::new();
+    let mut constants = HashMap::new();
     for tensor in &order {
+        if place.contains_key(tensor.name) {
+            continue;
+        }
         let name = names.get(tensor.name);
-        let written = match (place.get(tensor.name), &tensor.data) {
-            (Some(index), _) => {
-                let weight = &weights[*index];
-                tensor.write_weightless(name, weight)
-            }
-            (
-                None,
-                Data::External {
-                    location,
-                    offset,
-                    length,
-                },
-            ) => tensor.write(name, Some(&external(location, *offset, *length)?))?,
-            (None, _) => tensor.write(name, None)?,
+        let written = match &tensor.data {
+            Data::External {
+                location,
+                offset,
+                length,
+            } => tensor.write(name, Some(&external(location, *offset, *length)?))?,
+            Data::Inline(_) | Data::Other => tensor.write(name, None)?,
         };
-        initializers.insert(tensor.name, written.finish());
+        constants.insert(tensor.name, written.finish());
     }
     let writer = Writer {
         dice: if simple {
@@ -227,7 +239,7 @@ pub(crate) fn split(
         model: &model,
         names: &names,
         order: &order,
-        initializers: &initializers,
+        constants: &constants,
         weights: &weights,
         place: &place,
     };
@@ -305,9 +317,9 @@ fn number_of(name: &str) -> usize {
         .unwrap_or(usize::MAX)
 }
 
-/// The tensor's element and bytes if it is a weight: what voices differ in.
+/// Where the tensor's bytes lie if it is a weight: what voices differ in.
 /// Scalars are the architecture's own constants.
-fn weight(tensor: &Tensor<'_>, model: &[u8]) -> Result<Option<(Element, Piece)>, String> {
+fn weight(tensor: &Tensor<'_>, model: &[u8]) -> Result<Option<Piece>, String> {
     let Some(element) = Element::of(tensor.data_type) else {
         return Ok(None);
     };
@@ -351,7 +363,7 @@ fn weight(tensor: &Tensor<'_>, model: &[u8]) -> Result<Option<(Element, Piece)>,
             piece.bytes, tensor.dims
         )));
     }
-    Ok((bytes > 0).then_some((element, piece)))
+    Ok((bytes > 0).then_some(piece))
 }
 
 struct Writer<'w, 'a> {
@@ -360,7 +372,8 @@ struct Writer<'w, 'a> {
     model: &'w Model<'a>,
     names: &'w Names<'a>,
     order: &'w [&'w Tensor<'a>],
-    initializers: &'w HashMap<&'a str, Vec<u8>>,
+    /// Initializers that are no weights, as they are written.
+    constants: &'w HashMap<&'a str, Vec<u8>>,
     weights: &'w [Weight],
     /// Of the initializers that are weights.
     place: &'w HashMap<&'a str, usize>,
@@ -375,7 +388,7 @@ impl<'a> Writer<'_, 'a> {
         let mut message = self.start();
         self.nodes(&mut message, graph.nodes.iter(), self.names);
         for tensor in self.order {
-            message.bytes(5, &self.initializers[tensor.name]);
+            self.initializer(&mut message, tensor);
         }
         let initializers: HashSet<_> = graph.tensors.iter().map(|tensor| tensor.name).collect();
         for input in &graph.inputs {
@@ -384,16 +397,23 @@ impl<'a> Writer<'_, 'a> {
                 message.message(11, input.write());
             }
         }
-        for tensor in self.order {
-            if let Some(weight) = self.place.get(tensor.name) {
-                message.message(11, self.weights[*weight].port());
-            }
-        }
         if !self.dice.is_empty() {
             message.message(11, dice::port());
         }
         message.message(12, port.write());
         Ok(self.model.around(message))
+    }
+
+    /// A constant, or a weight, and then which.
+    fn initializer(&self, graph: &mut Message, tensor: &Tensor<'a>) -> Option<usize> {
+        let weight = self.place.get(tensor.name).copied();
+        match weight {
+            Some(weight) => self.weights[weight].write(graph),
+            None => {
+                graph.bytes(5, &self.constants[tensor.name]);
+            }
+        }
+        weight
     }
 
     /// Nodes, and for a die what stands in its place.
@@ -529,11 +549,7 @@ impl<'a> Writer<'_, 'a> {
         let mut weights = Vec::new();
         for tensor in self.order {
             if used.contains(tensor.name) {
-                message.bytes(5, &self.initializers[tensor.name]);
-                if let Some(weight) = self.place.get(tensor.name) {
-                    message.message(11, self.weights[*weight].port());
-                    weights.push(*weight);
-                }
+                weights.extend(self.initializer(&mut message, tensor));
             }
         }
         for input in inputs {

@@ -6,7 +6,6 @@ use std::collections::{HashMap, HashSet};
 
 use super::Element;
 use super::graph::{Graph, Node};
-use super::wire::{self, Value};
 
 const FLOAT: u64 = 1;
 
@@ -56,22 +55,8 @@ fn is_cast_to_float(node: &Node<'_>) -> bool {
     if !plain || node.inputs.len() != 1 || node.outputs.len() != 1 {
         return false;
     }
-    let mut to = None;
-    for attribute in node.attributes() {
-        let (mut name, mut number) = (&b""[..], None);
-        for field in wire::fields(attribute) {
-            match field {
-                Ok((1, Value::Bytes(bytes))) => name = bytes,
-                Ok((3, Value::Varint(value))) => number = Some(value),
-                Ok(_) => {}
-                Err(_) => return false,
-            }
-        }
-        if name == b"to" {
-            to = number;
-        }
-    }
-    to == Some(FLOAT)
+    let mut attributes = node.attributes();
+    attributes.any(|it| it.is_ok_and(|it| it.name == b"to" && it.numbers == [FLOAT]))
 }
 
 #[cfg(test)]

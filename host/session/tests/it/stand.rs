@@ -1,5 +1,8 @@
 //! What every test here starts from.
 
+#[path = "library.rs"]
+mod library;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +13,8 @@ use session::residency::Residency;
 use session::runtime::Runtime;
 use session::voice::{Pace, Voice, VoiceInput};
 use session::{Settings, Source};
+
+use library::library;
 
 pub(crate) const WAIT: Duration = Duration::from_secs(60);
 
@@ -32,25 +37,6 @@ pub(crate) fn residency_in(policy: MemoryPolicy, cache: &Path) -> Residency {
 /// `[memory]` as somebody would write it.
 pub(crate) fn policy(text: &str) -> MemoryPolicy {
     toml::from_str(text).expect("a policy")
-}
-
-/// Where set-up leaves the library; not there is a failure, not a skip.
-fn library() -> PathBuf {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    if let Some(library) = variable("KOEMASU_ONNXRUNTIME") {
-        return library;
-    }
-    let home = variable("KOEMASU_HOME")
-        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("koemasu")))
-        .or_else(|| variable("HOME").map(|home| home.join(".cache/koemasu")))
-        .expect("a home");
-    let setup = std::fs::read_to_string(home.join("setup.toml"))
-        .expect("setup.toml; run `cargo xtask setup`");
-    let line = setup
-        .lines()
-        .find_map(|line| line.strip_prefix("library = "))
-        .expect("a library in setup.toml");
-    PathBuf::from(line.trim().trim_matches('"'))
 }
 
 pub(crate) fn repository() -> PathBuf {

@@ -18,10 +18,10 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::guests;
-use crate::home::{Home, repository};
-use crate::onnxruntime::{self, Flavour};
+use crate::home::{Home, repository, tracked};
+use crate::onnxruntime::{self, Flavour, Library};
 use crate::process;
-use crate::setup::step;
+use crate::setup::{self, step};
 
 /// Of tracked files and kit, in bytes.
 const TOGETHER_MAX: u64 = 62 << 20;
@@ -52,11 +52,8 @@ impl Wishes {
             };
             match argument.as_str() {
                 "--device" => {
-                    wishes.device = match value()?.as_str() {
-                        "cuda" => Flavour::Cuda,
-                        "cpu" => Flavour::Cpu,
-                        other => bail!("unknown device {other}; it is cuda or cpu"),
-                    }
+                    let flavour = setup::flavour(value()?)?;
+                    wishes.device = flavour.context("a kit is for cuda or for cpu")?;
                 }
                 "--architecture" => {
                     let text = value()?;
@@ -87,7 +84,7 @@ fn shared_models() -> Option<PathBuf> {
 /// What the machine with the GPU is told, `kit.json`.
 #[derive(Serialize)]
 struct Kit {
-    device: &'static str,
+    device: Flavour,
     onnxruntime: String,
     commit: String,
     programs: &'static str,
@@ -111,9 +108,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 fn pack(wishes: &Wishes, folder: &Path, stage: &Path) -> Result<()> {
     let home = Home::find()?;
     let _lock = home.lock()?;
-    let (library, version) = match wishes.device {
+    let Library {
+        library, version, ..
+    } = match wishes.device {
         Flavour::Cuda => onnxruntime::gpu_build(&home)?,
-        Flavour::Cpu | Flavour::Own => onnxruntime::ensure(&home, Some(Flavour::Cpu))?.parts(),
+        other => onnxruntime::ensure(&home, Some(other))?,
     };
     guests::build(&home)?;
     let ort = stage.join("ort");
@@ -142,10 +141,7 @@ fn pack(wishes: &Wishes, folder: &Path, stage: &Path) -> Result<()> {
         None => println!("  no models: what needs them will be left out"),
     }
     let kit = Kit {
-        device: match wishes.device {
-            Flavour::Cuda => "cuda",
-            Flavour::Cpu | Flavour::Own => "cpu",
-        },
+        device: wishes.device,
         onnxruntime: version,
         commit: process::run_quietly(
             Command::new("git")
@@ -207,7 +203,7 @@ fn programs(quick: bool, rest: &Path) -> Result<()> {
             .arg(program);
         process::run(&mut strip)?;
     }
-    let taken = splice::take_out(&rest.join("bin"), &repository())?;
+    let taken = splice::take_out(&rest.join("bin"))?;
     println!("  taken out of the programs: {}", taken.join(", "));
     Ok(())
 }
@@ -273,13 +269,11 @@ fn squeeze(folder: &Path, archive: &Path, quick: bool) -> Result<()> {
 }
 
 fn weigh(folder: &Path, quick: bool) -> Result<()> {
-    let listed = process::run_quietly(
-        Command::new("git")
-            .current_dir(repository())
-            .args(["ls-files"]),
-    )?;
     let size = |path: PathBuf| path.metadata().map_or(0, |it| it.len());
-    let tree: u64 = listed.lines().map(|it| size(repository().join(it))).sum();
+    let tree: u64 = tracked()?
+        .iter()
+        .map(|it| size(repository().join(it)))
+        .sum();
     let mut kit = 0;
     for name in ["ort.tar.xz", "rest.tar.xz"] {
         let bytes = size(folder.join(name));

@@ -2,13 +2,12 @@
 //! they are taken out of the programs here and put back there.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-use crate::process;
+use crate::dictionary::sha256;
+use crate::home::{repository, tracked};
 
 /// Smaller ones are not worth a search.
 const WORTH: usize = 64 << 10;
@@ -30,17 +29,12 @@ struct Part {
 
 /// Zeroes them in the programs of `folder` and writes `splice.json` beside it;
 /// what was taken, in words.
-pub(super) fn take_out(folder: &Path, repository: &Path) -> Result<Vec<String>> {
-    let listed = process::run_quietly(
-        Command::new("git")
-            .current_dir(repository)
-            .args(["ls-files"]),
-    )?;
+pub(super) fn take_out(folder: &Path) -> Result<Vec<String>> {
     let mut known = Vec::new();
-    for name in listed.lines() {
-        let bytes = std::fs::read(repository.join(name)).unwrap_or_default();
+    for name in tracked()? {
+        let bytes = std::fs::read(repository().join(&name)).unwrap_or_default();
         if bytes.len() >= WORTH {
-            known.push((name.to_owned(), bytes));
+            known.push((name, bytes));
         }
     }
     let (mut programs, mut words) = (Vec::new(), Vec::new());
@@ -49,8 +43,7 @@ pub(super) fn take_out(folder: &Path, repository: &Path) -> Result<Vec<String>> 
         let file = path.file_name().unwrap_or_default();
         let file = file.to_string_lossy().into_owned();
         let mut bytes = std::fs::read(&path)?;
-        let sha256 = Sha256::digest(&bytes);
-        let sha256 = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = sha256(&bytes);
         let parts = zero(&mut bytes, &known);
         words.extend(parts.iter().map(|part| format!("{} of {file}", part.from)));
         std::fs::write(&path, bytes)?;
