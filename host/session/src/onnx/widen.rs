@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Element;
-use super::graph::{Graph, Node};
+use super::graph::{Data, Graph, Node};
 
 const FLOAT: u64 = 1;
 
@@ -20,7 +20,9 @@ pub(super) fn take_casts<'a>(graph: &mut Graph<'a>) -> HashSet<&'a str> {
             let element = Element::of(tensor.data_type);
             let half = matches!(element, Some(Element::Float16 | Element::BFloat16));
             let given = inputs.contains(tensor.name) || outputs.contains(tensor.name);
-            half && !tensor.dims.is_empty() && !given
+            // Scalars, and what is empty or written as numbers, are no weights.
+            let stored = !matches!(tensor.data, Data::Other) && !tensor.dims.contains(&0);
+            half && stored && !tensor.dims.is_empty() && !given
         })
         .map(|tensor| tensor.name)
         .collect();
@@ -86,12 +88,18 @@ mod tests {
         for name in ["a", "b", "c", "d"] {
             graph.message(5, half(name));
         }
+        // Written as numbers, not as bytes.
+        let mut numbers = Message::default();
+        numbers.number(1, 2).number(2, 10).number(5, 0).number(5, 0);
+        numbers.bytes(8, b"e");
+        graph.message(5, numbers);
         graph
             .message(1, cast("a", "wide_a", 1))
             .message(1, cast("a", "again_a", 1))
             .message(1, cast("b", "wide_b", 1))
             .message(1, cast("c", "double_c", 11))
             .message(1, cast("d", "given", 1))
+            .message(1, cast("e", "wide_e", 1))
             .message(1, plain("Add", &["wide_a", "again_a"], "x"))
             .message(1, plain("Add", &["b", "b"], "y"));
         let mut port = Message::default();
@@ -104,7 +112,7 @@ mod tests {
         let widened = take_casts(&mut model.graph);
         assert_eq!(widened, HashSet::from(["a"]));
         let nodes = &model.graph.nodes;
-        assert_eq!(nodes.len(), 5);
+        assert_eq!(nodes.len(), 6);
         let add = nodes.iter().find(|node| node.outputs == ["x"]);
         assert_eq!(add.expect("it stays").inputs, ["a", "a"]);
     }
