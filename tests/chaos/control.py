@@ -175,7 +175,7 @@ def check_rest(check):
     zone = lambda name, in_use: {"zone": name, "in_use": in_use, "blocks": 1 if in_use else 0}
     voice = {"name": "a", "template": "t", "tier": "device", "in_flight": 0}
     memory = lambda activations=0, library=512, free=64: {
-        "slab": {"zones": [zone("activations", activations), zone("library", library)],
+        "slab": {"zones": [zone("activations", activations), zone("models", library)],
                  "owners": [{"owner": "voice a", "in_use": library}]},
         "library": {"voices": [voice]}, "templates": [], "workspace": {"bytes": 64, "free": free}}
     still = {"koemasu_requests_in_flight": 0.0}
@@ -188,7 +188,7 @@ def check_rest(check):
     check("a request in flight", rest.restless(snapshot(memory(), flight=1.0)), ["in flight 1.0"])
     check("a generation too many", rest.restless(snapshot(memory(), generations=2)), ["generations 2"])
     leaked = rest.differences(before, snapshot(memory(library=576)))
-    check("64 bytes of the slab", leaked, ["zones: library [512, 1] -> [576, 1]", "owners: voice a 512 -> 576"])
+    check("64 bytes of the slab", leaked, ["zones: models [512, 1] -> [576, 1]", "owners: voice a 512 -> 576"])
     check("a descriptor", rest.differences(before, snapshot(memory(), descriptors=(("socket", 4),))),
           ["descriptors: socket 3 -> 4"])
     wave = lambda requests: 3.0 * ((requests // 40) % 5 - 2)

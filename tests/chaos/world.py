@@ -91,9 +91,9 @@ class World:
 
     def calibrate(self, memory):
         """A budget in which not all voices fit, out of what a start with plenty has taken."""
-        zones = {zone["zone"]: zone for zone in memory["slab"]["zones"]}
+        models = memory["slab"]["models"]
         voice = max(template["voice_bytes"] for template in memory["templates"])
-        fixed = zones["bert"]["bytes"] + zones["slots"]["bytes"] + WORKSPACE + RESERVE
+        fixed = models["bert"] + models["slots"] + WORKSPACE + RESERVE
         self.budget = fixed + VOICES_RESIDENT * (voice + 64 * 1024)
         self.write()
 

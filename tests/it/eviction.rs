@@ -45,6 +45,7 @@ fn census(revision: u64) -> Census {
     Census {
         revision,
         items: (1..=3).map(item).collect(),
+        map: None,
     }
 }
 

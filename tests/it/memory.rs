@@ -96,8 +96,13 @@ async fn a_policy_put_is_obeyed_at_once_and_a_wrong_one_changes_nothing() {
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(wrong.problem().contains("`lru`"), "{}", wrong.problem());
     let larger = put_policy(to, "budget = \"1GiB\"\nslots = 3\nworkspace = \"192MiB\"").await;
-    assert_eq!(larger.json()["needs_restart"], json!(["budget"]));
+    assert_eq!(larger.json()["needs_restart"], json!([]));
     assert_eq!(larger.json()["needs_reload"], json!(["slots"]));
+    let report = get(to, "/admin/memory").await.json();
+    assert_eq!(report["memory"]["slab"]["budget"], 1 << 30, "at once");
+    let none = put_policy(to, "budget = \"9000000GiB\"").await;
+    assert_eq!(none.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(none.problem().contains("restart"), "{}", none.problem());
     server.stop().await;
 }
 

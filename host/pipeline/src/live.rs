@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use session::library::Rules;
+use session::library::Ready;
 
 use crate::apart::apart;
 use crate::events;
@@ -34,7 +34,7 @@ pub struct Live {
 /// A generation that passed its rehearsal and serves nobody yet.
 pub struct Prepared {
     generation: Arc<Generation>,
-    rules: Rules,
+    rules: Ready,
     took: Duration,
 }
 
@@ -102,7 +102,7 @@ impl Live {
         let service = Arc::new(service);
         let of = Arc::clone(&service);
         let (next, rules) = apart(move || {
-            let rules = workshop.rules_in_time(&of)?;
+            let rules = workshop.ready_in_time(&of)?;
             let next = workshop.build(&of, number, before.as_deref())?;
             Ok((next, rules))
         })
@@ -126,7 +126,7 @@ impl Live {
             known.retain(|generation| generation.strong_count() > 0);
             known.push(Arc::downgrade(&generation));
         }
-        self.residency().set_policy(prepared.rules);
+        self.residency().obey(prepared.rules);
         let start = Instant::now();
         let replaced = self.serving.swap(Some(generation));
         let swapped_in = start.elapsed();
@@ -160,8 +160,8 @@ impl Live {
     ) -> Result<Vec<&'static str>, PrepareError> {
         let workshop = Arc::clone(&self.workshop);
         let swap = move || {
-            let rules = workshop.rules(&plugins, &memory)?; // may fail
-            Ok(workshop.residency().set_policy(rules)) // cannot
+            let rules = workshop.ready(&plugins, &memory)?; // may fail
+            Ok(workshop.residency().obey(rules)) // cannot
         };
         tokio::task::spawn_blocking(swap)
             .await

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use session::files;
-use session::library::Rules;
+use session::library::{Ready, Rules};
 use sha2::{Digest, Sha256};
 use speech::dictionary::{Dictionary, DictionaryFiles};
 use speech::g2p::Frontend;
@@ -44,6 +44,8 @@ pub enum PrepareError {
     Words(String),
     #[error("{0}")]
     Device(String),
+    #[error("the memory policy: {0}")]
+    Memory(String),
     #[error("there is no {what}")]
     Empty { what: &'static str },
     #[error("rehearsal: voice `{voice}` through pipeline `{pipeline}`: {cause}")]
@@ -131,8 +133,14 @@ impl Workshop {
         [compiled, models, pool].into_iter().flatten().collect()
     }
 
-    /// What a policy says, with the plugin it names loaded.
-    pub(crate) fn rules(&self, plugins: &Path, memory: &Memory) -> Result<Rules, PrepareError> {
+    /// What a policy says, with all it asks for opened.
+    pub(crate) fn ready(&self, plugins: &Path, memory: &Memory) -> Result<Ready, PrepareError> {
+        let ready = self.residency.ready(self.rules(plugins, memory)?);
+        ready.map_err(|e| PrepareError::Memory(e.to_string()))
+    }
+
+    /// With the plugin it names loaded.
+    fn rules(&self, plugins: &Path, memory: &Memory) -> Result<Rules, PrepareError> {
         let proposer = memory
             .plugin
             .as_ref()
@@ -155,18 +163,22 @@ impl Workshop {
         }
     }
 
-    /// As [`rules`](Self::rules), within the time a package has.
-    pub(crate) fn rules_in_time(
+    /// As [`ready`](Self::ready), within the time a package has.
+    pub(crate) fn ready_in_time(
         self: &Arc<Self>,
         service: &Arc<Service>,
-    ) -> Result<Rules, PrepareError> {
+    ) -> Result<Ready, PrepareError> {
         let (this, of) = (Arc::clone(self), Arc::clone(service));
         let work = move || {
             let plugin = of.memory.plugin.as_ref();
             let key = ["memory", "eviction", "plugin"];
             let place = plugin.map(|plugin| of.plugin_place(&of.document, &key, plugin));
-            let rules = this.rules(&of.plugins, &of.memory);
-            rules.map_err(|e| e.at(place.unwrap_or_default()))
+            let table = || of.document.place(&["memory"]);
+            let ready = this.ready(&of.plugins, &of.memory);
+            ready.map_err(|e| match e {
+                PrepareError::Memory(_) => e.at(table()),
+                e => e.at(place.unwrap_or_default()),
+            })
         };
         self.within(service, "the plugin of the memory policy", work)
     }

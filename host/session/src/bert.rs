@@ -1,8 +1,9 @@
 //! The BERT graph: characters in, one feature row per character out.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokenizers::Tokenizer;
 
@@ -10,14 +11,14 @@ use crate::error::Error;
 use crate::events;
 use crate::files::Sum;
 use crate::graph::{Inputs, OpenGraph, floats, tensor};
-use crate::library::Library;
-use crate::native::tensors::Used;
+use crate::library::{Effort, Library};
+use crate::native::tensors::{Region, Used};
 use crate::placement::Placement;
 use crate::pool::{self, Pool};
 use crate::runtime::{Model, Opening, Runtime};
 use crate::settings::Settings;
 use crate::signature::{self, Port, float, int};
-use crate::slab::Zone;
+use crate::slab::{Keep, Tenant};
 use crate::source::{Graph, Source};
 use crate::stop::Stop;
 use crate::voice::FEATURE_WIDTH;
@@ -36,6 +37,9 @@ const OUTPUT: Port = float("output", 2);
 /// One id for each character is a megabyte; reading takes many times the file.
 const TOKENIZER_BYTES_MAX: u64 = 16 << 20;
 
+/// What a session allocates beside its weights.
+const OPENING: usize = 16 << 20;
+
 /// A BERT with its tokenizer, and sessions that run it.
 pub struct Bert {
     identity: String,
@@ -44,6 +48,8 @@ pub struct Bert {
     pool: Arc<Pool<BertSession>>,
     library: Arc<Library>,
     graph: Arc<str>,
+    /// What opening a session took.
+    needs: Arc<AtomicUsize>,
 }
 
 /// Ids with a meaning of their own.
@@ -77,11 +83,13 @@ pub struct BertSession {
 }
 
 impl Bert {
+    /// `needs` is what opening it was found to need before, or 0.
     pub(crate) fn open(
         runtime: &Runtime,
         graph: &Source,
         tokenizer: &Source,
         settings: &Settings,
+        needs: usize,
         library: Arc<Library>,
     ) -> Result<Self, Error> {
         let identity = format!(
@@ -93,11 +101,13 @@ impl Bert {
         let marks = Marks::of(&tokenizer)?;
         let padding = marks.padding;
         let graph = graph.graph()?;
+        let known = Arc::new(AtomicUsize::new(needs));
         let open = {
             let (runtime, settings) = (runtime.clone(), settings.clone());
-            let placement = library.placement().clone();
+            let library = Arc::clone(&library);
             let first = OnceLock::new();
-            move || {
+            let known = Arc::clone(&known);
+            move |effort: Effort| {
                 let bytes = weights::whole(&graph)?;
                 // A session opened later must be of the same file.
                 let mut sum = Sum::default();
@@ -108,19 +118,43 @@ impl Bert {
                     let path = held.path().to_owned();
                     return Err(Error::Changed { path });
                 }
-                BertSession::open(&runtime, &bytes, padding, &settings, &placement)
+                let placement = library.placement();
+                let guess = bytes.len() + bytes.len() / 4 + OPENING;
+                let needs = match known.load(Ordering::Relaxed) {
+                    0 => guess,
+                    needs => needs,
+                };
+                let settled =
+                    library.open_in_region(KIND, Tenant::Bert, needs, effort, |region| {
+                        BertSession::open(&runtime, &bytes, padding, &settings, placement, region)
+                    })?;
+                known.fetch_max(settled.needed, Ordering::Relaxed);
+                if let Some(region) = settled.region {
+                    region.fit(Keep::Used);
+                }
+                Ok(settled.opened)
             }
         };
-        let first = Some(open()?);
+        // Nobody waits for it but a reload.
+        let waiting = Effort::Waiting(Instant::now() + settings.patience);
+        let first = Some(open(waiting)?);
         let graph = Arc::from(format!("bert {:08x}", short_hash(&identity)));
         Ok(Self {
             identity,
             tokenizer,
             marks,
-            pool: Pool::new(KIND, "bert", settings.lanes, first, open),
+            pool: Pool::new(KIND, "bert", settings.lanes, first, move || {
+                open(Effort::Evicting)
+            }),
             library,
             graph,
+            needs: known,
         })
+    }
+
+    /// Bytes that opening a session took.
+    pub(crate) fn opening_took(&self) -> usize {
+        self.needs.load(Ordering::Relaxed)
     }
 
     /// What runs held where it was tried; those lengths need no approach.
@@ -304,6 +338,7 @@ impl BertSession {
         padding: i64,
         settings: &Settings,
         placement: &Placement,
+        region: Option<&Arc<Region>>,
     ) -> Result<Self, Error> {
         let opened = runtime.open(&Opening {
             kind: KIND,
@@ -311,7 +346,7 @@ impl BertSession {
             model: Model::Bytes(graph),
             settings,
             placement,
-            zone: Zone::Bert,
+            region,
         })?;
         let session = &opened.session;
         let has_types = signature::has_input(session, TYPES.name);

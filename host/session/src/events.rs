@@ -204,6 +204,17 @@ pub fn export(report: &MemoryReport) {
         gauge!("koemasu_slab_budget_bytes").set(slab.budget as f64);
         gauge!("koemasu_slab_in_use_bytes").set(slab.in_use as f64);
         gauge!("koemasu_slab_high_water_bytes").set(slab.high_water as f64);
+        gauge!("koemasu_slab_resident_bytes").set(slab.resident as f64);
+        let models = &slab.models;
+        for (tenant, bytes) in [
+            ("bert", models.bert),
+            ("slots", models.slots),
+            ("sessions", models.sessions),
+            ("blobs", models.blobs),
+            ("other", models.other),
+        ] {
+            gauge!("koemasu_slab_models_bytes", "tenant" => tenant).set(bytes as f64);
+        }
         for zone in &slab.zones {
             let name = zone.census.zone.name();
             gauge!("koemasu_slab_zone_bytes", "zone" => name).set(zone.census.bytes as f64);
@@ -393,6 +404,27 @@ pub(crate) fn decided(decision: &Decision) {
     }
 }
 
+/// What opens in a region needs a larger one.
+pub(crate) fn region_grown(name: &str, bytes: usize, no_room: &NoRoom) {
+    counter!("koemasu_regions_grown_total").increment(1);
+    tracing::debug!(
+        name,
+        bytes,
+        ?no_room,
+        "its region was too small; a larger one is tried"
+    );
+}
+
+/// A copy of weights lies elsewhere now.
+pub(crate) fn blob_moved(bytes: u64) {
+    counter!("koemasu_slab_moved_bytes_total").increment(bytes);
+    counter!("koemasu_slab_moves_total").increment(1);
+}
+
+pub(crate) fn not_moved(error: &crate::Error) {
+    tracing::error!(%error, "weights could not be moved; voices go instead");
+}
+
 pub(crate) fn library_full(no_room: &NoRoom) {
     counter!("koemasu_library_full_total").increment(1);
     tracing::info!(?no_room, "the voice runs from its slot alone");
@@ -401,14 +433,6 @@ pub(crate) fn library_full(no_room: &NoRoom) {
 pub(crate) fn slot_renewed(number: usize, well: bool) {
     counter!("koemasu_slots_renewed_total").increment(1);
     tracing::info!(number, well, "slot renewed");
-}
-
-pub(crate) fn host_tier_missing(error: &crate::Error) {
-    tracing::warn!(%error, "there is no host tier: voices go back to their files");
-}
-
-pub(crate) fn trace_unwritable(file: &std::path::Path, error: &std::io::Error) {
-    tracing::warn!(file = %file.display(), %error, "memory decisions are not recorded");
 }
 
 pub(crate) fn fewer_slots(count: usize, error: &crate::Error) {

@@ -10,7 +10,7 @@ use ort::value::{PrimitiveTensorElementType, Tensor};
 use crate::error::Error;
 use crate::events;
 use crate::native::run_options::SharedOptions;
-use crate::native::tensors::{Tensors, Used};
+use crate::native::tensors::{Region, Tensors, Used};
 use crate::native::weights::Bound;
 use crate::slab::Owner;
 use crate::stop::Stop;
@@ -26,6 +26,8 @@ pub(crate) struct OpenGraph {
     options: Arc<SharedOptions>,
     tenancy: Option<Tenancy>,
     _bound: Option<Bound>,
+    /// After the session, which lies in it.
+    _region: Option<Arc<Region>>,
     _counted: events::OpenSession,
 }
 
@@ -40,6 +42,7 @@ pub(crate) struct Opened {
     pub(crate) session: Session,
     pub(crate) tenancy: Option<Tenancy>,
     pub(crate) bound: Option<Bound>,
+    pub(crate) region: Option<Arc<Region>>,
     pub(crate) counted: events::OpenSession,
 }
 
@@ -78,6 +81,7 @@ impl OpenGraph {
             outputs: outputs.to_vec(),
             tenancy: opened.tenancy,
             _bound: opened.bound,
+            _region: opened.region,
             _counted: opened.counted,
         })
     }

@@ -7,7 +7,7 @@
 //! - [`placement`]: where tensors lie. - [`slab`]: whose bytes are whose, pure.
 //! - [`onnx`]: a user's file apart into template and weights. - [`gate`]: may
 //!   its voices be swapped in place? - [`slot`]: sessions that all voices of a
-//!   template use. - [`library`]: weights by tier, and who has to go.
+//!   template use. - `own`: sessions of one voice alone. - [`library`]: weights by tier, and who has to go.
 //! - [`memory`]: what is decided about memory: policy, plan, trace.
 //! - [`workspace`]: who may run. - [`watch`]: what the system counts.
 //! - [`examine`]: a voice is tried in a process of its own.
@@ -27,6 +27,7 @@ pub mod library;
 pub mod memory;
 pub mod native;
 pub mod onnx;
+mod own;
 pub mod package;
 #[doc(hidden)]
 pub mod parse;

@@ -1,155 +1,62 @@
 //! Who is resident where: the weights of voices by tier — device, host, file —
-//! and how a voice moves between them. No tier makes an object of ONNX
+//! and how a voice comes to where it is wanted. No tier makes an object of ONNX
 //! Runtime's; what a tier may hold is bounded by bytes.
 //!
-//! The one pressure event is `Library::relieve_to`.
+//! - `record`: one voice. - `room`: the one pressure event, and what is moved
+//!   for it. - `rules`: what is obeyed, and how it changes.
+//!
+//! Locks, the outer first: `loading`; then one of the others at a time, each
+//! for a moment. Bytes are copied under `loading` alone.
 
-#![expect(
-    clippy::disallowed_types,
-    reason = "the policy is one of the two things that are swapped live"
-)]
+mod departures;
+mod record;
+mod room;
+mod rules;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
-
-use arc_swap::ArcSwap;
 
 use crate::error::Error;
 use crate::events;
 use crate::graph::Tenancy;
 use crate::memory::policy::Amount;
 use crate::memory::trace::{Line, Recorder, Use};
-use crate::memory::{
-    Census, Decision, Item, Level, MemoryPolicy, Pressure, Proposer, Step, Tier, Usage, decide,
-};
+use crate::memory::{Census, Item, Tier};
 use crate::native::reservation::Kind;
 use crate::native::tensors::{Block, Tensors};
 use crate::onnx::Template;
+use crate::own::{self, Own};
 use crate::placement::Placement;
-use crate::pool::{self, Pool};
-use crate::slab::{Layout, Zone, round_up};
+use crate::slab::{Keep, Tenant, Zone};
 use crate::slot::{Activation, short};
-use crate::voice::VoiceSession;
 use crate::weights::Weights;
 use crate::workspace::{Permit, Workspace};
 
-/// One voice as memory sees it. Goes, with all it holds, with its last user.
-pub struct Record {
-    id: u64,
-    name: String,
-    template: Arc<Template>,
-    weights: Weights,
-    /// The library's account of this voice.
-    tenancy: Option<Tenancy>,
-    state: Mutex<State>,
-    in_flight: AtomicU32,
-    graph: Arc<str>,
-}
-
-struct State {
-    held: Held,
-    host: Option<Arc<Block>>,
-    usage: Usage,
-    /// What the last load from the file took.
-    reload: Option<Duration>,
-    /// What sessions of its own were measured to hold; more than the weights
-    /// where weights are stored small or packed.
-    own_bytes: Option<usize>,
-}
-
-/// What a voice holds on the device.
-enum Held {
-    Nothing,
-    Blob(Arc<Block>),
-    /// Sessions of its own, in this pool.
-    Sessions(Weak<Pool<VoiceSession>>),
-}
-
-/// A run that holds a voice: it is not evicted meanwhile.
-pub(crate) struct Flight(Arc<Record>);
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Record {
-    pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) fn template(&self) -> &Arc<Template> {
-        &self.template
-    }
-
-    pub(crate) fn weights(&self) -> &Weights {
-        &self.weights
-    }
-
-    /// The kind of graph that workspace is measured for.
-    pub(crate) fn graph(&self) -> Arc<str> {
-        Arc::clone(&self.graph)
-    }
-
-    pub(crate) fn flight(self: &Arc<Self>) -> Flight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Flight(Arc::clone(self))
-    }
-
-    /// Whether it can go on speaking: it is in memory, or its file is still
-    /// what it was.
-    pub(crate) fn lasts(&self) -> bool {
-        let resident = tier(&self.lock()) != Tier::File;
-        resident || self.weights.intact()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Of its weights.
-    fn bytes(&self) -> usize {
-        round_up(self.template.blob_bytes)
-    }
-
-    /// What it holds where it is on the device.
-    fn held_bytes(&self, state: &State) -> usize {
-        match (&state.held, state.own_bytes) {
-            (Held::Sessions(_), Some(measured)) => measured,
-            _ => self.bytes(),
-        }
-    }
-}
+use departures::Departures;
+pub(crate) use record::Flight;
+pub use record::Record;
+pub(crate) use room::Effort;
+pub use rules::{Ready, Rules};
 
 /// What outlives every decision about it.
 pub struct Library {
     placement: Placement,
     kind: Kind,
     workspace: Workspace,
-    rules: ArcSwap<Rules>,
+    rules: rules::Obeyed,
     records: Mutex<Vec<Weak<Record>>>,
     /// Host memory below the device, if there is a budget for it.
     host: Mutex<Option<Arc<Tensors>>>,
-    /// One load at a time: two would compete for the same room.
+    /// Whoever moves something between tiers: two would compete for the same
+    /// room, and nobody may bring back what another sends away.
     loading: Mutex<()>,
+    departures: Arc<Departures>,
     recorder: Mutex<Option<Recorder>>,
     clock: Instant,
     ids: AtomicU64,
     revision: AtomicU64,
     counts: Counts,
-}
-
-/// What is obeyed now.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    pub policy: MemoryPolicy,
-    pub proposer: Option<Arc<Proposer>>,
 }
 
 /// Since the process began.
@@ -175,6 +82,7 @@ pub struct VoiceCensus {
     pub name: String,
     pub template: String,
     pub tier: &'static str,
+    /// Held there.
     pub bytes: usize,
     pub idle_seconds: f64,
     pub hits: f32,
@@ -184,23 +92,21 @@ pub struct VoiceCensus {
 
 impl Library {
     pub(crate) fn new(placement: Placement, kind: Kind, workspace: usize, rules: Rules) -> Self {
-        let library = Self {
+        Self {
             placement,
             kind,
             workspace: Workspace::new(workspace),
-            rules: ArcSwap::from_pointee(rules),
+            rules: rules::Obeyed::new(rules),
             records: Mutex::default(),
             host: Mutex::default(),
             loading: Mutex::default(),
+            departures: Arc::default(),
             recorder: Mutex::default(),
             clock: Instant::now(),
             ids: AtomicU64::new(0),
             revision: AtomicU64::new(0),
             counts: Counts::default(),
-        };
-        let rules = library.rules.load_full();
-        library.apply(&rules);
-        library
+        }
     }
 
     pub fn workspace(&self) -> &Workspace {
@@ -209,71 +115,6 @@ impl Library {
 
     pub fn placement(&self) -> &Placement {
         &self.placement
-    }
-
-    /// From the next decision on the new rules hold. What runs goes on.
-    pub fn set_rules(&self, rules: Rules) {
-        let rules = Arc::new(rules);
-        self.apply(&rules);
-        self.rules.store(rules);
-        self.revision.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Opens what a policy asks for beside the decisions.
-    fn apply(&self, rules: &Rules) {
-        let budget = rules.policy.tiers.host.0 as usize;
-        let mut host = lock(&self.host);
-        if host.as_ref().map_or(0, |host| host.slab().bytes()) != round_up(budget) {
-            // Blobs of the old tier stay valid until they are dropped.
-            *host = (budget > 0).then(|| self.host_tier(budget)).flatten();
-            for record in self.records() {
-                record.lock().host = None;
-            }
-        }
-        drop(host);
-        let trace = &rules.policy.trace;
-        let before = self.rules.load();
-        let running = lock(&self.recorder).is_some();
-        if running && before.policy.trace == *trace {
-            self.trace(|| self.policy_line(rules));
-            return;
-        }
-        // Its last lines are written as it is dropped: outside of the lock.
-        let ended = lock(&self.recorder).take();
-        drop(ended);
-        if let Some(file) = &trace.file {
-            match Recorder::start(file, trace.bytes_max, self.device_bytes() as u64) {
-                Ok(started) => {
-                    started.record(self.policy_line(rules));
-                    *lock(&self.recorder) = Some(started);
-                }
-                Err(error) => events::trace_unwritable(file, &error),
-            }
-        }
-    }
-
-    fn policy_line(&self, rules: &Rules) -> Line {
-        Line::Policy {
-            at_us: self.now_us(),
-            policy: Box::new(rules.policy.clone()),
-            plugin: rules.proposer.as_ref().map(|it| it.name().to_owned()),
-        }
-    }
-
-    fn host_tier(&self, budget: usize) -> Option<Arc<Tensors>> {
-        let kind = match self.kind {
-            // Pinned memory is copied to the device at full speed.
-            Kind::Cuda(number) | Kind::Pinned(number) => Kind::Pinned(number),
-            Kind::Cpu => Kind::Cpu,
-        };
-        let layout = Layout([0; 5]).with(Zone::Library, budget);
-        match Tensors::new(kind, layout) {
-            Ok(host) => Some(host),
-            Err(error) => {
-                events::host_tier_missing(&error);
-                None
-            }
-        }
     }
 
     /// A voice that is known and nowhere but in its file.
@@ -287,23 +128,14 @@ impl Library {
             .placement
             .tensors()
             .map(|tensors| Tenancy::new(tensors, &format!("voice {name}")));
-        let graph = Arc::from(short(&template.digest));
-        let record = Arc::new(Record {
-            id: self.ids.fetch_add(1, Ordering::Relaxed) + 1,
-            name: name.to_owned(),
-            template,
-            weights,
+        let record = Arc::new(Record::new(
+            self.ids.fetch_add(1, Ordering::Relaxed) + 1,
+            name,
+            (template, weights),
             tenancy,
-            state: Mutex::new(State {
-                held: Held::Nothing,
-                host: None,
-                usage: Usage::new(self.now()),
-                reload: None,
-                own_bytes: None,
-            }),
-            in_flight: AtomicU32::new(0),
-            graph,
-        });
+            Arc::clone(&self.departures),
+            self.now(),
+        ));
         let mut records = lock(&self.records);
         records.retain(|record| record.strong_count() > 0);
         records.push(Arc::downgrade(&record));
@@ -355,17 +187,13 @@ impl Library {
 
     /// The voice is wanted; for the order of eviction and for the trace.
     pub(crate) fn used(&self, record: &Record) {
-        let reload = {
-            let mut state = record.lock();
-            state.usage.touch(self.now());
-            reload_of(record, &state)
-        };
+        record.lock().usage.touch(self.now());
         self.trace(|| {
             Line::Use(Use {
                 at_us: self.now_us(),
                 voice: record.name.clone(),
                 bytes: record.bytes() as u64,
-                reload_us: micros(reload),
+                reload_us: micros(record.reload()),
             })
         });
     }
@@ -383,12 +211,15 @@ impl Library {
         block: &mut Block,
     ) -> Result<Activation, Error> {
         self.used(record);
-        if let Held::Blob(blob) = &record.lock().held {
-            let blob = Arc::clone(blob);
+        if let Some(blob) = record.blob() {
             return block.copy_from(&blob).map(|()| Activation::Device);
         }
         let _one = lock(&self.loading);
-        let host = record.lock().host.clone();
+        if let Some(blob) = record.blob() {
+            // Somebody else was faster.
+            return block.copy_from(&blob).map(|()| Activation::Device);
+        }
+        let host = record.host();
         let way = match host {
             Some(_) => Activation::Host,
             None => Activation::File,
@@ -403,32 +234,22 @@ impl Library {
     }
 
     /// Brings the voice's bytes to the device, evicting others. None if there
-    /// can be no room now.
+    /// can be no room now. `loading` is held.
     fn load(
         &self,
         record: &Arc<Record>,
         host: Option<&Block>,
     ) -> Result<Option<Arc<Block>>, Error> {
-        let Some(tensors) = self.placement.tensors() else {
-            return Ok(None);
-        };
-        let Some(tenancy) = &record.tenancy else {
+        let (Some(tensors), Some(tenancy)) = (self.placement.tensors(), &record.tenancy) else {
             return Ok(None);
         };
         let needed = record.bytes();
-        if needed > tensors.slab().zone(Zone::Library).bytes {
+        if needed > self.most_for(Tenant::Blob(record.id)) {
             return Ok(None);
         }
         let start = Instant::now();
-        let block = || tensors.block(Zone::Library, tenancy.owner(), needed);
-        let mut found = block();
-        for level in [Level::Soft, Level::Hard] {
-            if found.is_ok() || !self.relieve(level, needed, Some(record.id)) {
-                continue;
-            }
-            found = block();
-        }
-        let mut blob = match found {
+        self.make_room(needed, record.id);
+        let mut blob = match tensors.blob(tenancy.owner(), record.id, needed) {
             Ok(blob) => blob,
             Err(no_room) => {
                 events::library_full(&no_room);
@@ -439,7 +260,7 @@ impl Library {
         let blob = Arc::new(blob);
         let took = start.elapsed();
         let mut state = record.lock();
-        state.held = Held::Blob(Arc::clone(&blob));
+        state.blob = Some(Arc::clone(&blob));
         state.usage.arrive(self.now());
         if host.is_none() {
             state.reload = Some(took);
@@ -457,59 +278,93 @@ impl Library {
         events::voice_loaded(&record.name, bytes, took);
     }
 
-    /// A session of the voice's own: one that is open, or a new one once there
-    /// is room for it.
+    fn evicted(&self, record: &Record, to: Tier) {
+        self.revision.fetch_add(1, Ordering::Relaxed);
+        self.counts.evictions.fetch_add(1, Ordering::Relaxed);
+        events::voice_evicted(&record.name, record.bytes() as u64, to);
+        self.departures.tell();
+    }
+
+    /// A session of the voice's own: one that is idle, or a new one once there
+    /// is room for it. Runs that stand in the way are waited for.
     pub(crate) async fn own_session(
         self: &Arc<Self>,
         record: &Arc<Record>,
-        pool: &Arc<Pool<VoiceSession>>,
+        own: &Arc<Own>,
         wait: Duration,
-    ) -> Result<pool::Lease<VoiceSession>, Error> {
-        let resident = matches!(record.lock().held, Held::Sessions(_));
-        if !resident {
-            let (library, record, pool) = (Arc::clone(self), Arc::clone(record), Arc::clone(pool));
-            let load = move || library.open_own(&record, &pool);
-            tokio::task::spawn_blocking(load)
-                .await
-                .map_err(|lost| Error::Open(lost.to_string()))??;
+    ) -> Result<own::Lease, Error> {
+        let until = tokio::time::Instant::now() + wait;
+        let mut permit = own.place(wait).await?;
+        loop {
+            // Before the look, so that nothing is missed after it.
+            let (departed, returned) = (self.departures.next(), own.returned());
+            tokio::pin!(departed, returned);
+            departed.as_mut().enable();
+            returned.as_mut().enable();
+            permit = match own.lend(permit) {
+                Ok(lease) => return Ok(lease),
+                Err(permit) => permit,
+            };
+            let (library, of, its) = (Arc::clone(self), Arc::clone(record), Arc::clone(own));
+            // The permit goes along: when the caller gives up, the opening goes
+            // on, and nobody else may open one beside it.
+            let open = move || (library.open_own(&of, &its), permit);
+            let opened = tokio::task::spawn_blocking(open).await;
+            let (opened, given_back) = opened.map_err(|lost| Error::Open(lost.to_string()))?;
+            permit = given_back;
+            let no_room = match opened {
+                Ok(()) => continue,
+                Err(Error::NoRoom(no_room)) => no_room,
+                Err(error) => return Err(error),
+            };
+            let possible = self.most_for(Tenant::Sessions(record.id)) >= own.needs().max(1);
+            if own.living() == 0 && !possible {
+                return Err(Error::NoRoom(no_room));
+            }
+            tokio::select! {
+                () = departed => {}
+                () = returned => {}
+                () = tokio::time::sleep_until(until) => return Err(Error::NoRoom(no_room)),
+            }
         }
-        pool.checkout(wait).await
     }
 
-    /// Opens the first session of a voice, evicting others until it fits.
-    fn open_own(&self, record: &Arc<Record>, pool: &Arc<Pool<VoiceSession>>) -> Result<(), Error> {
-        let _one = lock(&self.loading);
-        if matches!(record.lock().held, Held::Sessions(_)) {
-            return Ok(());
-        }
-        let needed = record.lock().own_bytes.unwrap_or(record.bytes());
-        let library = || {
-            let tensors = self.placement.tensors();
-            tensors.map_or(0, |tensors| tensors.slab().zone(Zone::Library).in_use)
-        };
+    /// Opens one more session of a voice. For its first others are evicted.
+    fn open_own(&self, record: &Arc<Record>, own: &Arc<Own>) -> Result<(), Error> {
         let start = Instant::now();
-        self.make_room_for_sessions(needed, record.id);
-        let mut before = library();
-        let mut opened = pool.fill();
-        for level in [Level::Soft, Level::Hard] {
-            let Err(Error::NoRoom(no_room)) = &opened else {
-                break;
+        if self.placement.tensors().is_none() {
+            let _one = lock(&self.loading);
+            self.make_room_in_arenas(record.bytes(), record.id);
+            own.add(own.open(None)?, record.bytes());
+        } else {
+            let effort = match own.living() {
+                0 => Effort::Evicting,
+                _ => Effort::Gentle,
             };
-            // Sessions take more than their weights while they open.
-            let needed = no_room.needed.max(needed);
-            let free = no_room.largest;
-            if !self.relieve_to(level, needed + free, free, Some(record.id)) {
-                continue;
-            }
-            before = library();
-            opened = pool.fill();
+            // Weights, what is made of them, and what is read on the way.
+            let guess = record.bytes() + record.bytes() / 4 + OPENING;
+            let first = match own.needs() {
+                0 => guess,
+                needs => needs,
+            };
+            let tenant = Tenant::Sessions(record.id);
+            let name = format!("sessions of voice {}", record.name);
+            let settled =
+                self.open_in_region(&name, tenant, first, effort, |region| own.open(region));
+            let settled = settled.inspect_err(|error| {
+                if let Error::NoRoom(no_room) = error {
+                    own.learn(no_room.needed);
+                }
+            })?;
+            own.learn(settled.needed);
+            let bytes = settled.region.map_or(0, |region| {
+                region.fit(Keep::Used);
+                region.bytes()
+            });
+            own.add(settled.opened, bytes);
         }
-        opened?;
         let took = start.elapsed();
-        let grown = library().saturating_sub(before);
         let mut state = record.lock();
-        state.held = Held::Sessions(Arc::downgrade(pool));
-        state.own_bytes = (grown > 0).then_some(grown);
         state.usage.arrive(self.now());
         state.reload = Some(took);
         drop(state);
@@ -517,178 +372,20 @@ impl Library {
         Ok(())
     }
 
-    /// Arenas have no cap of their own: what voices may hold is counted by
-    /// their weights.
-    fn make_room_for_sessions(&self, needed: usize, id: u64) {
-        if self.placement.tensors().is_some() {
-            return;
-        }
-        let held: usize = self
-            .records()
-            .iter()
-            .filter(|record| matches!(record.lock().held, Held::Sessions(_)))
-            .map(|record| record.bytes())
-            .sum();
-        let free = self.device_bytes().saturating_sub(held);
-        if free < needed && !self.relieve_to(Level::Soft, needed, free, Some(id)) {
-            self.relieve_to(Level::Hard, needed, free, Some(id));
-        }
-    }
-
     /// Bytes that voices may hold on the device.
     fn device_bytes(&self) -> usize {
         match self.placement.tensors() {
-            Some(tensors) => tensors.slab().zone(Zone::Library).bytes,
+            Some(tensors) => {
+                let slab = tensors.slab();
+                let models = slab.models();
+                let fixed = models.bert + models.slots + models.other;
+                slab.zone(Zone::Models).bytes.saturating_sub(fixed)
+            }
             None => match self.rules.load().policy.budget {
                 Amount::Of(bytes) => (bytes.0 as usize).saturating_sub(self.workspace.bytes()),
                 Amount::Auto => usize::MAX / 2,
             },
         }
-    }
-
-    /// Sees to `bytes` at the end of the zone of slots, at the library's cost:
-    /// blobs in the way go back to where they came from.
-    pub(crate) fn yield_to_slots(&self, bytes: usize) -> bool {
-        let Some(tensors) = self.placement.tensors() else {
-            return false;
-        };
-        let _one = lock(&self.loading);
-        let wanted = |slab: &crate::slab::Slab| {
-            let layout = slab.layout();
-            // What is free at the zone's end need not be added.
-            let spare = layout.of(Zone::Slots) - slab.extent(Zone::Slots);
-            let missing = round_up(bytes).saturating_sub(spare);
-            let library = layout.of(Zone::Library).checked_sub(missing)?;
-            let slots = layout.of(Zone::Slots) + missing;
-            Some(layout.with(Zone::Slots, slots).with(Zone::Library, library))
-        };
-        for record in std::iter::once(None).chain(self.records().into_iter().map(Some)) {
-            if let Some(record) = record {
-                let step = Step::Demote {
-                    id: record.id,
-                    from: Tier::Device,
-                    to: Tier::Host,
-                };
-                if !self.take(step) {
-                    continue;
-                }
-            }
-            let mut slab = tensors.slab();
-            let Some(layout) = wanted(&slab) else {
-                return false;
-            };
-            if slab.relayout(layout).is_ok() {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// For a run that went over: whoever is idle goes.
-    pub(crate) fn relieve_for(&self, record: &Record, needed: usize) {
-        self.relieve_to(Level::Hard, needed, 0, Some(record.id));
-    }
-
-    fn relieve(&self, level: Level, needed: usize, for_voice: Option<u64>) -> bool {
-        let free = self
-            .placement
-            .tensors()
-            .map_or(0, |tensors| tensors.slab().zone(Zone::Library).largest_free);
-        self.relieve_to(level, needed, free, for_voice)
-    }
-
-    /// For a watermark: idle voices go, as many as give so many bytes. Says
-    /// whether any did.
-    pub(crate) fn relieve_by(&self, bytes: usize, level: Level) -> bool {
-        let Some(tensors) = self.placement.tensors() else {
-            return false;
-        };
-        let free = tensors.slab().zone(Zone::Library).free();
-        let needed = free.saturating_add(bytes);
-        bytes > 0 && self.relieve_to(level, needed, free, None)
-    }
-
-    /// One pressure event, from cause to calm: a policy decides, we act, and
-    /// look whether the room is there. Says whether anything was given up.
-    fn relieve_to(&self, level: Level, needed: usize, free: usize, for_voice: Option<u64>) -> bool {
-        let pressure = Pressure {
-            zone: crate::memory::Zone::Device,
-            needed: needed as u64,
-            free: free as u64,
-            level,
-            for_voice,
-        };
-        let rules = self.rules.load_full();
-        let decision = decide(
-            &rules.policy,
-            rules.proposer.as_deref(),
-            || self.census(),
-            &pressure,
-        );
-        events::decided(&decision);
-        let mut taken = 0;
-        for step in &decision.steps {
-            taken += usize::from(self.take(*step)); // the slab enforces
-        }
-        self.record_decision(decision);
-        taken > 0
-    }
-
-    fn record_decision(&self, decision: Decision) {
-        self.trace(|| Line::Decision {
-            at_us: self.now_us(),
-            decision: Box::new(decision),
-        });
-    }
-
-    fn take(&self, step: Step) -> bool {
-        let Step::Demote { id, from, to } = step;
-        let Some(record) = self.records().into_iter().find(|record| record.id == id) else {
-            return false;
-        };
-        let mut state = record.lock();
-        match from {
-            Tier::Device => {
-                if record.in_flight.load(Ordering::Relaxed) > 0 {
-                    return false;
-                }
-                match std::mem::replace(&mut state.held, Held::Nothing) {
-                    Held::Nothing => return false,
-                    Held::Blob(blob) => {
-                        if to == Tier::Host && state.host.is_none() {
-                            state.host = self.keep_on_host(&record, &blob);
-                        }
-                    }
-                    Held::Sessions(pool) => {
-                        if let Some(pool) = pool.upgrade() {
-                            pool.empty();
-                        }
-                    }
-                }
-            }
-            Tier::Host => {
-                if state.host.take().is_none() {
-                    return false;
-                }
-            }
-            Tier::File => return false,
-        }
-        state.usage.arrive(self.now());
-        drop(state);
-        self.revision.fetch_add(1, Ordering::Relaxed);
-        self.counts.evictions.fetch_add(1, Ordering::Relaxed);
-        events::voice_evicted(&record.name, record.bytes() as u64, to);
-        true
-    }
-
-    fn keep_on_host(&self, record: &Record, blob: &Block) -> Option<Arc<Block>> {
-        let host = lock(&self.host).clone()?;
-        let owner = host.slab().owner(&record.name);
-        let kept = host.block(Zone::Library, owner, blob.bytes());
-        host.slab().close(owner);
-        let mut kept = kept.ok()?;
-        kept.copy_across(blob).ok()?;
-        Some(Arc::new(kept))
     }
 
     fn records(&self) -> Vec<Arc<Record>> {
@@ -703,7 +400,7 @@ impl Library {
     }
 
     pub(crate) fn knows(&self, graph: &str) -> bool {
-        self.records().iter().any(|record| &*record.graph == graph)
+        self.records().iter().any(|it| *it.graph() == *graph)
     }
 
     /// Everyone, for a decision.
@@ -712,21 +409,19 @@ impl Library {
         let rules = self.rules.load();
         let now = self.now();
         let item = |record: &Arc<Record>| {
+            let (tier, bytes) = record.place();
+            let reload_us = micros(record.reload());
             let state = record.lock();
-            let tier = tier(&state);
             Item {
                 id: record.id,
                 name: record.name.clone(),
                 tier,
-                bytes: match tier {
-                    Tier::File => 0,
-                    Tier::Host | Tier::Device => record.held_bytes(&state) as u64,
-                },
-                reload_us: micros(reload_of(record, &state)),
+                bytes: bytes as u64,
+                reload_us,
                 idle: state.usage.idle(now),
                 resident: state.usage.resident(now),
                 hits: state.usage.hits(now),
-                in_flight: record.in_flight.load(Ordering::Relaxed),
+                in_flight: record.in_flight(),
                 pinned: rules.policy.is_pinned(&record.name),
                 priority: rules.policy.priority(&record.name),
             }
@@ -734,6 +429,7 @@ impl Library {
         Census {
             revision,
             items: self.records().iter().map(item).collect(),
+            map: self.map(),
         }
     }
 
@@ -742,24 +438,25 @@ impl Library {
         let now = self.now();
         let rules = self.rules.load();
         let voice = |record: &Arc<Record>| {
+            let (tier, bytes) = record.place();
             let state = record.lock();
             VoiceCensus {
                 name: record.name.clone(),
                 template: short(&record.template.digest),
-                tier: match tier(&state) {
+                tier: match tier {
                     Tier::File => "file",
                     Tier::Host => "host",
                     Tier::Device => "device",
                 },
-                bytes: record.held_bytes(&state),
+                bytes,
                 idle_seconds: state.usage.idle(now).as_secs_f64(),
                 hits: state.usage.hits(now),
-                in_flight: record.in_flight.load(Ordering::Relaxed),
+                in_flight: record.in_flight(),
                 pinned: rules.policy.is_pinned(&record.name),
             }
         };
         let host = lock(&self.host).clone();
-        let host = host.as_ref().map(|host| host.slab().zone(Zone::Library));
+        let host = host.as_ref().map(|host| host.slab().zone(Zone::Models));
         LibraryCensus {
             evictions: self.counts.evictions.load(Ordering::Relaxed),
             loads: self.counts.loads.load(Ordering::Relaxed),
@@ -785,19 +482,8 @@ impl Library {
     }
 }
 
-fn tier(state: &State) -> Tier {
-    match (&state.held, &state.host) {
-        (Held::Blob(_) | Held::Sessions(_), _) => Tier::Device,
-        (Held::Nothing, Some(_)) => Tier::Host,
-        (Held::Nothing, None) => Tier::File,
-    }
-}
-
-/// As measured, else by size: a gigabyte a second.
-fn reload_of(record: &Record, state: &State) -> Duration {
-    let guess = || Duration::from_nanos(record.bytes() as u64);
-    state.reload.unwrap_or_else(guess)
-}
+/// What a session allocates beside its weights.
+const OPENING: usize = 4 << 20;
 
 /// The voice's bytes into a block, from host memory if they are there.
 fn fill(record: &Record, host: Option<&Block>, block: &mut Block) -> Result<(), Error> {

@@ -11,16 +11,32 @@ use crate::native::tensors::{self, Tensors};
 use crate::runtime::Runtime;
 use crate::slab::{Layout, Zone, round_up};
 
-/// Bytes of the slab and of its parts at start.
+/// Bytes of the slab and of its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     pub budget: usize,
-    /// None leaves everything to BERT until it is open, then takes back what
-    /// it did not use.
-    pub bert: Option<usize>,
     pub workspace: usize,
     pub reserve: usize,
+    /// Runs at a time.
+    pub lanes: usize,
+    /// What each part may ever grow to, as far as the system lets it.
+    pub most: usize,
     pub touch: bool,
+}
+
+impl Sizes {
+    /// What is not workspace or reserve is for models.
+    pub fn limits(&self) -> Layout {
+        let reserve = round_up(self.reserve);
+        let workspace = round_up(self.workspace);
+        let models = round_up(self.budget).saturating_sub(workspace + reserve);
+        Layout([models, workspace, reserve])
+    }
+
+    /// Addresses cost nothing; memory comes when it is written to.
+    fn spans(&self) -> Layout {
+        self.limits().at_least(round_up(self.most))
+    }
 }
 
 #[derive(Clone)]
@@ -45,7 +61,7 @@ impl Placement {
                 Ok(Self::SharedArena)
             }
             Mode::Slab => {
-                let slab = Tensors::new(kind, layout(sizes))?;
+                let slab = slab(kind, sizes)?;
                 if sizes.touch {
                     slab.touch();
                 }
@@ -57,8 +73,8 @@ impl Placement {
                         (Kind::Pinned(number), HOST_SIDE_PINNED),
                         (Kind::Cpu, HOST_SIDE),
                     ] {
-                        let layout = Layout([0; 5])
-                            .with(Zone::Library, bytes / 2)
+                        let layout = Layout::default()
+                            .with(Zone::Models, bytes / 2)
                             .with(Zone::Activations, bytes / 2 - (1 << 20))
                             .with(Zone::Reserve, 1 << 20);
                         tensors::register(runtime.environment(), &Tensors::new(kind, layout)?)?;
@@ -84,35 +100,20 @@ impl Placement {
             Self::Arena => Mode::Arena,
         }
     }
-
-    /// Takes what BERT did not use for voices. Called once its sessions are
-    /// open; a zone given in bytes stays as it is.
-    pub(crate) fn settle(&self, bert: Option<usize>) {
-        let (Some(tensors), None) = (self.tensors(), bert) else {
-            return;
-        };
-        let mut slab = tensors.slab();
-        let layout = slab.layout();
-        if layout.of(Zone::Slots) + layout.of(Zone::Library) > 0 {
-            return;
-        }
-        let used = slab.extent(Zone::Bert);
-        let rest = layout.of(Zone::Bert) - used;
-        let settled = layout.with(Zone::Bert, used).with(Zone::Library, rest);
-        // Everything in the zone lies below its extent.
-        let _ = slab.relayout(settled);
-    }
 }
 
 /// Host memory of the CPU parts of CUDA sessions: shapes, indices, transfers.
 const HOST_SIDE: usize = 512 << 20;
 const HOST_SIDE_PINNED: usize = 256 << 20;
 
-fn layout(sizes: &Sizes) -> Layout {
-    let reserve = round_up(sizes.reserve);
-    let workspace = round_up(sizes.workspace);
-    let budget = round_up(sizes.budget).max(workspace + reserve);
-    let rest = budget - workspace - reserve;
-    let bert = sizes.bert.map_or(rest, |bert| round_up(bert).min(rest));
-    Layout([bert, 0, rest - bert, workspace, reserve])
+/// A device's memory is there from the start and no more comes to it; nor does
+/// a processor's where addresses are limited.
+fn slab(kind: Kind, sizes: &Sizes) -> Result<Arc<Tensors>, Error> {
+    let limits = sizes.limits();
+    if let Kind::Cpu = kind
+        && let Ok(elastic) = Tensors::with_spans(kind, limits, sizes.spans())
+    {
+        return Ok(elastic);
+    }
+    Tensors::new(kind, limits)
 }

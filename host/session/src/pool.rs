@@ -78,22 +78,6 @@ impl<S: Send + 'static> Pool<S> {
 }
 
 impl<S> Pool<S> {
-    /// Makes one session if none is idle. Blocks.
-    pub(crate) fn fill(&self) -> Result<(), Error> {
-        if self.lock().is_empty() {
-            let made = (self.make)()?;
-            self.lock().push(made);
-        }
-        Ok(())
-    }
-
-    /// Drops the idle sessions. Those on loan come back and stay.
-    pub(crate) fn empty(&self) {
-        let idle = std::mem::take(&mut *self.lock());
-        // Outside of the lock: closing a session takes milliseconds.
-        drop(idle);
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<S>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

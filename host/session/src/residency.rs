@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use crate::bert::Bert;
 use crate::device::{self, Device, Wanted};
@@ -12,18 +13,19 @@ use crate::error::Error;
 use crate::events;
 use crate::examine::{Examiner, Proof, Proofs, Subject, Terms};
 use crate::gate::{self, Verdict};
-use crate::library::{Library, LibraryCensus, Record, Rules};
+use crate::library::{Effort, Library, LibraryCensus, Ready, Record, Rules};
+use crate::memory::MemoryPolicy;
 use crate::memory::policy::{Amount, Mode};
-use crate::memory::{MemoryPolicy, Proposer};
 use crate::native::heap;
 use crate::native::reservation::Kind;
+use crate::native::tensors::{Block, Region};
 use crate::onnx::{Inside, Part, Template};
+use crate::own::Own;
 use crate::package::{Package, Unpacking};
 use crate::placement::{Placement, Sizes};
-use crate::pool::Pool;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
-use crate::slab::{NoRoom, OwnerCensus, Zone, ZoneCensus, round_up};
+use crate::slab::{Keep, ModelsCensus, OwnerCensus, Tenant, Zone, ZoneCensus, round_up};
 use crate::slot::{SlotCensus, Slots, short};
 use crate::source::Source;
 use crate::voice::{Family, Voice, VoiceSession, Way};
@@ -38,7 +40,7 @@ pub struct Residency {
     cache: Option<PathBuf>,
     /// Why nothing new is kept in it, if so.
     no_cache: Option<String>,
-    policy: Mutex<(MemoryPolicy, Option<Arc<Proposer>>)>,
+    policy: Mutex<Rules>,
     estate: Mutex<Option<Arc<Estate>>>,
     voices: Resident<Voice>,
     berts: Resident<Bert>,
@@ -50,7 +52,9 @@ pub struct Residency {
 struct Estate {
     placement: Placement,
     library: Arc<Library>,
-    bert_bytes: Option<usize>,
+    /// As it was found or given at start: `auto` does not change with what
+    /// others leave.
+    sizes: Sizes,
     templates: Resident<TemplateEntry>,
 }
 
@@ -88,6 +92,11 @@ pub struct SlabReport {
     pub blocks: usize,
     pub allocations: u64,
     pub overdrafts: u64,
+    /// Bytes that were moved so that free ones lie in one piece, ever.
+    pub moved: u64,
+    /// Of the slab, what the system has given memory for.
+    pub resident: usize,
+    pub models: ModelsCensus,
     pub zones: Vec<ZoneReport>,
     pub owners: Vec<OwnerCensus>,
 }
@@ -134,7 +143,10 @@ impl Residency {
             runtime,
             cache,
             no_cache,
-            policy: Mutex::new((policy, None)),
+            policy: Mutex::new(Rules {
+                policy,
+                proposer: None,
+            }),
             estate: Mutex::default(),
             voices: Resident(Mutex::default()),
             berts: Resident(Mutex::default()),
@@ -196,26 +208,40 @@ impl Residency {
         device::choose(wanted, &self.runtime)
     }
 
-    /// The policy that is obeyed from the next decision on. What bites at
-    /// start only is named, and stays as it was.
-    pub fn set_policy(&self, rules: Rules) -> Vec<&'static str> {
-        let Rules { policy, proposer } = rules;
+    /// Makes ready what a policy asks for; changes nothing that is obeyed.
+    pub fn ready(&self, rules: Rules) -> Result<Ready, Error> {
+        let estate = lock(&self.estate).clone();
+        let Some(estate) = estate else {
+            return Ok(Ready::plain(rules));
+        };
+        let limits = estate.sizes.under(&rules.policy).limits();
+        estate.library.ready(rules, Some(limits))
+    }
+
+    /// From the next decision on these rules are obeyed: nothing here can
+    /// fail, and nobody waits for it. What bites at start only is named, and
+    /// stays as it was. What has no place any more under a smaller budget goes
+    /// with [`watch`](Self::watch).
+    pub fn obey(&self, ready: Ready) -> Vec<&'static str> {
         let mut held = lock(&self.policy);
+        let rules = ready.rules.clone();
         let estate = lock(&self.estate).clone();
         let mut late = Vec::new();
         if let Some(estate) = estate {
-            late = held.0.needs_restart(&policy);
-            estate.library.set_rules(Rules {
-                policy: policy.clone(),
-                proposer: proposer.clone(),
-            });
+            late = held.policy.needs_restart(&rules.policy);
+            estate.library.obey(ready);
         }
-        *held = (policy, proposer);
+        *held = rules;
         late
     }
 
+    /// Both at once.
+    pub fn set_policy(&self, rules: Rules) -> Result<Vec<&'static str>, Error> {
+        self.ready(rules).map(|ready| self.obey(ready))
+    }
+
     pub fn policy(&self) -> MemoryPolicy {
-        lock(&self.policy).0.clone()
+        lock(&self.policy).policy.clone()
     }
 
     /// The open voice of this source, or a newly opened one.
@@ -273,16 +299,18 @@ impl Residency {
                 let subject = Subject::bert(graph, tokenizer);
                 let marks = format!("{before:?}");
                 let proof = self.proof("BERT", subject, &marks, settings)?;
+                let proof = proof.filter(|_| settings.device == Device::Cpu);
                 let bert = Bert::open(
                     &self.runtime,
                     graph,
                     tokenizer,
                     settings,
+                    proof.as_ref().map_or(0, |proof| proof.region),
                     Arc::clone(&estate.library),
                 );
                 heap::trim();
                 let bert = bert?;
-                if let Some(proof) = proof.filter(|_| settings.device == Device::Cpu) {
+                if let Some(proof) = proof {
                     bert.expect(&proof.peaks);
                 }
                 Ok(bert)
@@ -301,19 +329,21 @@ impl Residency {
         }
         // The size of a device is asked of libraries that have to be there.
         self.runtime.prepare(settings.device)?;
-        let (policy, proposer) = lock(&self.policy).clone();
-        let sizes = sizes(&policy, settings)?;
-        let placement = self.runtime.place(policy.mode, settings.device, &sizes)?;
+        let rules = lock(&self.policy).clone();
+        let sizes = sizes(&rules.policy, settings)?;
+        let mode = rules.policy.mode;
+        let placement = self.runtime.place(mode, settings.device, &sizes)?;
         // The first in this process decides; its zones are what there is.
         let workspace = placement.tensors().map_or(sizes.workspace, |tensors| {
             tensors.slab().zone(Zone::Activations).bytes
         });
-        let rules = Rules { policy, proposer };
         let kind = Kind::of(settings.device);
+        let library = Library::new(placement.clone(), kind, workspace, rules.clone());
+        library.obey(library.ready(rules, None)?);
         let opened = Arc::new(Estate {
-            library: Arc::new(Library::new(placement.clone(), kind, workspace, rules)),
+            library: Arc::new(library),
             placement,
-            bert_bytes: sizes.bert,
+            sizes,
             templates: Resident(Mutex::default()),
         });
         *estate = Some(Arc::clone(&opened));
@@ -328,7 +358,6 @@ impl Residency {
         settings: &Settings,
     ) -> Result<Voice, Error> {
         let estate = self.estate(settings)?;
-        estate.placement.settle(estate.bert_bytes);
         let slab = estate.placement.tensors();
         let package = Package::open_unpacked(
             source,
@@ -356,42 +385,47 @@ impl Residency {
         }
         let way = match &entry.slots {
             Some(slots) => Way::Slots(Arc::clone(slots)),
-            None => Way::Own(self.own_pool(&estate, &package, &record, settings)),
+            None => {
+                let needs = proof.map_or(0, |proof| proof.region);
+                let own = self.own(&estate, &package, &record, settings, needs);
+                record.owns(&own);
+                Way::Own(own)
+            }
         };
         let family = entry.family;
         Voice::new(package, family, record, way, Arc::clone(library), entry)
     }
 
     /// Sessions of the voice's own, opened when it is first wanted.
-    fn own_pool(
+    fn own(
         &self,
         estate: &Estate,
         package: &Package,
         record: &Arc<Record>,
         settings: &Settings,
-    ) -> Arc<Pool<VoiceSession>> {
+        needs: usize,
+    ) -> Arc<Own> {
         let (runtime, placement) = (self.runtime.clone(), estate.placement.clone());
         let (lanes, settings) = (settings.lanes, settings.clone());
         let (name, record) = (package.name().to_owned(), Arc::downgrade(record));
-        let open = move || {
+        let open = move |region: Option<&Arc<Region>>| {
             let record = record.upgrade();
             let record = record.ok_or_else(|| Error::Open("the voice is gone".to_owned()))?;
+            let template = record.template();
+            let part = |part: Part| record.weights().model(template, part, Inside::Constant);
             let opened = if placement.tensors().is_none() {
                 // As other servers do: the model, whole.
-                let model =
-                    record
-                        .weights()
-                        .model(record.template(), Part::Whole, Inside::Constant)?;
+                let model = part(Part::Whole)?;
                 VoiceSession::whole(&runtime, &name, &model, &settings, &placement)
             } else {
-                let template = record.template();
-                let part = |part: Part| record.weights().model(template, part, Inside::Constant);
-                VoiceSession::with_weights(&runtime, &name, template, &settings, &placement, part)
+                VoiceSession::with_weights(
+                    &runtime, &name, template, &settings, &placement, region, part,
+                )
             };
             heap::trim();
             opened
         };
-        Pool::new("voice", package.name(), lanes, None, open)
+        Own::new(package.name(), lanes, needs, open)
     }
 
     /// Opens every idle slot anew, one at a time, beside the runs of the
@@ -433,6 +467,7 @@ impl Residency {
         let policy = self.policy();
         let reading = watch::read(&estate.placement, &policy);
         watch::act(&reading, &policy, &estate.library);
+        estate.library.settle();
         Some(reading)
     }
 
@@ -450,6 +485,10 @@ impl Residency {
             library
                 .workspace()
                 .retain(|graph| graph.starts_with("bert") || library.knows(graph));
+            if let Some(tensors) = library.placement().tensors() {
+                // What was free for a while; runs want theirs again soon.
+                tensors.give_back(&[Zone::Models]);
+            }
         }
         heap::trim();
     }
@@ -458,6 +497,7 @@ impl Residency {
         let estate = lock(&self.estate).clone()?;
         let library = &estate.library;
         let slab = estate.placement.tensors().map(|tensors| {
+            let resident = tensors.resident();
             let slab = tensors.slab();
             SlabReport {
                 kind: tensors.kind().name(),
@@ -467,6 +507,9 @@ impl Residency {
                 blocks: slab.blocks(),
                 allocations: slab.allocations(),
                 overdrafts: tensors.overdrafts(),
+                moved: tensors.moved(),
+                resident,
+                models: slab.models(),
                 zones: Zone::ALL
                     .map(|zone| {
                         let census = slab.zone(zone);
@@ -562,24 +605,20 @@ impl Estate {
         let mut family = None;
         let mut verdict = known;
         for number in 0..settings.slots.max(settings.lanes).max(1) {
-            let mut block = match self.slot_block(&template, number) {
-                Ok(block) => block,
+            let (mut session, mut block, region) = match self.slot(&slots, &template, number) {
+                Ok(opened) => opened,
                 // One slot serves all voices; more are a convenience.
-                Err(error) if number > 0 => {
+                Err(error @ Error::NoRoom(_)) if number > 0 => {
                     events::fewer_slots(number, &error);
                     break;
                 }
-                Err(error) => return Err(error),
-            };
-            let mut session = match slots.open(number, &block) {
                 Err(Error::Open(why)) if verdict.is_none() => {
-                    drop(block);
                     let verdict = Verdict::NotSwappable {
                         why: format!("it cannot be opened over weights of the slab: {why}"),
                     };
                     return self.without_slots(residency, template, weights, settings, verdict);
                 }
-                opened => opened?,
+                Err(error) => return Err(error),
             };
             family = Some(session.family());
             if verdict.is_none() {
@@ -598,13 +637,12 @@ impl Estate {
                 )?;
                 heap::trim();
                 if matches!(judged, Verdict::NotSwappable { .. }) {
-                    drop(session);
-                    drop(block);
+                    drop((session, block, region));
                     return self.without_slots(residency, template, weights, settings, judged);
                 }
                 verdict = Some(judged);
             }
-            slots.add(session, block);
+            slots.add(session, block, region);
         }
         Ok(TemplateEntry {
             template,
@@ -639,35 +677,34 @@ impl Estate {
         })
     }
 
-    /// A region for one more slot; the border to the library moves for it.
-    fn slot_block(
+    /// A region with a session over a block in it.
+    fn slot(
         &self,
+        slots: &Slots,
         template: &Template,
         number: usize,
-    ) -> Result<crate::native::tensors::Block, Error> {
-        let Some(tensors) = self.placement.tensors() else {
-            return Err(Error::Memory("there is no slab".to_owned()));
+    ) -> Result<(VoiceSession, Block, Arc<Region>), Error> {
+        let name = format!("slot {number} of template {}", short(&template.digest));
+        let first = template.blob_bytes + SESSION;
+        // More than one is a convenience that nobody has to wait for.
+        let effort = match number {
+            0 => Effort::Waiting(Instant::now() + slots.patience()),
+            _ => Effort::Evicting,
         };
-        let bytes = template.blob_bytes;
-        if !self.library.yield_to_slots(bytes + SESSION) {
-            let library = tensors.slab().zone(Zone::Library);
-            return Err(Error::NoRoom(NoRoom {
-                zone: Zone::Slots,
-                needed: bytes + SESSION,
-                largest: library.largest_free,
-                free: library.free(),
-            }));
-        }
-        let mut slab = tensors.slab();
-        let owner = slab.owner(&format!(
-            "slot {number} of template {}",
-            short(&template.digest)
-        ));
-        drop(slab);
-        let block = tensors.block(Zone::Slots, owner, bytes);
-        // Goes with its block.
-        tensors.slab().close(owner);
-        block.map_err(Error::NoRoom)
+        let open = |region: Option<&Arc<Region>>| {
+            let region = region.ok_or_else(|| Error::Memory("there is no slab".to_owned()))?;
+            let block = region.block(template.blob_bytes).map_err(Error::NoRoom)?;
+            let session = slots.open(number, &block, region)?;
+            Ok((session, block))
+        };
+        let library = &self.library;
+        let settled = library.open_in_region(&name, Tenant::Slot, first, effort, open)?;
+        let region = settled.region;
+        let region = region.ok_or_else(|| Error::Memory("there is no slab".to_owned()))?;
+        // As much as opening it anew will take.
+        region.fit(Keep::Ever);
+        let (session, block) = settled.opened;
+        Ok((session, block, region))
     }
 }
 
@@ -679,25 +716,42 @@ const SESSION: usize = 2 << 20;
 
 /// Zones of the slab by the policy, or by what there is.
 fn sizes(policy: &MemoryPolicy, settings: &Settings) -> Result<Sizes, Error> {
-    let bytes = |amount: Amount| match amount {
-        Amount::Auto => None,
-        Amount::Of(bytes) => Some(usize::try_from(bytes.0).unwrap_or(usize::MAX)),
-    };
     let budget = match bytes(policy.budget) {
         Some(budget) => budget,
         None => watch::available(settings.device)?,
     };
-    let workspace = bytes(policy.workspace)
-        .unwrap_or_else(|| (budget / 5).clamp(WORKSPACE_MIN.min(budget / 2), budget / 2));
-    let reserve =
-        bytes(policy.reserve).unwrap_or_else(|| (RESERVE * settings.lanes.max(1)).min(budget / 16));
-    Ok(Sizes {
+    let found = Sizes {
         budget: round_up(budget),
-        bert: bytes(policy.bert),
-        workspace,
-        reserve,
+        workspace: 0,
+        reserve: 0,
+        lanes: settings.lanes.max(1),
+        most: watch::most(),
         touch: policy.touch,
-    })
+    };
+    Ok(found.under(policy))
+}
+
+fn bytes(amount: Amount) -> Option<usize> {
+    amount
+        .bytes()
+        .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+impl Sizes {
+    /// As another policy would have them.
+    fn under(&self, policy: &MemoryPolicy) -> Self {
+        let budget = bytes(policy.budget).map_or(self.budget, round_up);
+        let workspace = bytes(policy.workspace)
+            .unwrap_or_else(|| (budget / 5).clamp(WORKSPACE_MIN.min(budget / 2), budget / 2));
+        let reserve =
+            bytes(policy.reserve).unwrap_or_else(|| (RESERVE * self.lanes).min(budget / 16));
+        Self {
+            budget,
+            workspace,
+            reserve,
+            ..*self
+        }
+    }
 }
 
 /// The stock voice's longest sentence takes 80 MiB, BERT's as much.

@@ -20,11 +20,12 @@ use crate::memory::policy::Mode;
 use crate::native::cuda::Cuda;
 use crate::native::reservation::Kind;
 use crate::native::tensors::Block;
+use crate::native::tensors::Region;
 use crate::native::weights::{self, Bound};
 use crate::onnx::{Part, Shapes, Template, as_products};
 use crate::placement::{Placement, Sizes};
 use crate::settings::{Optimization, Pointwise, Settings};
-use crate::slab::Zone;
+use crate::slab::{Place, Zone};
 
 /// A handle to the one environment of this process.
 #[derive(Clone)]
@@ -172,7 +173,8 @@ impl Runtime {
         let open = || self.commit(opening);
         let (session, bound) = match (opening.placement, &tenancy) {
             (Placement::Slab(tensors), Some(tenancy)) => {
-                tensors.opening(opening.zone, tenancy.owner(), open)?
+                let place = opening.region.map_or(MODELS, |region| region.place());
+                tensors.opening(place, tenancy.owner(), open)?
             }
             _ => open()?,
         };
@@ -180,6 +182,7 @@ impl Runtime {
             session,
             tenancy,
             bound,
+            region: opening.region.cloned(),
             counted: events::opened(opening.kind, opening.name, start.elapsed()),
         })
     }
@@ -299,6 +302,8 @@ impl Runtime {
     }
 }
 
+const MODELS: Place = Place::Zone(Zone::Models);
+
 /// What a session is opened from, and where what it allocates belongs.
 pub(crate) struct Opening<'a> {
     pub(crate) kind: &'static str,
@@ -306,8 +311,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) model: Model<'a>,
     pub(crate) settings: &'a Settings,
     pub(crate) placement: &'a Placement,
-    /// Of weights, where a slab is.
-    pub(crate) zone: Zone,
+    /// What it allocates lies there, where a slab is.
+    pub(crate) region: Option<&'a Arc<Region>>,
 }
 
 pub(crate) enum Model<'a> {

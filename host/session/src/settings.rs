@@ -1,5 +1,7 @@
 //! How the sessions of one model are made.
 
+use std::time::Duration;
+
 use crate::device::Device;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,9 @@ pub struct Settings {
     /// A session for each resident voice instead of slots that all share: its
     /// weights may then be packed for speed.
     pub prepack: bool,
+    /// How long a model that is opened waits for runs that stand where it
+    /// needs room.
+    pub patience: Duration,
 }
 
 /// How much ONNX Runtime rewrites a graph when it opens.
@@ -52,6 +57,7 @@ impl Default for Settings {
             window: 128,
             slots: 2,
             prepack: false,
+            patience: Duration::from_secs(20),
         }
     }
 }

@@ -10,12 +10,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::error::Error;
 use crate::events;
 use crate::library::{Library, Record};
-use crate::native::tensors::Block;
+use crate::native::tensors::{Block, Region};
 use crate::onnx::Template;
 use crate::placement::Placement;
 use crate::runtime::{Model, Runtime};
 use crate::settings::Settings;
-use crate::slab::Zone;
 use crate::voice::VoiceSession;
 
 /// All slots of one template.
@@ -38,6 +37,8 @@ pub(crate) struct Slot {
     /// Before the block: sessions end before the memory they alias.
     session: Option<VoiceSession>,
     block: Block,
+    /// The block lies in it, and what sessions keep beside it.
+    region: Arc<Region>,
     holds: Option<u64>,
     used: Instant,
     epoch: u64,
@@ -106,6 +107,11 @@ impl Slots {
         }
     }
 
+    /// How long opening one waits for runs that stand in the way.
+    pub(crate) fn patience(&self) -> Duration {
+        self.settings.patience
+    }
+
     pub fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
@@ -115,7 +121,12 @@ impl Slots {
     }
 
     /// Opens a session over the block; the block's bytes may be anything.
-    pub(crate) fn open(&self, number: usize, block: &Block) -> Result<VoiceSession, Error> {
+    pub(crate) fn open(
+        &self,
+        number: usize,
+        block: &Block,
+        region: &Arc<Region>,
+    ) -> Result<VoiceSession, Error> {
         let template = &self.template;
         let name = format!("slot {number} of template {}", short(&template.digest));
         VoiceSession::of_parts(
@@ -124,7 +135,7 @@ impl Slots {
             template,
             &self.settings,
             &self.placement,
-            Zone::Slots,
+            Some(region),
             |part| {
                 Ok(Model::Template {
                     template,
@@ -136,12 +147,13 @@ impl Slots {
     }
 
     /// Puts a slot into service.
-    pub(crate) fn add(&self, session: VoiceSession, block: Block) {
+    pub(crate) fn add(&self, session: VoiceSession, block: Block, region: Arc<Region>) {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         self.lock().push(Slot {
             number,
             session: Some(session),
             block,
+            region,
             holds: None,
             used: Instant::now(),
             epoch: self.epoch.load(Ordering::Relaxed),
@@ -202,7 +214,7 @@ impl Slots {
             return Ok(false);
         };
         slot.session = None;
-        let opened = self.open(slot.number, &slot.block);
+        let opened = self.open(slot.number, &slot.block, &slot.region);
         slot.epoch = epoch;
         let outcome = opened.map(|session| {
             slot.session = Some(session);
@@ -247,7 +259,8 @@ impl Lease {
         let epoch = self.slots.epoch.load(Ordering::Relaxed);
         if slot.session.is_none() || slot.epoch < epoch {
             slot.session = None;
-            slot.session = Some(self.slots.open(slot.number, &slot.block)?);
+            let opened = self.slots.open(slot.number, &slot.block, &slot.region);
+            slot.session = Some(opened?);
             slot.epoch = epoch;
         }
         let start = Instant::now();

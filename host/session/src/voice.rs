@@ -16,16 +16,15 @@ use crate::events;
 use crate::examine::TOKENS_MAX;
 use crate::graph::{Input, Inputs, OpenGraph, Opened, floats, tensor};
 use crate::library::{Flight, Library, Record};
-use crate::native::tensors::Used;
+use crate::native::tensors::{Region, Used};
 use crate::onnx::{CONDITION, LATENT, NOISE, NOISE_LENGTH, Part, Template};
+use crate::own::{self, Own};
 use crate::package::Package;
 use crate::placement::Placement;
-use crate::pool::{self, Pool};
 use crate::residency::TemplateEntry;
 use crate::runtime::{Model, Opening, Runtime};
 use crate::settings::Settings;
 use crate::signature::{self, Port, float, int, scalar};
-use crate::slab::Zone;
 use crate::slot::{self, Slots};
 use crate::stop::Stop;
 use crate::window::{self, Last, Window};
@@ -91,7 +90,7 @@ pub(crate) enum Way {
     /// Its weights are copied into a slot that all voices of its template use.
     Slots(Arc<Slots>),
     /// It has sessions of its own.
-    Own(Arc<Pool<VoiceSession>>),
+    Own(Arc<Own>),
 }
 
 /// One run of the graph. Token rows and features are padded to the same
@@ -210,6 +209,14 @@ impl Voice {
         self.record.lasts()
     }
 
+    /// Bytes that opening a session of its own took; 0 if it has none.
+    pub(crate) fn opening_took(&self) -> usize {
+        match &self.way {
+            Way::Slots(_) => 0,
+            Way::Own(own) => own.needs(),
+        }
+    }
+
     /// Waits for workspace for a run of `tokens` tokens (after padding), then
     /// for a session, `wait` at most for each. While it waits and runs, the
     /// voice is not evicted.
@@ -225,7 +232,7 @@ impl Voice {
         let permit = self.library.admit(&graph, tokens, wait).await?;
         let seat = match &self.way {
             Way::Slots(slots) => Seat::Slot(slots.checkout(self.record.id(), wait).await?),
-            Way::Own(pool) => Seat::Own(self.library.own_session(&self.record, pool, wait).await?),
+            Way::Own(own) => Seat::Own(self.library.own_session(&self.record, own, wait).await?),
         };
         Ok(Lease {
             seat,
@@ -256,7 +263,7 @@ pub struct Lease {
 
 enum Seat {
     Slot(slot::Lease),
-    Own(pool::Lease<VoiceSession>),
+    Own(own::Lease),
 }
 
 impl Lease {
@@ -285,12 +292,11 @@ impl Lease {
         };
         let first = self.attempt(input.clone(), &mut sink);
         // The ladder: the run itself has tried smaller windows. What is left
-        // is to evict what is idle and to run once more, alone; after sound
-        // has left, the same words must not be said again.
+        // is to run once more, alone; after sound has left, the same words must
+        // not be said again.
         let ran = match first {
             Err(Error::OutOfMemory(no_room)) if !begun.get() => {
                 events::run_retried(&no_room);
-                self.library.relieve_for(&self.record, no_room.needed);
                 self.permit = None;
                 self.permit = Some(self.library.admit_alone(self.wait)?);
                 self.attempt(input, &mut sink)
@@ -324,8 +330,7 @@ impl Lease {
 }
 
 impl VoiceSession {
-    /// A session of one's own over a whole model, in memory of its own or in
-    /// the slab's library.
+    /// A session of one's own over a whole model, in memory of its own.
     pub(crate) fn whole(
         runtime: &Runtime,
         name: &str,
@@ -350,7 +355,7 @@ impl VoiceSession {
             model,
             settings,
             placement,
-            zone: Zone::Library,
+            region: None,
         })?;
         Self::over_whole(opened)
     }
@@ -367,7 +372,7 @@ impl VoiceSession {
         })
     }
 
-    /// Sessions with weights of their own in the slab's library, packed for
+    /// Sessions with weights of their own in a region of the slab, packed for
     /// speed. `model` gives the parts of the graph with the weights inside.
     pub(crate) fn with_weights(
         runtime: &Runtime,
@@ -375,6 +380,7 @@ impl VoiceSession {
         template: &Template,
         settings: &Settings,
         placement: &Placement,
+        region: Option<&Arc<Region>>,
         model: impl Fn(Part) -> Result<Vec<u8>, Error>,
     ) -> Result<Self, Error> {
         let open = |part, kind, name: &str| {
@@ -385,7 +391,7 @@ impl VoiceSession {
                 model: Model::Bytes(&bytes),
                 settings,
                 placement,
-                zone: Zone::Library,
+                region,
             })
         };
         Self::assemble(name, template, settings, open)
@@ -398,7 +404,7 @@ impl VoiceSession {
         template: &Template,
         settings: &Settings,
         placement: &Placement,
-        zone: Zone,
+        region: Option<&Arc<Region>>,
         model: impl Fn(Part) -> Result<Model<'m>, Error>,
     ) -> Result<Self, Error> {
         let open = |part, kind, name: &str| {
@@ -408,7 +414,7 @@ impl VoiceSession {
                 model: model(part)?,
                 settings,
                 placement,
-                zone,
+                region,
             })
         };
         Self::assemble(name, template, settings, open)

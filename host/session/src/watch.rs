@@ -162,6 +162,16 @@ pub(crate) fn available(device: Device) -> Result<usize, Error> {
     }
 }
 
+/// What a part of the slab may ever grow to: all memory that there is, if
+/// addresses cost nothing.
+pub(crate) fn most() -> usize {
+    let system = System::default();
+    match system.addresses() {
+        Some(_) => 0,
+        None => usize::try_from(system.memory().bytes).unwrap_or(0),
+    }
+}
+
 /// Resident bytes of this process; 0 where the system does not tell.
 pub fn rss() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();

@@ -5,6 +5,7 @@
 //! need nobody knows yet gets the whole workspace and runs alone.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,8 +18,10 @@ use crate::events;
 const PIECE: usize = 64 << 10;
 
 pub struct Workspace {
-    pieces: u32,
+    pieces: AtomicU32,
     permits: Arc<Semaphore>,
+    /// Pieces that are no more, though somebody has them still.
+    owed: Arc<Mutex<u32>>,
     needs: Mutex<BTreeMap<(Arc<str>, usize), usize>>,
     proofs: Mutex<BTreeMap<Arc<str>, Proof>>,
 }
@@ -47,7 +50,25 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Permit {
     bytes: usize,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
+    owed: Arc<Mutex<u32>>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let Some(mut permit) = self.permit.take() else {
+            return;
+        };
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = u32::try_from(permit.num_permits()).unwrap_or(u32::MAX);
+        let gone = held.min(*owed);
+        *owed -= gone;
+        if let Some(gone) = permit.split(gone as usize) {
+            gone.forget();
+        }
+        // Under the lock: a change of size sees either both or neither.
+        drop(permit);
+    }
 }
 
 impl Permit {
@@ -66,17 +87,45 @@ pub struct Need {
 
 impl Workspace {
     pub fn new(bytes: usize) -> Self {
-        let pieces = u32::try_from(bytes / PIECE).unwrap_or(u32::MAX).max(1);
+        let pieces = pieces(bytes);
         Self {
-            pieces,
+            pieces: AtomicU32::new(pieces),
             permits: Arc::new(Semaphore::new(pieces as usize)),
+            owed: Arc::default(),
             needs: Mutex::default(),
             proofs: Mutex::default(),
         }
     }
 
     pub fn bytes(&self) -> usize {
-        self.pieces as usize * PIECE
+        self.pieces.load(Ordering::Relaxed) as usize * PIECE
+    }
+
+    /// Another size from now on. What runs hold beyond a smaller one goes as
+    /// they end.
+    pub fn resize(&self, bytes: usize) {
+        let after = pieces(bytes);
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.pieces.swap(after, Ordering::Relaxed);
+        if after >= before {
+            let more = after - before;
+            let paid = more.min(*owed);
+            *owed -= paid;
+            self.permits.add_permits((more - paid) as usize);
+        } else {
+            let fewer = (before - after) as usize;
+            let free = self.permits.forget_permits(fewer);
+            *owed += u32::try_from(fewer - free).unwrap_or(u32::MAX);
+        }
+        drop(owed);
+        // What never fitted may fit now, and the other way.
+        let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        for proof in proofs.values_mut() {
+            proof.too_long = None;
+            if proof.bytes > self.bytes() {
+                *proof = Proof::default();
+            }
+        }
     }
 
     pub fn free(&self) -> usize {
@@ -92,12 +141,13 @@ impl Workspace {
     /// served; nobody gets more than there is.
     pub async fn acquire(&self, bytes: usize, wait: Duration) -> Result<Permit, Error> {
         let pieces = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX);
-        let pieces = pieces.clamp(1, self.pieces);
+        let pieces = pieces.clamp(1, self.pieces.load(Ordering::Relaxed));
         let permit = Arc::clone(&self.permits).acquire_many_owned(pieces);
         match tokio::time::timeout(wait, permit).await {
             Ok(Ok(permit)) => Ok(Permit {
                 bytes: pieces as usize * PIECE,
-                _permit: permit,
+                permit: Some(permit),
+                owed: Arc::clone(&self.owed),
             }),
             Ok(Err(_)) | Err(_) => {
                 events::workspace_refused(bytes);
@@ -219,6 +269,14 @@ impl Workspace {
     }
 }
 
+fn pieces(bytes: usize) -> u32 {
+    let pieces = u32::try_from(bytes / PIECE).unwrap_or(u32::MAX);
+    pieces.clamp(1, PIECES_MAX)
+}
+
+/// What a semaphore can count on every machine.
+const PIECES_MAX: u32 = u32::MAX >> 3;
+
 /// Positions that any graph can run.
 const FIRST: usize = 16;
 
@@ -307,5 +365,32 @@ mod tests {
         assert_eq!(all.bytes(), 4 * MIB);
         drop(all);
         assert_eq!(workspace.free(), 4 * MIB, "nothing leaks");
+    }
+
+    #[tokio::test]
+    async fn its_size_may_change_under_runs() {
+        let workspace = Workspace::new(8 * MIB);
+        let (one, two) = (
+            workspace.acquire(3 * MIB, SHORT).await.expect("room"),
+            workspace.acquire(3 * MIB, SHORT).await.expect("room"),
+        );
+        workspace.resize(4 * MIB);
+        assert_eq!((workspace.bytes(), workspace.free()), (4 * MIB, 0));
+        workspace.resize(5 * MIB);
+        workspace.resize(2 * MIB);
+        drop(one);
+        assert_eq!(workspace.free(), 0, "it was beyond");
+        assert!(workspace.acquire(MIB, SHORT).await.is_err());
+        drop(two);
+        assert_eq!(workspace.free(), 2 * MIB);
+        let all = workspace
+            .acquire(100 * MIB, SHORT)
+            .await
+            .expect("all of it");
+        assert_eq!(all.bytes(), 2 * MIB);
+        workspace.resize(16 * MIB);
+        assert_eq!(workspace.free(), 14 * MIB);
+        drop(all);
+        assert_eq!(workspace.free(), 16 * MIB, "nothing leaks");
     }
 }

@@ -73,7 +73,7 @@ async fn tensors_on_the_gpu_lie_in_the_slab() {
         let found = slab.zones.iter().find(|zone| zone.census.zone == wanted);
         found.expect("every zone").census
     };
-    assert!(zone(Zone::Slots).in_use > 0, "weights are aliased there");
+    assert!(zone(Zone::Models).in_use > 0, "weights are aliased there");
     assert!(
         zone(Zone::Activations).high_water as u64 > MIB,
         "scratch and activations come from there"

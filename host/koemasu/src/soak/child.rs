@@ -154,7 +154,7 @@ impl<O: Write> Soak<O> {
                 high_water: slab.high_water,
                 overdrafts: slab.overdrafts,
                 resident,
-                zones: slab.zones.iter().map(zone).collect(),
+                zones: slab.zones.iter().map(zone).chain([library(slab)]).collect(),
             }
         });
         let sample = Sample {
@@ -190,6 +190,22 @@ impl<O: Write> Soak<O> {
     }
 }
 
+/// What voices hold and could hold in the zone of models.
+fn library(slab: &session::residency::SlabReport) -> Zone {
+    let models = &slab.models;
+    let fixed = models.bert + models.slots + models.other;
+    let zone = slab.zones.iter().map(|it| it.census);
+    let bytes = zone
+        .filter(|it| it.zone == slab::Zone::Models)
+        .map(|it| it.bytes);
+    Zone {
+        zone: "library".to_owned(),
+        bytes: bytes.sum::<usize>().saturating_sub(fixed),
+        in_use: models.sessions + models.blobs,
+        ..Zone::default()
+    }
+}
+
 /// Reasons that are told; the others are counted.
 const REASONS_MAX: usize = 5;
 
@@ -209,6 +225,8 @@ fn dropped(tensors: &Tensors) -> Dropped {
         torn: torn.map(|zone| zone.name().to_owned()).collect(),
     }
 }
+
+const ACTIVATIONS: slab::Place = slab::Place::Zone(slab::Zone::Activations);
 
 /// The negative control: memory that nobody gives back.
 struct Leak {
@@ -243,7 +261,7 @@ impl Leak {
         if let Some((tensors, owner)) = &self.tensors {
             let spilt = tensors
                 .slab()
-                .allocate(slab::Zone::Activations, *owner, slab::ALIGNMENT);
+                .allocate(ACTIVATIONS, *owner, slab::ALIGNMENT);
             self.planted += usize::from(spilt.is_ok());
         }
     }

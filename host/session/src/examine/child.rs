@@ -51,10 +51,6 @@ fn try_one(input: impl Read) -> Result<Proof, String> {
         budget: of(budget),
         workspace: of(question.workspace),
         reserve: of(question.reserve),
-        bert: match question.subject {
-            Subject::Voice(_) => of(1 << 20),
-            Subject::Bert { .. } => Amount::Auto,
-        },
         ..MemoryPolicy::default()
     };
     let settings = Settings {
@@ -146,6 +142,7 @@ fn voice(
     Ok(Proof {
         template: Some((template.digest, template.verdict)),
         peaks,
+        region: voice.opening_took(),
     })
 }
 
@@ -198,6 +195,7 @@ fn bert(
     Ok(Proof {
         template: None,
         peaks: climb(residency, &CHARACTERS, &mut run)?,
+        region: bert.opening_took(),
     })
 }
 

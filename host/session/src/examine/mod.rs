@@ -69,6 +69,9 @@ pub(crate) struct Proof {
     pub(crate) template: Option<(String, Verdict)>,
     /// Bytes of workspace by length; lengths that do not fit are not there.
     pub(crate) peaks: Vec<(usize, usize)>,
+    /// What opening a session took that has its weights to itself; 0 if voices
+    /// share theirs.
+    pub(crate) region: usize,
 }
 
 /// What a trial depends on beside the files.
@@ -202,7 +205,7 @@ impl Terms<'_> {
     fn key(&self, examiner: &Examiner, files: &str) -> String {
         let settings = self.settings;
         let key = format!(
-            "2 {files} {} {} {} {:?} {} {} {:?} {} {}",
+            "3 {files} {} {} {} {:?} {} {} {:?} {} {}",
             files::identity(self.runtime.library()),
             files::identity(&examiner.program),
             settings.window,
@@ -325,6 +328,7 @@ mod tests {
         let sound = Proof {
             template: Some(("a".repeat(64), Verdict::Swappable { difference: 0.0 })),
             peaks: vec![(128, 1_000)],
+            region: 5_000,
         };
         let json = serde_json::to_string(&sound).expect("JSON");
         let parsed: Result<Proof, _> = serde_json::from_str(&json);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::stretch::Map;
+
 /// Everyone who holds memory, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Census {
@@ -11,6 +13,9 @@ pub struct Census {
     /// on an older one is stale.
     pub revision: u64,
     pub items: Vec<Item>,
+    /// Where on the device they lie, if room there has to be in one piece.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<Map>,
 }
 
 /// One voice.
@@ -67,9 +72,13 @@ pub struct Pressure {
     /// Bytes that are, and can be used.
     pub free: u64,
     pub level: Level,
-    /// The voice that waits for the room; none if a watermark was passed.
+    /// Who waits for the room, in one piece: a voice, or [`NO_VOICE`]; none if
+    /// a watermark was passed.
     pub for_voice: Option<u64>,
 }
+
+/// Waits as a voice does and is none: a BERT, the slots of a template.
+pub const NO_VOICE: u64 = 0;
 
 /// How much may be given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -102,6 +111,21 @@ impl Pressure {
 impl Census {
     pub fn item(&self, id: u64) -> Option<&Item> {
         self.items.iter().find(|item| item.id == id)
+    }
+
+    /// Whether there is room once these have gone.
+    pub fn suffices(&self, pressure: &Pressure, gone: &[u64]) -> bool {
+        match &self.map {
+            Some(map) if pressure.for_voice.is_some() && pressure.zone == Zone::Device => {
+                map.fits(pressure.needed, gone)
+            }
+            _ => {
+                let items = gone.iter().filter_map(|id| self.item(*id));
+                let items = items.filter(|item| item.tier == pressure.zone.tier());
+                let freed = items.fold(0, |sum: u64, item| sum.saturating_add(item.bytes));
+                freed >= pressure.missing()
+            }
+        }
     }
 
     /// Bytes of a tier.

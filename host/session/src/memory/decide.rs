@@ -80,7 +80,7 @@ pub fn decide(
 ) -> Decision {
     let seen = census();
     let Some(proposer) =
-        proposer.filter(|_| pressure.level < Level::Hard && pressure.missing() > 0)
+        proposer.filter(|_| pressure.level < Level::Hard && !seen.suffices(pressure, &[]))
     else {
         let steps = plan(policy, &seen, pressure);
         return Decision {

@@ -3,6 +3,7 @@
 //!
 //! - [`policy`]: `[memory]` as written. - [`census`]: who is resident, and what
 //!   is wanted. - [`usage`]: how a voice was used.
+//! - [`stretch`]: what has to be moved for a stretch in one piece.
 //! - [`plan`]: the host's own decision. - [`proposal`]: somebody else's, checked
 //!   and completed. - [`decide`]: one decision from question to steps.
 //! - [`trace`]: decisions and uses as JSON lines. - [`replay`]: policies compared
@@ -14,11 +15,12 @@ pub mod plan;
 pub mod policy;
 pub mod proposal;
 pub mod replay;
+pub mod stretch;
 pub mod synthetic;
 pub mod trace;
 pub mod usage;
 
-pub use census::{Census, Item, Level, Pressure, Tier, Zone};
+pub use census::{Census, Item, Level, NO_VOICE, Pressure, Tier, Zone};
 pub use decide::{Decision, Proposer, decide};
 pub use plan::{Step, plan};
 pub use policy::{MemoryPolicy, Order};

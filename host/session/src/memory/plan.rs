@@ -4,8 +4,8 @@
 //! others those go first who may go at the lowest level (past `keep_idle` and
 //! the churn guard, then past the guard alone, then anybody), among them those
 //! of lower priority, among them in the policy's order. No more go than are
-//! needed, and if somebody waits and all together would not make room, nobody
-//! goes: it would be in vain.
+//! needed, and if somebody waits and all together would not make room in one
+//! piece, nobody goes: it would be in vain.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -23,7 +23,7 @@ pub enum Step {
 
 /// The steps that free what is missing, or as much of it as can be freed.
 pub fn plan(policy: &MemoryPolicy, census: &Census, pressure: &Pressure) -> Vec<Step> {
-    let victims = victims(policy, census, pressure, &[], pressure.missing());
+    let victims = victims(policy, census, pressure, &[]);
     place(
         policy,
         census,
@@ -49,14 +49,16 @@ impl<'a> Sent<'a> {
     }
 }
 
-/// Who goes, first to last, without those who go already.
+/// Who goes, first to last, beside those who go already.
 pub(super) fn victims<'a>(
     policy: &MemoryPolicy,
     census: &'a Census,
     pressure: &Pressure,
     going: &[u64],
-    missing: u64,
 ) -> Vec<&'a Item> {
+    if census.suffices(pressure, going) {
+        return Vec::new();
+    }
     let mut candidates: Vec<_> = census
         .items
         .iter()
@@ -69,39 +71,38 @@ pub(super) fn victims<'a>(
         let level = a_level.cmp(b_level);
         level.then_with(|| before(policy.eviction.order, a, b))
     });
-
-    let mut chosen = Vec::new();
-    let mut freed = 0u64;
-    for (_, item) in candidates {
-        if freed >= missing {
-            break;
+    let mut chosen: Vec<_> = candidates.into_iter().map(|(_, item)| item).collect();
+    let suffice = |chosen: &[&Item]| {
+        let ids = going.iter().copied();
+        let ids: Vec<_> = ids.chain(chosen.iter().map(|item| item.id)).collect();
+        census.suffices(pressure, &ids)
+    };
+    if !suffice(&chosen) {
+        // For a watermark every byte helps.
+        return match pressure.for_voice {
+            Some(_) => Vec::new(),
+            None => chosen,
+        };
+    }
+    // The more go, the more room there is.
+    let (mut few, mut enough) = (0, chosen.len());
+    while few + 1 < enough {
+        let half = usize::midpoint(few, enough);
+        match suffice(&chosen[..half]) {
+            true => enough = half,
+            false => few = half,
         }
-        freed = freed.saturating_add(item.bytes);
-        chosen.push(item);
     }
-    if freed < missing && pressure.for_voice.is_some() {
-        return Vec::new();
+    chosen.truncate(enough);
+    // A large one at the end may make some of the others' leaving needless;
+    // those worth most stay first.
+    for place in (0..chosen.len()).rev() {
+        let item = chosen.remove(place);
+        if !suffice(&chosen) {
+            chosen.insert(place, item);
+        }
     }
-    without_the_needless(chosen, freed, missing)
-}
-
-/// A large one at the end may make some of the others' leaving needless; those
-/// worth most stay first.
-fn without_the_needless(chosen: Vec<&Item>, freed: u64, missing: u64) -> Vec<&Item> {
-    let mut spare = freed.saturating_sub(missing);
-    let mut kept: Vec<_> = chosen
-        .into_iter()
-        .rev()
-        .filter(|item| {
-            let needless = item.bytes <= spare;
-            if needless {
-                spare -= item.bytes;
-            }
-            !needless
-        })
-        .collect();
-    kept.reverse();
-    kept
+    chosen
 }
 
 /// What no level and no plugin can change.

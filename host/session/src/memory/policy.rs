@@ -22,9 +22,10 @@ use crate::units::{Bytes, Quantity, Span};
 pub struct MemoryPolicy<P = NoPlugin> {
     /// Who owns the tensors' memory. Bites at start.
     pub mode: Mode,
-    /// All memory for tensors: one allocation, never resized. Bites at start.
+    /// All memory for tensors. Auto is found at start.
     pub budget: Amount,
-    /// Of the budget, for BERT. Auto: as much as the configured models need.
+    /// The most that a session of a BERT may take of it. Auto: as much as it
+    /// needs.
     pub bert: Amount,
     /// Of the budget, for what a run computes with; the rest is for voices.
     pub workspace: Amount,
@@ -448,10 +449,6 @@ impl<P> MemoryPolicy<P> {
     pub fn needs_restart<Q>(&self, next: &MemoryPolicy<Q>) -> Vec<&'static str> {
         let changed = [
             ("mode", self.mode != next.mode),
-            ("budget", self.budget != next.budget),
-            ("bert", self.bert != next.bert),
-            ("workspace", self.workspace != next.workspace),
-            ("reserve", self.reserve != next.reserve),
             ("touch", self.touch != next.touch),
         ];
         let names = changed.into_iter().filter(|(_, changed)| *changed);
@@ -462,6 +459,7 @@ impl<P> MemoryPolicy<P> {
     /// opened: they hold for what a reload opens anew.
     pub fn needs_reload<Q>(&self, next: &MemoryPolicy<Q>) -> Vec<&'static str> {
         let changed = [
+            ("bert", self.bert != next.bert),
             ("slots", self.slots != next.slots),
             ("prepack", self.prepack != next.prepack),
             ("window", self.window != next.window),
@@ -662,11 +660,12 @@ mod tests {
     }
 
     #[test]
-    fn only_what_shapes_the_slab_needs_a_restart() {
+    fn only_what_the_process_begins_with_needs_a_restart() {
         let policy = MemoryPolicy::<NoPlugin>::default();
         let next =
             read("budget = \"6GiB\"\ntouch = true\nslots = 4\neviction = { order = \"lfu\" }");
-        assert_eq!(policy.needs_restart(&next), ["budget", "touch"]);
+        assert_eq!(policy.needs_restart(&next), ["touch"]);
+        assert_eq!(policy.needs_reload(&next), ["slots"]);
         assert!(policy.needs_restart(&policy.clone()).is_empty());
     }
 }

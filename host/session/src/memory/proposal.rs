@@ -63,33 +63,31 @@ pub fn complete(
     pressure: &Pressure,
     proposal: &Proposal,
 ) -> Completed {
-    let missing = pressure.missing();
     let mut going: Vec<Sent<'_>> = Vec::new();
+    let mut ids = Vec::new();
     let mut refused = Vec::new();
-    let mut freed = 0u64;
     for (number, action) in proposal.actions.iter().enumerate() {
         let checked = if proposal.revision != census.revision {
             Err(Why::Stale)
         } else if number >= ACTIONS_MAX {
             Err(Why::TooMany)
-        } else if freed >= missing {
+        } else if census.suffices(pressure, &ids) {
             Err(Why::Enough)
         } else {
             check(policy, census, pressure, &going, *action)
         };
         match checked {
             Ok(sent) => {
-                freed = freed.saturating_add(sent.item().bytes);
+                ids.push(sent.item().id);
                 going.push(sent);
             }
             Err(why) => refused.push((*action, why)),
         }
     }
-    let ids: Vec<_> = going.iter().map(|sent| sent.item().id).collect();
-    let still_missing = missing.saturating_sub(freed);
-    let more = victims(policy, census, pressure, &ids, still_missing);
+    let more = victims(policy, census, pressure, &ids);
     // Nobody goes in vain, proposed or not.
-    if still_missing > 0 && more.is_empty() && pressure.for_voice.is_some() {
+    let in_vain = more.is_empty() && !census.suffices(pressure, &ids);
+    if in_vain && pressure.for_voice.is_some() {
         going.clear();
     }
     let all = going.into_iter().chain(more.into_iter().map(Sent::Down));

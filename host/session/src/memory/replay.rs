@@ -328,6 +328,7 @@ impl World<'_> {
         Census {
             revision: self.revision,
             items: items.collect(),
+            map: None,
         }
     }
 }
@@ -455,6 +456,7 @@ mod tests {
         let census = Census {
             revision: 1,
             items: (0..3).map(item).collect(),
+            map: None,
         };
         let pressure = Pressure {
             zone: Zone::Device,

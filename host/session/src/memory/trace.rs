@@ -149,6 +149,8 @@ impl<R: BufRead> BufRead for Measured<R> {
 /// holds.
 #[derive(Debug)]
 pub struct Recorder {
+    file: PathBuf,
+    bytes_max: Arc<AtomicU64>,
     lines: Option<SyncSender<Line>>,
     lost: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
@@ -163,16 +165,28 @@ impl Recorder {
     pub fn start(file: &Path, bytes_max: Bytes, device: u64) -> io::Result<Self> {
         let mut files = Files::open(file, bytes_max, device)?;
         let (sender, receiver) = sync_channel(WAITING_MAX);
+        let bytes_max = Arc::clone(&files.bytes_max);
         let lost = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&lost);
         let thread = std::thread::Builder::new()
             .name("memory-trace".to_owned())
             .spawn(move || files.write_all(&receiver, &counter))?;
         Ok(Self {
+            file: file.to_owned(),
+            bytes_max,
             lines: Some(sender),
             lost,
             thread: Some(thread),
         })
+    }
+
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// From the next line on.
+    pub fn set_bytes_max(&self, bytes_max: Bytes) {
+        self.bytes_max.store(bytes_max.0 / 2, Ordering::Relaxed);
     }
 
     /// Never waits: a line for which there is no room is lost and counted.
@@ -205,7 +219,8 @@ fn lose(lost: &AtomicU64, why: &dyn std::fmt::Display) {
 /// The file that is written, and the one before it.
 struct Files {
     path: PathBuf,
-    bytes_max: u64,
+    /// Of one file.
+    bytes_max: Arc<AtomicU64>,
     /// None after a failure, until a file can be opened again.
     open: Option<Open>,
     start: Line,
@@ -222,7 +237,7 @@ impl Files {
     fn open(path: &Path, bytes_max: Bytes, device: u64) -> io::Result<Self> {
         let mut files = Self {
             path: path.to_owned(),
-            bytes_max: bytes_max.0 / 2,
+            bytes_max: Arc::new(AtomicU64::new(bytes_max.0 / 2)),
             open: None,
             start: Line::start(device),
             policy: None,
@@ -256,10 +271,11 @@ impl Files {
             Some(open) => open,
             None => self.go_on()?,
         };
-        if open.bytes + text.len() as u64 > self.bytes_max {
+        let bytes_max = self.bytes_max.load(Ordering::Relaxed);
+        if open.bytes + text.len() as u64 > bytes_max {
             open.file.flush()?;
             open = self.turn_over()?;
-            if text.len() as u64 + open.bytes > self.bytes_max {
+            if text.len() as u64 + open.bytes > bytes_max {
                 self.open = Some(open);
                 return Err(io::Error::other("the line is longer than the file may be"));
             }

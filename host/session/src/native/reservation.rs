@@ -1,5 +1,8 @@
-//! The memory behind the slab: one reservation, made at start, never resized.
+//! The memory behind the slab: one reservation of addresses, made at start. The
+//! processor's memory comes to them page by page and goes again; a device's is
+//! there from the start.
 
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -59,14 +62,15 @@ unsafe impl Send for Reservation {}
 unsafe impl Sync for Reservation {}
 
 impl Reservation {
-    pub(crate) fn new(kind: Kind, bytes: usize) -> Result<Self, Error> {
+    /// Addresses for `span` bytes, of which `budget` are wanted.
+    pub(crate) fn new(kind: Kind, budget: usize, span: usize) -> Result<Self, Error> {
         let failed = |cause: String| {
             Error::Device(format!(
-                "cannot reserve {bytes} bytes of {} memory for the slab ({cause}); lower `memory.budget`",
+                "cannot reserve {budget} bytes of {} memory for the slab ({cause}); lower `memory.budget`",
                 kind.name()
             ))
         };
-        let bytes = bytes.max(crate::slab::ALIGNMENT);
+        let bytes = span.max(crate::slab::ALIGNMENT);
         let (base, memory) = match kind {
             Kind::Cpu => {
                 let mut map = memmap2::MmapOptions::new()
@@ -153,16 +157,35 @@ impl Reservation {
     }
 
     /// Writes to every page, so that the process has its final size from the
-    /// start and nothing grows later.
-    pub(crate) fn touch(&self) {
+    /// start and nothing grows later; none of them is given back.
+    pub(crate) fn touch(&self, range: Range<usize>) {
+        assert!(range.end <= self.bytes, "inside the slab");
         if let Memory::Mapped(_) = self.memory {
             self.touched.store(true, Ordering::Relaxed);
-            for offset in (0..self.bytes).step_by(4096) {
+            for offset in range.step_by(4096) {
                 #[expect(unsafe_code, reason = "a write through the base address")]
                 // SAFETY: inside the mapping, and nobody holds a block yet.
                 unsafe {
                     self.pointer(offset).write_volatile(0);
                 }
+            }
+        }
+    }
+
+    /// Gives whole pages back to the system; their bytes are zeros from then
+    /// on. Nobody has a block there.
+    pub(crate) fn give_pages_back(&self, pages: &Range<usize>) {
+        assert!(pages.end <= self.bytes, "inside the slab");
+        if let Memory::Mapped(_) = self.memory {
+            #[expect(unsafe_code, reason = "the system's own call for it")]
+            // SAFETY: inside the mapping, which is private and of no file. A
+            // failure keeps the pages, which costs memory and nothing else.
+            unsafe {
+                libc::madvise(
+                    self.pointer(pages.start).cast(),
+                    pages.len(),
+                    libc::MADV_DONTNEED,
+                );
             }
         }
     }
@@ -207,6 +230,30 @@ impl Reservation {
             Memory::Cuda(cuda) => cuda
                 .copy_on_device(self.pointer(from), self.pointer(to), bytes)
                 .map_err(Error::Device),
+        }
+    }
+
+    /// Moves bytes inside the reservation, to where they may overlap what they
+    /// were.
+    pub(crate) fn move_within(&self, from: usize, to: usize, bytes: usize) -> Result<(), Error> {
+        assert!(from + bytes <= self.bytes && to + bytes <= self.bytes);
+        match &self.memory {
+            Memory::Mapped(_) | Memory::Pinned(_) => {
+                #[expect(unsafe_code, reason = "the slab is memory ONNX Runtime also writes")]
+                // SAFETY: both ranges lie inside the mapping, and belong to the
+                // block that the caller moves; they may overlap.
+                unsafe {
+                    std::ptr::copy(self.pointer(from), self.pointer(to), bytes);
+                }
+                Ok(())
+            }
+            Memory::Cuda(cuda) => {
+                for (from, to, bytes) in steps(from, to, bytes) {
+                    cuda.copy_on_device(self.pointer(from), self.pointer(to), bytes)
+                        .map_err(Error::Device)?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -260,5 +307,50 @@ impl Reservation {
                 .copy_to_host(self.pointer(offset), into)
                 .map_err(Error::Device),
         }
+    }
+}
+
+/// Copies that together move bytes, each of which overlaps nothing: a device
+/// copies in no order that it tells. One stream keeps the order of the copies.
+fn steps(from: usize, to: usize, bytes: usize) -> Vec<(usize, usize, usize)> {
+    let stride = from.abs_diff(to).max(1);
+    let starts = (0..bytes).step_by(stride);
+    let step = |start: usize| (from + start, to + start, stride.min(bytes - start));
+    match to < from {
+        true => starts.map(step).collect(),
+        false => starts.rev().map(step).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_moved_by_copies_that_do_not_overlap() {
+        for (from, to, bytes) in [(0, 3, 10), (3, 0, 10), (5, 30, 10), (30, 5, 25), (0, 7, 7)] {
+            let mut memory: Vec<_> = (0..64).collect();
+            for (from, to, bytes) in steps(from, to, bytes) {
+                assert!(from + bytes <= to || to + bytes <= from, "apart");
+                memory.copy_within(from..from + bytes, to);
+            }
+            let expected: Vec<_> = (from..from + bytes).collect();
+            assert_eq!(memory[to..to + bytes], expected, "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn pages_come_and_go_and_bytes_are_moved_over_themselves() {
+        let slab = Reservation::new(Kind::Cpu, 1 << 16, 1 << 20).expect("memory");
+        let bytes: Vec<u8> = (0..40_000_u32).map(|it| it as u8).collect();
+        slab.write(100, &bytes).expect("written");
+        slab.move_within(100, 5_000, bytes.len()).expect("moved");
+        let mut read = vec![0; bytes.len()];
+        slab.read(5_000, &mut read).expect("read");
+        assert!(read == bytes);
+        slab.give_pages_back(&(4096..8192));
+        slab.read(5_000, &mut read).expect("read");
+        assert!(read[..8192 - 5_000].iter().all(|it| *it == 0));
+        assert!(read[8192 - 5_000..] == bytes[8192 - 5_000..]);
     }
 }

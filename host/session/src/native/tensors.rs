@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use ort::AsPointer;
 use ort::environment::Environment;
@@ -26,7 +26,7 @@ use crate::events;
 use crate::native::refusal;
 use crate::native::reservation::{Kind, Reservation};
 use crate::native::run_options::SharedOptions;
-use crate::slab::{Layout, NoRoom, Owner, Slab, Zone};
+use crate::slab::{Keep, Layout, NoRoom, Owner, Place, RegionId, Slab, Tenant, Zone};
 
 pub struct Tensors {
     kind: Kind,
@@ -44,6 +44,10 @@ pub struct Tensors {
     refusing: Mutex<Option<Refusing>>,
     /// Addresses of what lies beyond the reservation.
     overdrawn: Mutex<HashSet<usize>>,
+    /// Held while something is moved in the zone of models, and by whoever
+    /// takes a stretch of it: what is free must not be taken under a move.
+    arranging: Mutex<()>,
+    moved: AtomicU64,
 }
 
 #[derive(Clone, Copy)]
@@ -55,8 +59,16 @@ struct Refusing {
 /// A block of the slab, given back when dropped.
 pub struct Block {
     tensors: Arc<Tensors>,
-    offset: usize,
+    /// Where it lies. Read for as long as its bytes are used, so that they are
+    /// not moved meanwhile.
+    offset: RwLock<usize>,
     bytes: usize,
+}
+
+/// A stretch that a session allocates from; goes with it in one piece.
+pub struct Region {
+    tensors: Arc<Tensors>,
+    id: RegionId,
 }
 
 /// What a run has used.
@@ -68,9 +80,9 @@ pub struct Used {
 
 #[derive(Clone, Copy)]
 struct Scope {
-    /// Whose zones and owners these are, by its address.
+    /// Whose places and owners these are, by its address.
     of: *const Tensors,
-    zone: Zone,
+    place: Place,
     owner: Owner,
 }
 
@@ -93,9 +105,18 @@ thread_local! {
 }
 
 impl Tensors {
-    pub(crate) fn new(kind: Kind, layout: Layout) -> Result<Arc<Self>, Error> {
-        let reservation = Reservation::new(kind, layout.total())?;
-        let mut slab = Slab::new(layout);
+    pub(crate) fn new(kind: Kind, limits: Layout) -> Result<Arc<Self>, Error> {
+        Self::with_spans(kind, limits, limits)
+    }
+
+    /// With addresses for limits up to `spans`.
+    pub(crate) fn with_spans(
+        kind: Kind,
+        limits: Layout,
+        spans: Layout,
+    ) -> Result<Arc<Self>, Error> {
+        let reservation = Reservation::new(kind, limits.total(), spans.total())?;
+        let mut slab = Slab::with_spans(limits, spans);
         let stray = slab.owner("outside of every run");
         Ok(Arc::new(Self {
             kind,
@@ -107,6 +128,8 @@ impl Tensors {
             stray,
             refusing: Mutex::default(),
             overdrawn: Mutex::default(),
+            arranging: Mutex::default(),
+            moved: AtomicU64::new(0),
         }))
     }
 
@@ -114,21 +137,55 @@ impl Tensors {
         self.kind
     }
 
+    /// Writes to every page below the limits.
     pub(crate) fn touch(&self) {
-        self.reservation.touch();
+        let slab = self.slab();
+        let mut start = 0;
+        for zone in Zone::ALL {
+            self.reservation
+                .touch(start..start + slab.limits().of(zone));
+            start += slab.spans().of(zone);
+        }
     }
 
     /// Bytes of the slab that the system has given pages for: all of them, or
-    /// as much as was ever in use.
+    /// as much as is in use and was not given back.
     pub fn resident(&self) -> usize {
         let slab = self.slab();
-        if self.reservation.is_whole() {
-            return slab.bytes();
+        match self.reservation.is_whole() {
+            true => slab.bytes(),
+            false => slab.touched(),
         }
-        Zone::ALL
-            .map(|zone| slab.zone(zone).high_water)
-            .iter()
-            .sum()
+    }
+
+    /// Gives pages that nobody uses back to the system, as far as it takes
+    /// them; how many bytes.
+    pub fn give_back(&self, zones: &[Zone]) -> usize {
+        let mut given = 0;
+        if self.reservation.is_whole() {
+            return given;
+        }
+        for zone in zones {
+            loop {
+                // Under both locks: nobody may take or move what is being given
+                // back. A little at a time, since runs allocate meanwhile.
+                let _arranged = self.arrange();
+                let mut slab = self.slab();
+                let Some(pages) = slab.idle_pages(*zone, PAGE, GIVEN_AT_ONCE) else {
+                    break;
+                };
+                self.reservation.give_pages_back(&pages);
+                slab.given_back(&pages);
+                given += pages.len();
+            }
+        }
+        given
+    }
+
+    /// Whether limits may be raised beyond what they were at start.
+    pub fn is_elastic(&self) -> bool {
+        let slab = self.slab();
+        slab.spans() != slab.limits() || !self.reservation.is_whole()
     }
 
     pub fn slab(&self) -> MutexGuard<'_, Slab> {
@@ -146,18 +203,59 @@ impl Tensors {
         self.elsewhere.load(Ordering::Relaxed)
     }
 
-    pub fn block(
+    /// A copy of a voice's weights, which may be moved.
+    pub(crate) fn blob(
         self: &Arc<Self>,
-        zone: Zone,
         owner: Owner,
+        voice: u64,
         bytes: usize,
     ) -> Result<Block, NoRoom> {
-        let offset = self.slab().allocate(zone, owner, bytes)?;
-        Ok(Block {
-            tensors: Arc::clone(self),
-            offset,
-            bytes,
-        })
+        let _arranged = self.arrange();
+        let offset = self.slab().blob(owner, voice, bytes)?;
+        Ok(Block::new(self, offset, bytes))
+    }
+
+    pub(crate) fn region(
+        self: &Arc<Self>,
+        owner: Owner,
+        tenant: Tenant,
+        bytes: usize,
+    ) -> Result<Arc<Region>, NoRoom> {
+        let _arranged = self.arrange();
+        let id = self.slab().open_region(owner, tenant, bytes)?;
+        let tensors = Arc::clone(self);
+        Ok(Arc::new(Region { tensors, id }))
+    }
+
+    /// Moves a blob to a stretch that only it has a part of; waits for who is
+    /// reading it. False if somebody else is there.
+    pub(crate) fn relocate(&self, block: &Block, to: usize) -> Result<bool, Error> {
+        let _arranged = self.arrange();
+        let mut offset = block.offset.write().unwrap_or_else(PoisonError::into_inner);
+        let from = *offset;
+        // The books first: they say whether the place is free, and nobody else
+        // takes what they call free meanwhile.
+        if !self.slab().relocate(from, to) {
+            return Ok(false);
+        }
+        if let Err(error) = self.reservation.move_within(from, to, block.bytes) {
+            self.slab().relocate(to, from);
+            return Err(error);
+        }
+        *offset = to;
+        self.moved.fetch_add(block.bytes as u64, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// Bytes that were moved to make room, ever.
+    pub fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+
+    fn arrange(&self) -> MutexGuard<'_, ()> {
+        self.arranging
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next `times` activations of at least `least` bytes find no room,
@@ -167,10 +265,10 @@ impl Tensors {
         *refusing = (times > 0).then_some(Refusing { times, least });
     }
 
-    fn refuses(&self, zone: Zone, bytes: usize) -> Option<NoRoom> {
+    fn refuses(&self, place: Place, bytes: usize) -> Option<NoRoom> {
         let mut refusing = self.refusing.lock().unwrap_or_else(PoisonError::into_inner);
         let demand = refusing.as_mut()?;
-        if zone != Zone::Activations || bytes < demand.least {
+        if place != ACTIVATIONS || bytes < demand.least {
             return None;
         }
         demand.times -= 1;
@@ -178,22 +276,22 @@ impl Tensors {
             *refusing = None;
         }
         Some(NoRoom {
-            zone,
+            zone: Zone::Activations,
             needed: bytes,
             largest: 0,
             free: 0,
         })
     }
 
-    /// Opens a session: what it allocates belongs to `owner` in `zone`.
+    /// Opens a session: what it allocates lies in `place`.
     pub(crate) fn opening<T>(
         &self,
-        zone: Zone,
+        place: Place,
         owner: Owner,
         open: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
         REFUSED.set(None);
-        let opened = within(self.scope(zone, owner), open);
+        let opened = within(self.scope(place, owner), open);
         match (opened, REFUSED.take()) {
             (Err(_), Some(no_room)) => Err(Error::NoRoom(no_room)),
             (opened, _) => opened,
@@ -223,7 +321,7 @@ impl Tensors {
             options,
         };
         REFUSED.set(None);
-        let ran = within(self.scope(Zone::Activations, owner), run);
+        let ran = within(self.scope(ACTIVATIONS, owner), run);
         let refused = registered.end().or(REFUSED.take());
         let peak = self.slab().held(owner).1.saturating_sub(before);
         let ran = match refused {
@@ -237,9 +335,9 @@ impl Tensors {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn scope(&self, zone: Zone, owner: Owner) -> Scope {
+    fn scope(&self, place: Place, owner: Owner) -> Scope {
         let of = std::ptr::from_ref(self);
-        Scope { of, zone, owner }
+        Scope { of, place, owner }
     }
 
     /// None is a refusal, to be thrown.
@@ -250,26 +348,19 @@ impl Tensors {
         let scope = match std::ptr::eq(scope.of, self) {
             true => scope,
             // What a device's session keeps on the host, in a slab of its own
-            // that has two zones and knows none of its owners.
+            // that knows none of its regions and owners.
             false => Scope {
-                zone: match scope.zone {
-                    Zone::Activations | Zone::Reserve => Zone::Activations,
-                    Zone::Bert | Zone::Slots | Zone::Library => Zone::Library,
+                place: match scope.place {
+                    Place::Zone(Zone::Activations | Zone::Reserve) => ACTIVATIONS,
+                    Place::Zone(Zone::Models) | Place::Region(_) => Place::Zone(Zone::Models),
                 },
                 owner: self.stray,
                 ..scope
             },
         };
-        let allocated = match self.refuses(scope.zone, bytes) {
+        let allocated = match self.refuses(scope.place, bytes) {
             Some(no_room) => Err(no_room),
-            None => self.slab().allocate(scope.zone, scope.owner, bytes),
-        };
-        let allocated = match allocated {
-            // A second BERT may live where voices do.
-            Err(_) if scope.zone == Zone::Bert => {
-                self.slab().allocate(Zone::Library, scope.owner, bytes)
-            }
-            allocated => allocated,
+            None => self.slab().allocate(scope.place, scope.owner, bytes),
         };
         match allocated {
             Ok(offset) => Some(self.address(offset)),
@@ -289,7 +380,7 @@ impl Tensors {
         self.elsewhere.fetch_add(1, Ordering::Relaxed);
         let run = self.only_run();
         let owner = run.as_ref().map_or(self.stray, |(owner, _)| *owner);
-        let allocated = self.slab().allocate(Zone::Activations, owner, bytes);
+        let allocated = self.slab().allocate(ACTIVATIONS, owner, bytes);
         let no_room = match allocated {
             Ok(offset) => return self.address(offset),
             Err(no_room) => no_room,
@@ -298,7 +389,9 @@ impl Tensors {
         if let Some((_, options)) = run {
             self.end_run(&options, no_room);
         }
-        let reserved = self.slab().allocate(Zone::Reserve, owner, bytes);
+        let reserved = self
+            .slab()
+            .allocate(Place::Zone(Zone::Reserve), owner, bytes);
         reserved.map_or_else(|_| self.overdraw(bytes), |offset| self.address(offset))
     }
 
@@ -390,20 +483,82 @@ impl Drop for Registered<'_> {
     }
 }
 
+const ACTIVATIONS: Place = Place::Zone(Zone::Activations);
+const PAGE: usize = 4096;
+/// A millisecond or two of the system's time.
+const GIVEN_AT_ONCE: usize = 16 << 20;
+
+impl Region {
+    pub(crate) fn place(&self) -> Place {
+        Place::Region(self.id)
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.tensors.slab().region(self.id).0
+    }
+
+    /// How much of it was ever used.
+    pub fn reached(&self) -> usize {
+        self.tensors.slab().region(self.id).2
+    }
+
+    /// Gives back the end that is not used.
+    pub(crate) fn fit(&self, keep: Keep) {
+        self.tensors.slab().fit_region(self.id, keep);
+    }
+
+    /// A block inside, which stays where it is.
+    pub(crate) fn block(&self, bytes: usize) -> Result<Block, NoRoom> {
+        let nobody = self.tensors.stray;
+        let offset = self.tensors.slab().allocate(self.place(), nobody, bytes)?;
+        Ok(Block::new(&self.tensors, offset, bytes))
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        self.tensors.slab().close_region(self.id);
+    }
+}
+
 impl Block {
+    fn new(tensors: &Arc<Tensors>, offset: usize, bytes: usize) -> Self {
+        Self {
+            tensors: Arc::clone(tensors),
+            offset: RwLock::new(offset),
+            bytes,
+        }
+    }
+
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
+    pub(crate) fn is_of(&self, tensors: &Arc<Tensors>) -> bool {
+        Arc::ptr_eq(&self.tensors, tensors)
+    }
+
+    /// Where it lies, for as long as the answer is held.
+    fn place(&self) -> RwLockReadGuard<'_, usize> {
+        self.offset.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where it lies now.
+    pub(crate) fn offset(&self) -> usize {
+        *self.place()
+    }
+
+    /// Of one that is never moved.
     pub(crate) fn pointer(&self, offset: usize) -> *mut u8 {
         assert!(offset <= self.bytes, "inside the block");
-        self.tensors.reservation.pointer(self.offset + offset)
+        self.tensors.reservation.pointer(self.offset() + offset)
     }
 
     /// Fills part of the block with host bytes.
     pub(crate) fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
         assert!(offset + bytes.len() <= self.bytes, "inside the block");
-        self.tensors.reservation.write(self.offset + offset, bytes)
+        let place = self.place();
+        self.tensors.reservation.write(*place + offset, bytes)
     }
 
     /// Takes over another block's bytes: how a voice changes.
@@ -412,24 +567,28 @@ impl Block {
             Arc::ptr_eq(&self.tensors, &other.tensors) && other.bytes <= self.bytes,
             "blocks of one slab"
         );
+        let (to, from) = (self.place(), other.place());
         self.tensors
             .reservation
-            .copy_within(other.offset, self.offset, other.bytes)
+            .copy_within(*from, *to, other.bytes)
     }
 
     /// Takes over the bytes of a block of another reservation, one of them on
     /// the host.
     pub(crate) fn copy_across(&mut self, other: &Self) -> Result<(), Error> {
         assert!(other.bytes <= self.bytes, "it fits");
-        let to = &self.tensors.reservation;
-        let from = &other.tensors.reservation;
-        to.copy_across(self.offset, from, other.offset, other.bytes)
+        let (to, from) = (self.place(), other.place());
+        let source = &other.tensors.reservation;
+        self.tensors
+            .reservation
+            .copy_across(*to, source, *from, other.bytes)
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.tensors.slab().free(self.offset);
+        let offset = self.offset();
+        self.tensors.slab().free(offset);
     }
 }
 
@@ -601,7 +760,7 @@ mod tests {
     /// A thread of ONNX Runtime's own can neither be refused nor wait.
     #[test]
     fn a_thread_that_is_not_ours_gets_memory_whatever_is_left() {
-        let tensors = slab(Layout([MIB, MIB, MIB, MIB, MIB]));
+        let tensors = slab(Layout([3 * MIB, MIB, MIB]));
         let asked = [MIB, MIB, MIB / 2, 3 * MIB];
         let given = asked.map(|bytes| tensors.allocate(bytes).expect("no refusal"));
         for (pointer, bytes) in given.iter().zip(asked) {
@@ -626,10 +785,10 @@ mod tests {
     /// which has other zones and owners.
     #[test]
     fn a_second_slab_serves_and_refuses_inside_a_session_of_the_first() {
-        let device = slab(Layout([MIB, MIB, MIB, MIB, MIB]));
+        let device = slab(Layout([3 * MIB, MIB, MIB]));
         let host = slab(
-            Layout([0; 5])
-                .with(Zone::Library, MIB)
+            Layout::default()
+                .with(Zone::Models, MIB)
                 .with(Zone::Activations, MIB),
         );
         let owner = {
@@ -639,23 +798,25 @@ mod tests {
             }
             slab.owner("session")
         };
-        let opened = device.opening(Zone::Slots, owner, || {
+        let region = device.region(owner, Tenant::Slot, MIB).expect("a region");
+        let opened = device.opening(region.place(), owner, || {
             let weight = host.allocate(MIB / 2).expect("room for what opens");
             assert_eq!(host.allocate(MIB), None, "refused, not null");
             host.release(weight);
             Ok(())
         });
         assert!(matches!(opened, Ok(())), "{opened:?}");
-        assert_eq!(host.slab().zone(Zone::Library).in_use, 0);
+        assert_eq!(host.slab().zone(Zone::Models).in_use, 0);
         REFUSED.set(None);
-        within(device.scope(Zone::Activations, owner), || {
+        within(device.scope(ACTIVATIONS, owner), || {
             let held = host.allocate(MIB / 2).expect("room for a run");
             assert_eq!(host.slab().zone(Zone::Activations).in_use, MIB / 2);
             host.release(held);
             assert_eq!(host.allocate(2 * MIB), None, "refused, not null");
         });
         assert!(REFUSED.take().is_some(), "the run is told why");
-        assert_eq!(device.slab().held(owner).1, 0, "none of it is the device's");
+        drop(region);
+        assert_eq!(device.slab().held(owner).0, 0, "none of it is the device's");
         assert_eq!(device.slab().in_use() + host.slab().in_use(), 0);
     }
 }

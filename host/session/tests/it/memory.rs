@@ -51,6 +51,7 @@ fn case(lines: Vec<String>) -> Case {
         items: items
             .map(|(id, words)| voice(id as u64, words, &policy))
             .collect(),
+        map: None,
     };
     let proposed = field("proposed");
     Case {
@@ -365,7 +366,7 @@ proptest! {
         items in items(),
         pressure in pressures(),
     ) {
-        let census = Census { revision: REVISION, items };
+        let census = Census { revision: REVISION, items, map: None };
         let steps = plan(&policy, &census, &pressure);
         sound(&policy, &census, &pressure, &steps)?;
         let freed = freed(&steps, &census, &pressure);
@@ -385,7 +386,7 @@ proptest! {
         pressure in pressures(),
         proposal in proposals(),
     ) {
-        let census = Census { revision: REVISION, items };
+        let census = Census { revision: REVISION, items, map: None };
         let done = complete(&policy, &census, &pressure, &proposal);
         sound(&policy, &census, &pressure, &done.steps)?;
         let freed = freed(&done.steps, &census, &pressure);

@@ -378,7 +378,7 @@ async fn a_policy_is_swapped_under_load_and_nothing_is_lost() {
     for turn in 0..20 {
         let order = ["lru", "lfu", "cost"][turn % 3];
         let late = residency.set_policy(rules(text(order, 1 + turn as u32 % 3)));
-        assert!(late.is_empty(), "{late:?}");
+        assert_eq!(late.expect("obeyed"), [""; 0]);
         tokio::time::sleep(std::time::Duration::from_millis(30)).await;
     }
     for speaker in speakers {
@@ -387,7 +387,7 @@ async fn a_policy_is_swapped_under_load_and_nothing_is_lost() {
     let mut another = text("lru", 2);
     another.touch = true;
     assert_eq!(
-        residency.set_policy(rules(another)),
+        residency.set_policy(rules(another)).expect("obeyed"),
         ["touch"],
         "at start only"
     );
@@ -463,7 +463,7 @@ async fn a_voice_with_sessions_of_its_own_has_them_in_the_slab() {
     assert_eq!(template.slots, 0);
     let known = &report.library.voices[0];
     let slab = slab(&residency);
-    let held = slab.slab().zone(Zone::Library).in_use;
+    let held = slab.slab().models().sessions;
     assert_eq!(
         (known.tier, known.bytes),
         ("device", held),

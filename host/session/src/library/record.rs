@@ -1,0 +1,163 @@
+//! One voice as memory sees it: where its weights are, and who uses them.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use super::departures::Departures;
+use crate::graph::Tenancy;
+use crate::memory::{Tier, Usage};
+use crate::native::tensors::Block;
+use crate::onnx::Template;
+use crate::own::Own;
+use crate::slab::round_up;
+use crate::weights::Weights;
+
+/// Goes, with all it holds, with its last user.
+pub struct Record {
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) template: Arc<Template>,
+    pub(super) weights: Weights,
+    /// The library's account of this voice.
+    pub(super) tenancy: Option<Tenancy>,
+    state: Mutex<State>,
+    /// Sessions of its own, if it has such.
+    own: OnceLock<Weak<Own>>,
+    in_flight: AtomicU32,
+    departures: Arc<Departures>,
+    graph: Arc<str>,
+}
+
+/// Read and written in a moment: never held while bytes are copied.
+pub(super) struct State {
+    pub(super) blob: Option<Arc<Block>>,
+    pub(super) host: Option<Arc<Block>>,
+    pub(super) usage: Usage,
+    /// What the last load from the file took.
+    pub(super) reload: Option<Duration>,
+}
+
+/// A run that holds a voice: it is not evicted meanwhile.
+pub(crate) struct Flight(Arc<Record>);
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.0.departures.tell();
+    }
+}
+
+impl Record {
+    pub(super) fn new(
+        id: u64,
+        name: &str,
+        (template, weights): (Arc<Template>, Weights),
+        tenancy: Option<Tenancy>,
+        departures: Arc<Departures>,
+        now: Duration,
+    ) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            graph: Arc::from(crate::slot::short(&template.digest)),
+            template,
+            weights,
+            tenancy,
+            state: Mutex::new(State {
+                blob: None,
+                host: None,
+                usage: Usage::new(now),
+                reload: None,
+            }),
+            own: OnceLock::new(),
+            in_flight: AtomicU32::new(0),
+            departures,
+        }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn template(&self) -> &Arc<Template> {
+        &self.template
+    }
+
+    pub(crate) fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// The kind of graph that workspace is measured for.
+    pub(crate) fn graph(&self) -> Arc<str> {
+        Arc::clone(&self.graph)
+    }
+
+    pub(crate) fn flight(self: &Arc<Self>) -> Flight {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        Flight(Arc::clone(self))
+    }
+
+    pub(super) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// It will be spoken with these sessions.
+    pub(crate) fn owns(&self, own: &Arc<Own>) {
+        let _ = self.own.set(Arc::downgrade(own));
+    }
+
+    pub(super) fn own(&self) -> Option<Arc<Own>> {
+        self.own.get()?.upgrade()
+    }
+
+    /// Whether it can go on speaking: it is in memory, or its file is still
+    /// what it was.
+    pub(crate) fn lasts(&self) -> bool {
+        self.tier() != Tier::File || self.weights.intact()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn blob(&self) -> Option<Arc<Block>> {
+        self.lock().blob.clone()
+    }
+
+    pub(super) fn host(&self) -> Option<Arc<Block>> {
+        self.lock().host.clone()
+    }
+
+    /// Of its weights.
+    pub(super) fn bytes(&self) -> usize {
+        round_up(self.template.blob_bytes)
+    }
+
+    /// Where it is, and the bytes it holds there.
+    pub(super) fn place(&self) -> (Tier, usize) {
+        if let Some(bytes) = self.own().map(|own| own.bytes()).filter(|it| *it > 0) {
+            return (Tier::Device, bytes);
+        }
+        let state = self.lock();
+        match (&state.blob, &state.host) {
+            (Some(blob), _) => (Tier::Device, round_up(blob.bytes())),
+            (None, Some(host)) => (Tier::Host, round_up(host.bytes())),
+            (None, None) => (Tier::File, 0),
+        }
+    }
+
+    pub(super) fn tier(&self) -> Tier {
+        self.place().0
+    }
+
+    /// As measured, else by size: a gigabyte a second.
+    pub(super) fn reload(&self) -> Duration {
+        let guess = || Duration::from_nanos(self.bytes() as u64);
+        self.lock().reload.unwrap_or_else(guess)
+    }
+}

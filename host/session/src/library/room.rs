@@ -1,0 +1,371 @@
+//! How room is made: one pressure event, from cause to calm.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Library, Record, lock};
+use crate::error::Error;
+use crate::events;
+use crate::memory::stretch::{Map, Tenant};
+use crate::memory::trace::Line;
+use crate::memory::{Decision, Level, NO_VOICE, Pressure, Step, Tier, decide};
+use crate::native::tensors::{Block, Region, Tensors};
+use crate::slab::{self, Zone, round_up};
+
+/// Something that was opened in a region of its own.
+pub(crate) struct Settled<T> {
+    pub(crate) opened: T,
+    /// None where there is no slab.
+    pub(crate) region: Option<Arc<Region>>,
+    /// What opening took.
+    pub(crate) needed: usize,
+}
+
+/// How much may be done for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// What is free, or is once others have moved up.
+    Gentle,
+    /// Others go as well.
+    Evicting,
+    /// And runs that stand in the way are waited for, until then.
+    Waiting(Instant),
+}
+
+impl Library {
+    /// Opens something that allocates as it likes in a region: first one of
+    /// `first` bytes, and larger ones where that was too little.
+    pub(crate) fn open_in_region<T>(
+        &self,
+        name: &str,
+        tenant: slab::Tenant,
+        first: usize,
+        effort: Effort,
+        open: impl Fn(Option<&Arc<Region>>) -> Result<T, Error>,
+    ) -> Result<Settled<T>, Error> {
+        let Some(tensors) = self.placement().tensors() else {
+            let opened = open(None)?;
+            return Ok(Settled {
+                opened,
+                region: None,
+                needed: 0,
+            });
+        };
+        let mut bytes = round_up(first);
+        loop {
+            let region = self.region(tensors, name, tenant, bytes, effort)?;
+            match open(Some(&region)) {
+                Ok(opened) => {
+                    let needed = region.reached();
+                    return Ok(Settled {
+                        opened,
+                        region: Some(region),
+                        needed,
+                    });
+                }
+                Err(Error::NoRoom(no_room)) => {
+                    drop(region);
+                    let larger = (bytes + bytes / 2).max(bytes + 2 * no_room.needed);
+                    // The last try is with all there can be.
+                    let most = self.most_for(tenant) / slab::ALIGNMENT * slab::ALIGNMENT;
+                    if bytes >= most {
+                        return Err(Error::NoRoom(no_room));
+                    }
+                    events::region_grown(name, bytes, &no_room);
+                    bytes = round_up(larger).min(most);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn region(
+        &self,
+        tensors: &Arc<Tensors>,
+        name: &str,
+        tenant: slab::Tenant,
+        bytes: usize,
+        effort: Effort,
+    ) -> Result<Arc<Region>, Error> {
+        let voice = tenant.voice().unwrap_or(NO_VOICE);
+        loop {
+            let departures = self.departures.count();
+            let found = {
+                let _one = lock(&self.loading);
+                match effort {
+                    Effort::Gentle => self.arrange(bytes),
+                    Effort::Evicting | Effort::Waiting(_) => self.make_room(bytes, voice),
+                };
+                let owner = tensors.slab().owner(name);
+                let region = tensors.region(owner, tenant, bytes);
+                // Goes with its region.
+                tensors.slab().close(owner);
+                region
+            };
+            let no_room = match found {
+                Ok(region) => return Ok(region),
+                Err(no_room) => no_room,
+            };
+            match effort {
+                Effort::Waiting(until) if bytes <= self.most_for(tenant) => {
+                    if !self.departures.wait(departures, until) {
+                        return Err(Error::NoRoom(no_room));
+                    }
+                }
+                _ => return Err(Error::NoRoom(no_room)),
+            }
+        }
+    }
+
+    /// The longest stretch there can be once every run has ended and whoever
+    /// may go has gone.
+    pub(crate) fn most_for(&self, tenant: slab::Tenant) -> usize {
+        let rules = self.rules.load();
+        let capped = match (tenant, rules.policy.bert.bytes()) {
+            (slab::Tenant::Bert, Some(bert)) => usize::try_from(bert).unwrap_or(usize::MAX),
+            _ => usize::MAX,
+        };
+        let Some(map) = self.map() else {
+            return capped;
+        };
+        let goes = |record: &Arc<Record>| {
+            let pinned = rules.policy.is_pinned(&record.name);
+            !pinned && tenant.voice() != Some(record.id)
+        };
+        let going = self.records().into_iter().filter(goes);
+        let going: Vec<_> = going.map(|record| record.id).collect();
+        usize::try_from(map.longest(&going)).map_or(capped, |longest| longest.min(capped))
+    }
+
+    /// Sees to one free stretch of so many bytes: moves copies of weights up,
+    /// and lets voices go by the policy where that is not enough. `loading` is
+    /// held.
+    pub(super) fn make_room(&self, needed: usize, for_voice: u64) -> bool {
+        if self.arrange(needed) {
+            return true;
+        }
+        for level in [Level::Soft, Level::Hard] {
+            self.relieve_to(level, needed, self.free(), Some(for_voice));
+            if self.arrange(needed) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Moves copies of weights until so many bytes are free in one stretch, if
+    /// moving is enough; the fewest bytes that do it. `loading` is held.
+    fn arrange(&self, needed: usize) -> bool {
+        let (Some(tensors), Some(map)) = (self.placement().tensors(), self.map()) else {
+            return false;
+        };
+        let Some(shifts) = map.shifts(round_up(needed) as u64, &[]) else {
+            return false;
+        };
+        if shifts.is_empty() {
+            return true;
+        }
+        let blobs: Vec<_> = self.records().iter().filter_map(|it| it.blob()).collect();
+        for shift in shifts {
+            let at = |blob: &&Arc<Block>| blob.offset() as u64 == shift.from;
+            let moved = blobs.iter().find(at).map(|blob| {
+                let to = usize::try_from(shift.to).unwrap_or(usize::MAX);
+                tensors.relocate(blob, to)
+            });
+            match moved {
+                Some(Ok(true)) => events::blob_moved(shift.bytes),
+                Some(Err(error)) => {
+                    events::not_moved(&error);
+                    return false;
+                }
+                // It went meanwhile: what it held is free, and the next look
+                // sees it.
+                Some(Ok(false)) | None => return false,
+            }
+        }
+        true
+    }
+
+    /// What lies in the zone of models.
+    pub(super) fn map(&self) -> Option<Map> {
+        let tensors = self.placement().tensors()?;
+        let slab = tensors.slab();
+        let tenant = |lot: slab::Lot| Tenant {
+            voice: lot.tenant.voice(),
+            offset: lot.offset as u64,
+            bytes: lot.bytes as u64,
+            movable: matches!(lot.tenant, slab::Tenant::Blob(_)),
+        };
+        Some(Map {
+            bytes: slab.zone(Zone::Models).bytes as u64,
+            tenants: slab.tenants().into_iter().map(tenant).collect(),
+        })
+    }
+
+    fn free(&self) -> usize {
+        let tensors = self.placement().tensors();
+        tensors.map_or(0, |tensors| tensors.slab().zone(Zone::Models).free)
+    }
+
+    /// Arenas have no cap of their own: what voices may hold is counted by
+    /// their weights. `loading` is held.
+    pub(super) fn make_room_in_arenas(&self, needed: usize, for_voice: u64) {
+        let records = self.records();
+        let held = records.iter().filter(|it| it.tier() == Tier::Device);
+        let held: usize = held.map(|record| record.bytes()).sum();
+        let free = self.device_bytes().saturating_sub(held);
+        for level in [Level::Soft, Level::Hard] {
+            if free < needed && self.relieve_to(level, needed, free, Some(for_voice)) {
+                return;
+            }
+        }
+    }
+
+    /// For a watermark: idle voices go, as many as give so many bytes, and
+    /// their memory with them. Says whether any did.
+    pub(crate) fn relieve_by(&self, bytes: usize, level: Level) -> bool {
+        let Some(tensors) = self.placement().tensors() else {
+            return false;
+        };
+        let _one = lock(&self.loading);
+        let free = self.free();
+        let needed = free.saturating_add(bytes);
+        let any = bytes > 0 && self.relieve_to(level, needed, free, None);
+        tensors.give_back(&Zone::ALL);
+        any
+    }
+
+    /// Brings what lies beyond a lowered limit to below it: copies of weights
+    /// move or go, voices with sessions of their own go when they are idle.
+    /// What a session aliases stays until its template goes.
+    pub(crate) fn settle(&self) {
+        let Some(tensors) = self.placement().tensors() else {
+            return;
+        };
+        let over = tensors.slab().zone(Zone::Models).over;
+        if over == 0 {
+            return;
+        }
+        let _one = lock(&self.loading);
+        let limit = tensors.slab().zone(Zone::Models).bytes;
+        let beyond = |lot: &slab::Lot| lot.offset + lot.bytes > limit;
+        for lot in tensors.slab().tenants().into_iter().filter(beyond) {
+            let records = self.records();
+            let record = records.iter().find(|it| lot.tenant.voice() == Some(it.id));
+            let Some(record) = record else { continue };
+            let blob = record
+                .blob()
+                .filter(|_| self.make_room(lot.bytes, record.id));
+            let moved = blob.is_some_and(|blob| self.move_below(tensors, record, &blob));
+            if !moved {
+                self.take(Step::Demote {
+                    id: record.id,
+                    from: Tier::Device,
+                    to: Tier::Host,
+                });
+            }
+        }
+        tensors.give_back(&[Zone::Models]);
+    }
+
+    /// A copy of the copy, in the room that there is now.
+    fn move_below(&self, tensors: &Arc<Tensors>, record: &Record, blob: &Block) -> bool {
+        let Some(tenancy) = &record.tenancy else {
+            return false;
+        };
+        let copy = tensors.blob(tenancy.owner(), record.id, blob.bytes());
+        let Ok(mut copy) = copy else { return false };
+        if copy.copy_from(blob).is_err() {
+            return false;
+        }
+        record.lock().blob = Some(Arc::new(copy));
+        true
+    }
+
+    /// One pressure event, from cause to calm: a policy decides, we act, and
+    /// whoever asked looks whether the room is there. Says whether anything was
+    /// given up. `loading` is held.
+    fn relieve_to(&self, level: Level, needed: usize, free: usize, for_voice: Option<u64>) -> bool {
+        let pressure = Pressure {
+            zone: crate::memory::Zone::Device,
+            needed: needed as u64,
+            free: free as u64,
+            level,
+            for_voice,
+        };
+        let rules = self.rules.load_full();
+        let decision = decide(
+            &rules.policy,
+            rules.proposer.as_deref(),
+            || self.census(),
+            &pressure,
+        );
+        events::decided(&decision);
+        let mut taken = 0;
+        for step in &decision.steps {
+            taken += usize::from(self.take(*step)); // the slab enforces
+        }
+        self.record_decision(decision);
+        taken > 0
+    }
+
+    fn record_decision(&self, decision: Decision) {
+        self.trace(|| Line::Decision {
+            at_us: self.now_us(),
+            decision: Box::new(decision),
+        });
+    }
+
+    /// `loading` is held, so that nobody brings back what is being sent away.
+    fn take(&self, step: Step) -> bool {
+        let Step::Demote { id, from, to } = step;
+        let Some(record) = self.records().into_iter().find(|record| record.id == id) else {
+            return false;
+        };
+        let gone = match from {
+            Tier::Device if record.in_flight() > 0 => false,
+            Tier::Device => match record.own() {
+                Some(own) => own.empty(),
+                None => self.send_down(&record, to),
+            },
+            Tier::Host => record.lock().host.take().is_some(),
+            Tier::File => false,
+        };
+        if gone {
+            record.lock().usage.arrive(self.now());
+            self.evicted(&record, to);
+        }
+        gone
+    }
+
+    /// The copy is taken before the record says so, and outside of its lock: a
+    /// run that wants the voice meanwhile finds it where it was.
+    fn send_down(&self, record: &Record, to: Tier) -> bool {
+        let Some(blob) = record.blob() else {
+            return false;
+        };
+        let kept = match to {
+            Tier::Host if record.host().is_none() => self.keep_on_host(record, &blob),
+            Tier::Host | Tier::Device | Tier::File => None,
+        };
+        // A tier that was exchanged meanwhile takes nobody any more.
+        let host = lock(&self.host);
+        let kept = kept.filter(|kept| host.as_ref().is_some_and(|host| kept.is_of(host)));
+        let mut state = record.lock();
+        state.blob = None;
+        if kept.is_some() {
+            state.host = kept;
+        }
+        true
+    }
+
+    fn keep_on_host(&self, record: &Record, blob: &Block) -> Option<Arc<Block>> {
+        let host = lock(&self.host).clone()?;
+        let owner = host.slab().owner(&record.name);
+        let kept = host.blob(owner, record.id, blob.bytes());
+        host.slab().close(owner);
+        let mut kept = kept.ok()?;
+        kept.copy_across(blob).ok()?;
+        Some(Arc::new(kept))
+    }
+}
