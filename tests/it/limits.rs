@@ -50,6 +50,58 @@ async fn beyond_the_admission_a_caller_is_told_at_once_when_to_come_back() {
     server.stop().await;
 }
 
+/// Twice as many ask as can be served, all the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_comes_whatever_waits_to_be_spoken() {
+    let folder = Folder::new();
+    folder.write(
+        "koemasu.toml",
+        "[pipelines]\nfolder = \"pipelines\"\n[server]\nwatch = false\n[models]\nlanes = 1\nqueue = \"50ms\"\n[reload]\npackage_timeout = \"20s\"\n",
+    );
+    let server = folder.serve().await;
+    let to = server.address();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let askers = (0..8).map(|asker| {
+        let stopped = stopped.clone();
+        tokio::spawn(async move {
+            let (mut spoken, mut refused) = (0, 0);
+            while !*stopped.borrow() {
+                let text = "今日はいい天気ですね。".repeat(20);
+                let reply = speak(to, json!({ "input": format!("{asker}、{text}") })).await;
+                match reply.status {
+                    StatusCode::OK => spoken += 1,
+                    StatusCode::SERVICE_UNAVAILABLE => refused += 1,
+                    other => panic!("{other}: {}", reply.text()),
+                }
+            }
+            (spoken, refused)
+        })
+    });
+    let askers: Vec<_> = askers.collect();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let pipeline = std::fs::read(folder.path().join("pipelines/ja.toml")).expect("a pipeline");
+    for number in 0..3 {
+        // Another pipeline, which has to speak a word before it serves.
+        folder.write(&format!("pipelines/more-{number}.toml"), pipeline.clone());
+        let reply = post(to, "/admin/reload", "").await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        let left_out = &reply.json()["left_out"];
+        assert!(left_out.as_array().is_none_or(Vec::is_empty), "{left_out}");
+    }
+    stop.send(true).expect("they listen");
+    let (mut spoken, mut refused) = (0, 0);
+    for asker in askers {
+        let (of, not) = asker.await.expect("answers");
+        spoken += of;
+        refused += not;
+    }
+    assert!(
+        spoken > 0 && refused > 0,
+        "{spoken} spoken, {refused} refused"
+    );
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_too_large_is_refused() {
     let folder = Folder::new();

@@ -41,16 +41,21 @@ impl Backlog {
         lanes: usize,
         most: Duration,
     ) -> Result<Ticket, Duration> {
-        let mut state = self.state();
+        let state = self.state();
         let wait = state.wait(lanes);
         if wait > most {
             return Err(wait - most);
         }
-        state.characters += characters;
-        Ok(Ticket {
+        drop(state);
+        Ok(self.enter_always(characters))
+    }
+
+    pub(crate) fn enter_always(self: &Arc<Self>, characters: usize) -> Ticket {
+        self.state().characters += characters;
+        Ticket {
             backlog: Arc::clone(self),
             characters,
-        })
+        }
     }
 
     /// Until what was taken in is done.

@@ -30,7 +30,7 @@ use crate::generation::Generation;
 use crate::master::Master;
 use crate::plan::{Plan, Verse};
 use crate::policy::Axis;
-use crate::request::{Answer, Request};
+use crate::request::{Answer, Priority, Request};
 use crate::stream::Chunk;
 use crate::synthesize::stage;
 use crate::work::blocking;
@@ -239,12 +239,23 @@ impl Begin {
     }
 
     fn turn(&self) -> Turn {
+        let due = self.ahead.due(self.clock.start);
+        if self.request.rehearsal {
+            // Before all who came, since nobody is asked whether it may come.
+            let due = due.checked_sub(LONG_AGO).unwrap_or(due);
+            return Turn {
+                priority: Priority::High,
+                due,
+            };
+        }
         Turn {
             priority: self.request.priority,
-            due: self.ahead.due(self.clock.start),
+            due,
         }
     }
 }
+
+const LONG_AGO: Duration = Duration::from_secs(3600);
 
 fn text_length(utterance: &Utterance) -> usize {
     utterance.text().chars().count()

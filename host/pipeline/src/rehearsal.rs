@@ -96,23 +96,29 @@ async fn say(
     pipeline: &str,
     limit: Duration,
 ) -> Result<(), Error> {
+    let mut refused = None;
     let speak = async {
         loop {
             let request = Request {
                 text: "こんにちは。".to_owned(),
                 voice: voice.to_owned(),
                 pipeline: Some(pipeline.to_owned()),
+                rehearsal: true,
                 ..Request::default()
             };
             match synthesize(next, request).await {
-                Err(Error::Busy { .. } | Error::Full { .. }) => tokio::time::sleep(PAUSE).await,
+                // Those who are served have it all just now.
+                Err(error @ (Error::Busy { .. } | Error::Full { .. } | Error::NoRoom { .. })) => {
+                    refused = Some(error);
+                    tokio::time::sleep(PAUSE).await;
+                }
                 said => return said.map(drop),
             }
         }
     };
     // Dropped, a run is told to end.
     let said = tokio::time::timeout(limit, speak).await;
-    said.unwrap_or(Err(Error::Deadline { limit }))
+    said.unwrap_or_else(|_| Err(refused.unwrap_or(Error::Deadline { limit })))
 }
 
 /// Where the operator has written what made a word go unsaid; nowhere if it is

@@ -30,6 +30,9 @@ pub struct Request {
     pub priority: Priority,
     /// The time the caller gives it; never more than the pipeline's own.
     pub deadline: Option<Duration>,
+    /// A word of a generation that serves nobody yet: it stands in no queue of
+    /// theirs, so that load keeps no reload from coming.
+    pub rehearsal: bool,
 }
 
 /// Whether the sound leaves as it is made.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Error;
 use crate::events;
@@ -22,6 +22,7 @@ pub struct Workspace {
     permits: Arc<Semaphore>,
     /// Pieces that are no more, though somebody has them still.
     owed: Arc<Mutex<u32>>,
+    resized: Notify,
     needs: Mutex<BTreeMap<(Arc<str>, usize), usize>>,
     proofs: Mutex<BTreeMap<Arc<str>, Proof>>,
 }
@@ -92,6 +93,7 @@ impl Workspace {
             pieces: AtomicU32::new(pieces),
             permits: Arc::new(Semaphore::new(pieces as usize)),
             owed: Arc::default(),
+            resized: Notify::new(),
             needs: Mutex::default(),
             proofs: Mutex::default(),
         }
@@ -118,6 +120,7 @@ impl Workspace {
             *owed += u32::try_from(fewer - free).unwrap_or(u32::MAX);
         }
         drop(owed);
+        self.resized.notify_waiters();
         // What never fitted may fit now, and the other way.
         let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
         for proof in proofs.values_mut() {
@@ -140,22 +143,34 @@ impl Workspace {
     /// Waits for the bytes a run needs, `wait` at most. First come, first
     /// served; nobody gets more than there is.
     pub async fn acquire(&self, bytes: usize, wait: Duration) -> Result<Permit, Error> {
-        let pieces = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX);
-        let pieces = pieces.clamp(1, self.pieces.load(Ordering::Relaxed));
-        let permit = Arc::clone(&self.permits).acquire_many_owned(pieces);
-        match tokio::time::timeout(wait, permit).await {
-            Ok(Ok(permit)) => Ok(Permit {
-                bytes: pieces as usize * PIECE,
-                permit: Some(permit),
-                owed: Arc::clone(&self.owed),
-            }),
-            Ok(Err(_)) | Err(_) => {
-                events::workspace_refused(bytes);
-                Err(Error::NoWorkspace {
-                    needed: bytes,
-                    free: self.free(),
-                    waited: wait,
-                })
+        let wanted = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX);
+        let until = tokio::time::Instant::now() + wait;
+        loop {
+            // Before the size is looked at, so that no change of it is missed.
+            let resized = self.resized.notified();
+            tokio::pin!(resized);
+            resized.as_mut().enable();
+            let pieces = wanted.clamp(1, self.pieces.load(Ordering::Relaxed));
+            let permit = Arc::clone(&self.permits).acquire_many_owned(pieces);
+            tokio::select! {
+                biased;
+                Ok(permit) = permit => {
+                    return Ok(Permit {
+                        bytes: pieces as usize * PIECE,
+                        permit: Some(permit),
+                        owed: Arc::clone(&self.owed),
+                    });
+                }
+                // There may never be so many pieces again.
+                () = resized => {}
+                () = tokio::time::sleep_until(until) => {
+                    events::workspace_refused(bytes);
+                    return Err(Error::NoWorkspace {
+                        needed: bytes,
+                        free: self.free(),
+                        waited: wait,
+                    });
+                }
             }
         }
     }
@@ -390,7 +405,13 @@ mod tests {
         assert_eq!(all.bytes(), 2 * MIB);
         workspace.resize(16 * MIB);
         assert_eq!(workspace.free(), 14 * MIB);
-        drop(all);
-        assert_eq!(workspace.free(), 16 * MIB, "nothing leaks");
+        // Who waits for all of it gets what is all of it then.
+        let (waiting, ()) = tokio::join!(workspace.acquire_all(50 * SHORT), async {
+            tokio::time::sleep(SHORT).await;
+            workspace.resize(8 * MIB);
+            drop(all);
+        });
+        assert_eq!(waiting.expect("all of it").bytes(), 8 * MIB);
+        assert_eq!(workspace.free(), 8 * MIB, "nothing leaks");
     }
 }

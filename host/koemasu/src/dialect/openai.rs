@@ -528,6 +528,7 @@ impl Speech {
             },
             priority: own.priority.unwrap_or_default(),
             deadline: seconds("deadline", own.deadline, 3_600.0)?,
+            rehearsal: false,
         })
     }
 

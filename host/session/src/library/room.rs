@@ -249,7 +249,8 @@ impl Library {
         let _one = lock(&self.loading);
         let limit = tensors.slab().zone(Zone::Models).bytes;
         let beyond = |lot: &slab::Lot| lot.offset + lot.bytes > limit;
-        for lot in tensors.slab().tenants().into_iter().filter(beyond) {
+        let lots = tensors.slab().tenants();
+        for lot in lots.into_iter().filter(beyond) {
             let records = self.records();
             let record = records.iter().find(|it| lot.tenant.voice() == Some(it.id));
             let Some(record) = record else { continue };

@@ -12,6 +12,7 @@ mod hostile;
 mod memory;
 mod packages;
 mod reference;
+mod regions;
 mod runs;
 mod slab;
 mod stand;
