@@ -562,6 +562,24 @@ fn what_is_planted_is_found_and_the_soak_fails() {
 }
 
 #[test]
+fn a_zoo_of_voices_is_asked_and_everything_happens_meanwhile() {
+    let folder = folder();
+    let arguments = ["--voices", "17", "--requests", "60", "--json", "zoo.json"];
+    let (_, said, _) = soak(&folder, &[&arguments[..], &["--characters", "20"]].concat());
+    let all = std::fs::read(folder.path().join("zoo.json")).expect("the figures");
+    let all: serde_json::Value = serde_json::from_slice(&all).expect("JSON");
+    let judged = all["judged"][0][1].as_array().expect("what was judged");
+    let named = |verdict: &str| {
+        let of_it = judged.iter().filter(|told| told["verdict"] == verdict);
+        let things = of_it.filter_map(|told| told["thing"].as_str());
+        things.collect::<Vec<_>>()
+    };
+    for thing in ["failed", "kinds", "happened", "evictions", "dropped"] {
+        assert!(named("held").contains(&thing), "{thing}: {said}");
+    }
+}
+
+#[test]
 fn a_voice_is_tried_in_a_process_of_its_own() {
     let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
     let folder = folder();

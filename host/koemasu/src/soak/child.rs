@@ -32,7 +32,11 @@ pub(super) fn run(args: &args::Soak, mode: SoakMode) -> anyhow::Result<()> {
     let began = Instant::now();
     let deadline = args.child.seconds.map(|it| began + Duration::from_secs(it));
     let config = configured(args, mode)?;
-    let live = platform::live(&config)?;
+    // The arenas speak with what the slab's process has tried.
+    let live = match mode {
+        SoakMode::Slab => platform::live(&config)?,
+        SoakMode::SharedArena | SoakMode::Arena => platform::live_untried(&config)?,
+    };
     let device = live.residency().device(config.service.models.device)?;
     let service = config.service;
     let wanted = super::wanted(args);
@@ -61,12 +65,25 @@ pub(super) fn run(args: &args::Soak, mode: SoakMode) -> anyhow::Result<()> {
         asked: 0,
         tidied: Instant::now(),
     };
-    let voices = soak.voices.len();
-    soak.tell(&Line::Doing(format!(
-        "opens {voices} voices; those that are new are tried first"
-    )))?;
-    let tokio = platform::tokio()?;
-    let prepared = tokio.block_on(live.prepare(service))?;
+    let (voices, tokio) = (soak.voices.len(), platform::tokio()?);
+    let prepared = if mode == SoakMode::Slab {
+        soak.tell(&Line::Doing(format!(
+            "opens {voices} voices; those that are new are tried first"
+        )))?;
+        tokio.block_on(live.prepare(service))?
+    } else {
+        soak.tell(&Line::Doing(format!("opens {voices} voices")))?;
+        let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+        let left = left.unwrap_or(Duration::MAX);
+        let prepared = async { tokio::time::timeout(left, live.prepare(service)).await };
+        match tokio.block_on(prepared) {
+            Ok(prepared) => prepared?,
+            Err(_) => {
+                soak.end.late = true;
+                soak.give_up();
+            }
+        }
+    };
     soak.published(&live.publish(prepared));
     // The slab is there by now.
     soak.faults = Faults::new(args, &live);
@@ -206,8 +223,9 @@ impl<O: Write> Soak<O> {
     }
 
     fn left_out(&mut self, why: String) {
-        if self.end.left_out.len() < REASONS_MAX {
-            self.end.left_out.push(why);
+        self.end.left_out += 1;
+        if self.end.left_out_reasons.len() < REASONS_MAX {
+            self.end.left_out_reasons.push(why);
         }
     }
 
@@ -233,7 +251,7 @@ impl<O: Write> Soak<O> {
             loads: report.library.loads,
             failed: self.end.failed,
             lanes: self.lanes,
-            slots: report.templates.iter().map(|it| it.slots).sum(),
+            slots: report.templates.iter().map(|it| it.slots).collect(),
             cast: cast(&report),
             generations: live.report().len(),
             slab: Slab::of(&report),
@@ -259,6 +277,13 @@ impl<O: Write> Soak<O> {
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// Ends at once, whatever is still being opened.
+    fn give_up(mut self) -> ! {
+        let end = Line::End(Box::new(std::mem::take(&mut self.end)));
+        let told = self.tell(&end);
+        platform::end(u8::from(told.is_err()))
     }
 
     /// Drops every model and looks at what is left.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::measure::{Happened, Run, WARM, thousands};
+use super::measure::{Happened, Kept, Run, WARM, thousands};
 use super::zoo::{REFUSED_MIN, TEMPLATES_MIN, VOICES_MIN};
 use crate::args::SoakFault;
 
@@ -15,6 +15,8 @@ pub(super) struct Judgement {
     pub(super) figure: String,
     pub(super) bound: String,
     pub(super) verdict: Verdict,
+    /// What was said of the first few.
+    pub(super) reasons: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -22,6 +24,8 @@ pub(super) struct Judgement {
 pub(super) enum Verdict {
     Held,
     Broken,
+    /// It would be, if it were what is judged and not what it is compared with.
+    Compared,
     /// There was not enough to judge by.
     Open,
 }
@@ -113,8 +117,23 @@ pub(super) fn finds(fault: SoakFault) -> &'static [Thing] {
     }
 }
 
-/// Everything that a run is held to. Arenas are held to their requests alone.
-pub(super) fn judge(run: &Run, bound: Bound) -> Vec<Judgement> {
+/// Everything that runs are held to, by mode. Arenas are held to their requests
+/// alone, and beside the slab to nothing: they are there to compare.
+pub(super) fn judge_all<'a>(runs: &'a [Run], bound: Bound) -> Vec<(&'a str, Vec<Judgement>)> {
+    let beside = runs.iter().any(|run| run.end.budget > 0);
+    let of_run = |run: &'a Run| {
+        let mut judged = judge(run, bound);
+        for told in &mut judged {
+            if beside && run.end.budget == 0 && told.verdict == Verdict::Broken {
+                told.verdict = Verdict::Compared;
+            }
+        }
+        (run.mode.as_str(), judged)
+    };
+    runs.iter().map(of_run).collect()
+}
+
+fn judge(run: &Run, bound: Bound) -> Vec<Judgement> {
     let mut judged = vec![failed(run), left_out(run)];
     if run.end.budget > 0 {
         judged.extend(grown(run, bound));
@@ -142,25 +161,25 @@ fn judgement(
             true => Verdict::Broken,
             false => Verdict::Held,
         },
+        reasons: Vec::new(),
     }
 }
 
 fn failed(run: &Run) -> Judgement {
     let (failed, all) = (run.end.failed, run.figures().requests);
-    let mut figure = format!("{} of {}", thousands(failed), thousands(all));
-    for reason in &run.end.reasons {
-        figure += &format!("; {reason}");
+    let figure = format!("{} of {}", thousands(failed), thousands(all));
+    Judgement {
+        reasons: run.end.reasons.clone(),
+        ..judgement(Thing::Failed, failed > 0, figure, "none")
     }
-    judgement(Thing::Failed, failed > 0, figure, "none")
 }
 
 fn left_out(run: &Run) -> Judgement {
-    let out = &run.end.left_out;
-    let mut figure = out.len().to_string();
-    if let Some(first) = out.first() {
-        figure += &format!("; {first}");
+    let (all, reasons) = (run.end.left_out, &run.end.left_out_reasons);
+    Judgement {
+        reasons: reasons.clone(),
+        ..judgement(Thing::LeftOut, all > 0, thousands(all), "none")
     }
-    judgement(Thing::LeftOut, !out.is_empty(), figure, "none")
 }
 
 fn grown(run: &Run, bound: Bound) -> Vec<Judgement> {
@@ -194,24 +213,11 @@ fn of_runs(run: &Run) -> Judgement {
 
 fn kept(run: &Run) -> Judgement {
     let kept = run.kept();
-    let unlike = |(_, least, most): &&((usize, usize), i64, i64)| least != most;
-    let bytes = |bytes: i64| match usize::try_from(bytes) {
-        Ok(bytes) => thousands(bytes),
-        Err(_) => bytes.to_string(),
-    };
-    let told = |((lanes, slots), least, most): &((usize, usize), i64, i64)| {
-        let range = match least == most {
-            true => bytes(*least),
-            false => format!("{} to {}", bytes(*least), bytes(*most)),
-        };
-        format!("{range} bytes at {lanes} lanes with {slots} slots")
-    };
-    let worst = kept.iter().find(unlike);
+    let worst = kept.iter().find(|kept| kept.least != kept.most);
     let figure = match (worst, kept.as_slice()) {
-        (Some(worst), _) => told(worst),
-        (None, [only]) => told(only),
+        (Some(one), _) | (None, [one]) => one.to_string(),
         (None, all) => format!(
-            "the same each of {} times that lanes and slots were others",
+            "the same with each of {} numbers of lanes and slots",
             all.len()
         ),
     };
@@ -221,6 +227,21 @@ fn kept(run: &Run) -> Judgement {
         figure,
         "to the byte the same after every burst",
     )
+}
+
+impl fmt::Display for Kept<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = |bytes: i64| match usize::try_from(bytes) {
+            Ok(bytes) => thousands(bytes),
+            Err(_) => bytes.to_string(),
+        };
+        f.write_str(&bytes(self.least))?;
+        if self.least != self.most {
+            write!(f, " to {}", bytes(self.most))?;
+        }
+        let slots: usize = self.slots.iter().sum();
+        write!(f, " bytes at {} lanes with {slots} slots", self.lanes)
+    }
 }
 
 fn casts(run: &Run) -> Judgement {

@@ -18,21 +18,15 @@ pub(super) struct Sample {
     pub(super) evictions: u64,
     pub(super) loads: u64,
     pub(super) failed: usize,
-    /// Sessions that wait for requests: what is kept for them is the same
-    /// whenever they are as many.
+    /// Sessions that wait for requests, by template: what is kept for them is
+    /// the same whenever they are as many.
     pub(super) lanes: usize,
-    pub(super) slots: usize,
+    pub(super) slots: Vec<usize>,
     /// Stands for the names of the voices on the device.
     pub(super) cast: u64,
     /// Generations that had not ended in time.
     pub(super) generations: usize,
     pub(super) slab: Option<Slab>,
-}
-
-impl Sample {
-    fn kept_for(&self) -> (usize, usize) {
-        (self.lanes, self.slots)
-    }
 }
 
 /// What a process says when it is through.
@@ -50,8 +44,11 @@ pub(super) struct End {
     /// The first few reasons.
     pub(super) reasons: Vec<String>,
     pub(super) budget: usize,
-    /// Voices that a start or a reload left out, with its reason.
-    pub(super) left_out: Vec<String>,
+    /// Its time was over before its voices were open.
+    pub(super) late: bool,
+    /// Voices that a start or a reload left out.
+    pub(super) left_out: usize,
+    pub(super) left_out_reasons: Vec<String>,
     /// What happened beside the requests, if it was to.
     pub(super) happened: Option<Happened>,
     pub(super) dropped: Option<Dropped>,
@@ -171,21 +168,26 @@ impl Run {
         &self.samples[start..]
     }
 
-    /// What was kept beside the voices with so many lanes and slots, least and
-    /// most.
-    pub(super) fn kept(&self) -> Vec<((usize, usize), i64, i64)> {
-        let mut kept: Vec<((usize, usize), i64, i64)> = Vec::new();
+    /// What was kept beside the voices, for each number of lanes and slots.
+    pub(super) fn kept(&self) -> Vec<Kept<'_>> {
+        let mut kept: Vec<Kept<'_>> = Vec::new();
         for sample in &self.samples {
             let Some(bytes) = sample.slab.as_ref().map(Slab::kept) else {
                 continue;
             };
-            let key = sample.kept_for();
-            match kept.iter_mut().find(|(known, _, _)| *known == key) {
-                Some((_, least, most)) => {
-                    *least = bytes.min(*least);
-                    *most = bytes.max(*most);
+            let (lanes, slots) = (sample.lanes, sample.slots.as_slice());
+            let known = |kept: &&mut Kept<'_>| (kept.lanes, kept.slots) == (lanes, slots);
+            match kept.iter_mut().find(known) {
+                Some(kept) => {
+                    kept.least = bytes.min(kept.least);
+                    kept.most = bytes.max(kept.most);
                 }
-                None => kept.push((key, bytes, bytes)),
+                None => kept.push(Kept {
+                    lanes,
+                    slots,
+                    least: bytes,
+                    most: bytes,
+                }),
             }
         }
         kept
@@ -200,7 +202,7 @@ impl Run {
             let Some(slab) = &sample.slab else {
                 continue;
             };
-            let key = (sample.kept_for(), sample.cast);
+            let key = (sample.lanes, &sample.slots, sample.cast);
             match sums.get(&key) {
                 None => drop(sums.insert(key, slab.in_use)),
                 Some(sum) => {
@@ -211,6 +213,14 @@ impl Run {
         }
         (again, unlike)
     }
+}
+
+/// What no voice accounted for, with so many lanes and slots of each template.
+pub(super) struct Kept<'a> {
+    pub(super) lanes: usize,
+    pub(super) slots: &'a [usize],
+    pub(super) least: i64,
+    pub(super) most: i64,
 }
 
 /// Heap, code and dictionary pages are still being touched for the first time

@@ -76,7 +76,10 @@ fn parent(args: &args::Soak) -> anyhow::Result<bool> {
             seconds: own.flatten().map(|own| own.as_secs()),
             all: all.map(|all| start + all),
         };
-        runs.push(process.run()?);
+        match process.run()? {
+            run if run.end.late => without.push(run.mode),
+            run => runs.push(run),
+        }
     }
     let report = Report::of(&runs, args);
     report.write(&mut out, &without)?;

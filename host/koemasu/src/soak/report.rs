@@ -59,8 +59,7 @@ pub(super) struct Report<'a> {
 impl<'a> Report<'a> {
     pub(super) fn of(runs: &'a [Run], args: &args::Soak) -> Self {
         let bound = Bound::new(args.slope_max);
-        let judge = |run: &'a Run| (run.mode.as_str(), judge::judge(run, bound));
-        let judged: Vec<_> = runs.iter().map(judge).collect();
+        let judged = judge::judge_all(runs, bound);
         let (pass, words) = match fault::kinds(args).as_slice() {
             [] => verdict(&judged),
             planted => (false, of_planted(&judged, planted, fault::bytes(args))),
@@ -95,12 +94,16 @@ impl<'a> Report<'a> {
                 let word = match told.verdict {
                     Verdict::Held => "held",
                     Verdict::Broken => "BROKEN",
+                    Verdict::Compared => "worse",
                     Verdict::Open => "open",
                 };
                 out.line(format_args!(
                     "{mode:<13}{word:<7}{:<29}{} ({})",
                     told.thing, told.figure, told.bound
                 ))?;
+                for reason in &told.reasons {
+                    out.line(format_args!("{:20}{reason}", ""))?;
+                }
             }
         }
         for mode in without {

@@ -79,11 +79,11 @@ fn of_kinds(voices: &[(&str, u64)]) -> (u64, u64) {
         *largest = held(voice).max(*largest);
     }
     let lanes = LANES_MAX as u64;
-    let slots = kinds.values().map(|bytes| lanes * (bytes + MEBIBYTE));
+    let slots = kinds.values().map(|bytes| lanes * (bytes + MEBIBYTE / 2));
     let third = voices.iter().map(held).sum::<u64>() / 3;
     // Whichever voices run must fit beside each other.
     let largest = voices.iter().map(held).max().unwrap_or(0);
-    (slots.sum(), third.max(2 * largest) + 32 * MEBIBYTE)
+    (slots.sum(), third.max(2 * largest))
 }
 
 #[cfg(test)]
@@ -100,7 +100,7 @@ mod tests {
             ("wide-002", 61 * MEBIBYTE),
         ];
         let (slots, third) = of_kinds(&voices);
-        assert_eq!(slots, (4 * (10 + 1) + 4 * (61 + 1)) * MEBIBYTE);
-        assert_eq!(third, (122 + 32) * MEBIBYTE);
+        assert_eq!(slots, (4 * 10 + 4 * 61 + 4) * MEBIBYTE);
+        assert_eq!(third, 122 * MEBIBYTE);
     }
 }

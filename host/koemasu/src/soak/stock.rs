@@ -57,10 +57,14 @@ impl Stock {
             "making {count} voices in {}",
             folder.path().display()
         ));
-        for number in 0..count {
-            let origin = &origins[number % origins.len()];
-            let name = format!("{}-{:03}", origin.name(), number / origins.len());
-            origin.make(folder.path(), &name, args.seed ^ number as u64)?;
+        let mut made = vec![0; origins.len()];
+        for (number, place) in shares(&origins).take(count).enumerate() {
+            let origin = &origins[place];
+            let name = format!("{}-{:03}", origin.name(), made[place]);
+            made[place] += 1;
+            // No voice of another seed's.
+            let seed = args.seed.rotate_left(32) ^ number as u64;
+            origin.make(folder.path(), &name, seed)?;
         }
         Ok(Self {
             voices: packages(folder.path())?,
@@ -93,7 +97,23 @@ fn origins(args: &args::Soak) -> anyhow::Result<Vec<Origin>> {
     Ok(origins)
 }
 
+/// Places in `origins`, without end: each once, and then those of which there
+/// are many.
+fn shares(origins: &[Origin]) -> impl Iterator<Item = usize> {
+    let many: Vec<_> = (0..origins.len())
+        .filter(|place| origins[*place].is_many())
+        .collect();
+    (0..origins.len()).chain(many.into_iter().cycle())
+}
+
 impl Origin {
+    fn is_many(&self) -> bool {
+        match self {
+            Self::Given(_) => true,
+            Self::Kind(kind) => kind.many,
+        }
+    }
+
     fn name(&self) -> &str {
         match self {
             Self::Given(voice) => &voice.name,

@@ -14,6 +14,8 @@ pub(super) struct Kind {
     body: Body,
     family: Family,
     speakers: usize,
+    /// Whether most voices are of it: those that memory can be short of.
+    pub(super) many: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -55,6 +57,7 @@ const KINDS: [Kind; 17] = {
             body,
             family,
             speakers,
+            many: matches!(body, Demo | Bare(..)),
         }
     }
     [
@@ -121,6 +124,7 @@ const REAL: [Kind; 1] = [Kind {
     body: Body::Bare(fixture!("zoo/real.onnx"), 61_407_232),
     family: Family::Multilingual,
     speakers: 2,
+    many: true,
 }];
 
 /// How many of them are told apart by their template, and how many of those get

@@ -29,7 +29,7 @@ fn run(wrong: impl Fn(usize, &mut Sample)) -> Run {
             private: 150_000_000,
             evictions: number as u64,
             lanes: 2,
-            slots: 4,
+            slots: vec![2, 2],
             cast: number as u64 % 2,
             generations: 1,
             slab: Some(Slab {
@@ -187,13 +187,13 @@ fn each_fault_is_found_and_named() {
 fn what_is_kept_may_be_another_with_other_lanes() {
     let mut run = run(|number, it| {
         if number > 50 {
-            (it.lanes, it.slots) = (3, 6);
+            (it.lanes, it.slots) = (3, vec![3, 3]);
             block(it, 0, 3_500);
         }
     });
     assert_eq!(broken(&run), Vec::<String>::new());
     run.samples[99].lanes = 2;
-    run.samples[99].slots = 4;
+    run.samples[99].slots = vec![2, 2];
     assert_eq!(broken(&run).len(), 2);
 }
 
@@ -217,7 +217,8 @@ fn what_is_left_at_the_end_and_what_failed_is_told() {
     let mut run = run(|_, _| {});
     run.end.failed = 2;
     run.end.reasons = vec!["no room".to_owned()];
-    run.end.left_out = vec!["voice `a`: no room".to_owned()];
+    run.end.left_out = 1;
+    run.end.left_out_reasons = vec!["voice `a`: no room".to_owned()];
     run.end.dropped = Some(Dropped {
         in_use: 512,
         blocks: 2,
@@ -232,8 +233,8 @@ fn what_is_left_at_the_end_and_what_failed_is_told() {
     assert_eq!(
         broken(&run),
         [
-            "requests failed: 2 of 990; no room (none)",
-            "voices left out: 1; voice `a`: no room (none)",
+            "requests failed: 2 of 990 (none)",
+            "voices left out: 1 (none)",
             "left with every model gone: 512 bytes in 2 blocks of leak (512 bytes) (nothing, and each zone in one piece)",
             "templates, refused ones: 16, 0 (at least 12, 2)",
             "what happened meanwhile: 3 reloads (1 of the words, 1 of a voice, lanes 2 3), 5 streams, 0 slow readers, 5 vanished (each at least once)",
@@ -279,4 +280,18 @@ fn arenas_are_only_held_to_their_requests() {
     assert_eq!(broken(&run), Vec::<String>::new());
     assert_eq!(judge(&run, ONE).len(), 2);
     assert!(run.figures().rss.robust > 90.0);
+}
+
+#[test]
+fn beside_the_slab_an_arena_is_only_compared() {
+    let slab = run(|_, _| {});
+    let mut arena = run(|_, it| it.slab = None);
+    arena.mode = "arena".to_owned();
+    (arena.end.budget, arena.end.failed) = (0, 7);
+    let verdict = |runs: &[Run]| {
+        let judged = judge_all(runs, ONE);
+        judged.last().map(|(_, judged)| judged[0].verdict)
+    };
+    assert_eq!(verdict(std::slice::from_ref(&arena)), Some(Verdict::Broken));
+    assert_eq!(verdict(&[slab, arena]), Some(Verdict::Compared));
 }
