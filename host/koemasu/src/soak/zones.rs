@@ -2,6 +2,8 @@
 //! it is here: whatever the zones are called, what runs hold lies in
 //! `activations` and `reserve`, and the rest is the models'.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use session::native::tensors::Tensors;
 use session::residency::{MemoryReport, ZoneReport};
@@ -105,9 +107,10 @@ impl Zone {
 /// The slab with every model gone.
 pub(super) fn dropped(tensors: &Tensors) -> Dropped {
     let slab = tensors.slab();
-    let holds = |owner: &slab::OwnerCensus| {
-        (owner.blocks > 0).then(|| format!("{} ({} bytes)", owner.owner, owner.in_use))
-    };
+    let mut holders: BTreeMap<String, usize> = BTreeMap::new();
+    for owner in slab.owners().into_iter().filter(|it| it.blocks > 0) {
+        *holders.entry(owner.owner).or_default() += owner.in_use;
+    }
     let torn = slab::Zone::ALL.into_iter().filter(|zone| {
         let census = slab.zone(*zone);
         census.bytes > 0 && census.free_entries != 1
@@ -115,7 +118,10 @@ pub(super) fn dropped(tensors: &Tensors) -> Dropped {
     Dropped {
         in_use: slab.in_use(),
         blocks: slab.blocks(),
-        holders: slab.owners().iter().filter_map(holds).collect(),
+        holders: holders
+            .into_iter()
+            .map(|(owner, bytes)| format!("{owner} ({bytes} bytes)"))
+            .collect(),
         torn: torn.map(|zone| zone.name().to_owned()).collect(),
     }
 }
