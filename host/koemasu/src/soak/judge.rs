@@ -168,9 +168,11 @@ fn judgement(
 fn failed(run: &Run) -> Judgement {
     let (failed, all) = (run.end.failed, run.figures().requests);
     let figure = format!("{} of {}", thousands(failed), thousands(all));
+    // Where nothing was asked nothing is proven.
+    let broken = failed > 0 || all == 0;
     Judgement {
         reasons: run.end.reasons.clone(),
-        ..judgement(Thing::Failed, failed > 0, figure, "none")
+        ..judgement(Thing::Failed, broken, figure, "none of at least 1")
     }
 }
 

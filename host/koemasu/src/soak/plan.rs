@@ -71,7 +71,7 @@ pub(super) enum Change {
 /// So that even a short soak has each of them once.
 const EARLY: [usize; 3] = [1, 3, 5];
 /// Bursts from one change to the next, after those.
-const APART: usize = 10;
+const APART: usize = 16;
 pub(super) const LANES_MAX: usize = 4;
 
 /// The bursts, one after the other. Made as they are needed, so that the plan

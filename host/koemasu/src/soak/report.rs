@@ -131,6 +131,10 @@ fn with<'a>(
 }
 
 fn verdict(judged: &Judged<'_>) -> (bool, String) {
+    if judged.is_empty() {
+        let words = "soak: fail: its time was over before the voices were open; --minutes";
+        return (false, words.to_owned());
+    }
     let broken: Vec<_> = with(judged, Verdict::Broken)
         .map(|(mode, told)| format!("{mode}: {told}"))
         .collect();

@@ -233,7 +233,7 @@ fn what_is_left_at_the_end_and_what_failed_is_told() {
     assert_eq!(
         broken(&run),
         [
-            "requests failed: 2 of 990 (none)",
+            "requests failed: 2 of 990 (none of at least 1)",
             "voices left out: 1 (none)",
             "left with every model gone: 512 bytes in 2 blocks of leak (512 bytes) (nothing, and each zone in one piece)",
             "templates, refused ones: 16, 0 (at least 12, 2)",
@@ -267,6 +267,14 @@ fn few_voices_need_not_be_of_every_kind_or_be_evicted() {
         ..happened()
     });
     assert_eq!(broken(&run), Vec::<String>::new());
+}
+
+#[test]
+fn nothing_is_proven_by_no_request() {
+    let mut run = run(|_, _| {});
+    run.samples.truncate(1);
+    let nothing = "requests failed: 0 of 0 (none of at least 1)";
+    assert_eq!(broken(&run), [nothing]);
 }
 
 #[test]
