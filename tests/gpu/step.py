@@ -239,8 +239,8 @@ def soak(place, seconds):
         target = pathlib.Path(place.out) / f"soak-{mode}.json"
         command = [place.koemasu, "soak", "--mode", mode, "--config", small(place), "--voices", "6" if place.short else "40",
                    "--requests", str(requests), "--characters", "60", "--json", str(target)]
-        if place.models:
-            command += ["--models", str(pathlib.Path(place.models) / "micro")]
+        voice = places.REPOSITORY / "voices" / "demo" / "demo.aivmx"
+        command += ["--models", str(pathlib.Path(place.models) / "micro" if place.models else voice)]
         if mode == "slab" and not place.short:
             command += ["--png", str(pathlib.Path(place.out) / "soak.png")]
         try:

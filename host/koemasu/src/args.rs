@@ -203,30 +203,45 @@ fn span(text: &str) -> Result<Span, String> {
 
 #[derive(Debug, clap::Args)]
 pub struct Soak {
-    /// How memory is kept; all three, one after the other, if not given.
+    /// How memory is kept; all three, one after the other, if not given. With
+    /// --zoo the slab.
     #[arg(long, value_enum)]
     pub mode: Option<SoakMode>,
+    /// Voices of tiny to real sizes, for longer, and with --models those
+    /// beside. Takes 2 GB of disk and 5 GB of memory.
+    #[arg(long)]
+    pub zoo: bool,
+    /// All of it takes so long: 10 if nothing says how many requests, with
+    /// --zoo 40. The slab comes first and gets most of it.
+    #[arg(long, value_name = "N", value_parser = number::<1, 100_000>)]
+    pub minutes: Option<usize>,
     /// Uniform draws of voices in odd rounds, a few favourites in even ones.
-    #[arg(long, value_name = "N", value_parser = number::<1, 1_000_000>, default_value_t = 15)]
-    pub rounds: usize,
-    #[arg(long, value_name = "N", value_parser = number::<1, 1_000_000>, default_value_t = 25)]
-    pub voices: usize,
+    #[arg(long, value_name = "N", value_parser = number::<1, 1_000_000>)]
+    pub rounds: Option<usize>,
+    /// 25 if not given, with --zoo 40.
+    #[arg(long, value_name = "N", value_parser = number::<1, 1_000_000>)]
+    pub voices: Option<usize>,
     /// Texts of one round.
     #[arg(long, value_name = "N", value_parser = number::<1, 10_000_000>, default_value_t = 100)]
     pub texts: usize,
     /// Requests of all rounds together, instead of rounds times texts.
     #[arg(long, value_name = "N", value_parser = number::<1, 10_000_000>)]
     pub requests: Option<usize>,
+    /// Of draws, texts and weights.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// How lengths are drawn between 1 and --characters.
-    #[arg(long, value_enum, default_value_t = Lengths::Mixed)]
-    pub lengths: Lengths,
+    /// How lengths are drawn between 1 and --characters: mixed for voices that
+    /// are given, else short.
+    #[arg(long, value_enum)]
+    pub lengths: Option<Lengths>,
     /// The longest text.
     #[arg(long, value_name = "N", value_parser = number::<1, 1_000_000>, default_value_t = 500)]
     pub characters: usize,
     /// A package or a folder of packages; of fewer than --voices, copies with
-    /// other weights are made. Without it the voice inside the program.
+    /// other weights are made. They are asked for whole answers, and nothing is
+    /// reloaded meanwhile. Without it voices of many kinds are made, and their
+    /// readers are slow or vanish, words are taught, voices replaced and the
+    /// lanes changed by reloads while requests run.
     #[arg(long, value_name = "PATH")]
     pub models: Option<PathBuf>,
     /// BERT's graph; without it the configured one.
@@ -250,7 +265,7 @@ pub struct Soak {
     /// growth.
     #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
     pub touch: bool,
-    /// Model runs at the same time.
+    /// Model runs at the same time, to begin with.
     #[arg(long, value_name = "N", value_parser = number::<1, 1_024>, default_value_t = 2)]
     pub lanes: usize,
     /// Threads of one run; 0 means the cores shared by the lanes.
@@ -261,8 +276,12 @@ pub struct Soak {
     /// bound that is given is judged from 200 on.
     #[arg(long, value_name = "MB")]
     pub slope_max: Option<f64>,
-    /// Leak so much with every request, to see that it is found: the exit is
-    /// never 0.
+    /// Do one thing wrong on purpose, to see that it is found: the exit is never
+    /// 0.
+    #[arg(long, value_enum)]
+    pub fault: Option<SoakFault>,
+    /// Leak so much heap with every request, and blocks of the slab, or with
+    /// --fault what that says.
     #[arg(long, value_name = "BYTES", value_parser = bytes, num_args = 0..=1,
         default_missing_value = "16KiB")]
     pub leak: Option<Bytes>,
@@ -290,6 +309,22 @@ pub struct SoakChild {
     /// Bytes for voices, as the slab had them.
     #[arg(long, hide = true)]
     pub room: Option<usize>,
+    /// No burst begins later than this after its start.
+    #[arg(long, hide = true)]
+    pub seconds: Option<u64>,
+}
+
+/// What a soak does wrong on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SoakFault {
+    /// Heap that nobody gives back, with every request.
+    Heap,
+    /// A block of what runs hold that stays after the run.
+    Slab,
+    /// A block that stays in the memory of a voice with sessions of its own.
+    Region,
+    /// A voice that is evicted and stays where it was.
+    Eviction,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

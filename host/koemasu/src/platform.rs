@@ -34,6 +34,17 @@ pub fn answers_examine() {
 
 /// Starts both and serves nothing yet.
 pub fn live(config: &Config) -> anyhow::Result<Live> {
+    let time = config.service.models.trial.0;
+    let program = PROGRAM.get().cloned();
+    start(config, program.map(|program| Examiner { program, time }))
+}
+
+/// The same, and opens whatever it is given untried: for what was tried before.
+pub(crate) fn live_untried(config: &Config) -> anyhow::Result<Live> {
+    start(config, None)
+}
+
+fn start(config: &Config, examiner: Option<Examiner>) -> anyhow::Result<Live> {
     // Nowhere if it is not koemasu.toml that names it.
     let library = || {
         let document = &config.service.document;
@@ -64,9 +75,8 @@ pub fn live(config: &Config) -> anyhow::Result<Live> {
     .context("the plugin sandbox does not start")?;
     let policy = config.service.memory.policy.clone();
     let mut residency = Residency::new(runtime, policy, Some(config.model_cache.clone()));
-    if let Some(program) = PROGRAM.get().cloned() {
-        let time = config.service.models.trial.0;
-        residency = residency.with_examiner(Examiner { program, time });
+    if let Some(examiner) = examiner {
+        residency = residency.with_examiner(examiner);
     }
     Ok(Live::new(Arc::new(sandbox), residency))
 }

@@ -480,44 +480,54 @@ fn a_trace_or_policy_that_cannot_be_read_is_named_with_the_place() {
     assert!(error.contains("no-such.wasm"), "{error}");
 }
 
-/// A soak of the voice inside the program; the last line, and whether it
-/// passed. The bound is wide: a few hundred requests are still warming up.
-fn soak(folder: &tempfile::TempDir, arguments: &[&str]) -> (bool, String) {
+/// A soak that is too short for a slope; what it says, its last line, and
+/// whether it passed. The bound is wide: a few hundred requests still warm up.
+fn soak(folder: &tempfile::TempDir, arguments: &[&str]) -> (bool, String, String) {
     let output = koemasu(folder)
-        .env("KOEMASU_LOG", "error")
-        .args([
-            "soak",
-            "--mode",
-            "slab",
-            "--voices",
-            "3",
-            "--requests",
-            "200",
-        ])
-        .args([
-            "--lengths",
-            "short",
-            "--characters",
-            "4",
-            "--slope-max",
-            "600",
-        ])
+        .env("KOEMASU_LOG", "off")
+        .args(["soak", "--mode", "slab", "--slope-max", "600"])
         .args(arguments)
         .output()
         .expect("it starts");
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let verdict = said.lines().last().unwrap_or_default().to_owned();
     assert!(verdict.starts_with("soak: "), "{said}{}", told(&output));
-    (output.status.success(), verdict)
+    (output.status.success(), said, verdict)
+}
+
+/// Three copies of one voice, short texts; a slope is judged from 200 requests
+/// on.
+const FEW: [&str; 6] = ["--voices", "3", "--lengths", "short", "--characters", "4"];
+const ENOUGH: [&str; 2] = ["--requests", "200"];
+
+fn demo() -> String {
+    let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let voice = repository.join("voices/demo/demo.aivmx");
+    voice.display().to_string()
 }
 
 #[test]
 fn a_soak_passes_and_leaves_a_table_and_a_picture() {
     let folder = folder();
-    let (passed, verdict) = soak(&folder, &["--png", "soak.png", "--json", "soak.json"]);
-    assert!(passed, "{verdict}");
-    assert!(verdict.starts_with("soak: pass: slab slope "), "{verdict}");
-    assert!(verdict.ends_with("0 of 200 requests failed"), "{verdict}");
+    let demo = demo();
+    let more = [
+        "--models",
+        &demo,
+        "--png",
+        "soak.png",
+        "--json",
+        "soak.json",
+    ];
+    let (passed, said, verdict) = soak(&folder, &[&FEW[..], &ENOUGH, &more].concat());
+    assert!(passed, "{said}");
+    assert!(
+        verdict.starts_with("soak: pass: 12 things held"),
+        "{verdict}"
+    );
+    assert!(
+        said.contains("requests failed              0 of 200"),
+        "{said}"
+    );
     let picture = std::fs::read(folder.path().join("soak.png")).expect("the picture");
     assert_eq!(&picture[1..4], b"PNG");
     let all = std::fs::read(folder.path().join("soak.json")).expect("the figures");
@@ -529,14 +539,44 @@ fn a_soak_passes_and_leaves_a_table_and_a_picture() {
 }
 
 #[test]
-fn a_planted_leak_is_found_and_the_soak_fails() {
+fn what_is_planted_is_found_and_the_soak_fails() {
     let folder = folder();
-    let (passed, verdict) = soak(&folder, &["--leak", "2MiB"]);
-    assert!(!passed, "{verdict}");
-    let found = "soak: fail, as it must: the planted leak of 2MiB a request was found: ";
-    assert!(verdict.starts_with(found), "{verdict}");
-    assert!(verdict.contains("private memory grows by"), "{verdict}");
-    assert!(verdict.contains("are held by leak ("), "{verdict}");
+    let demo = demo();
+    let with = |fault: &[&str]| {
+        let (passed, said, verdict) =
+            soak(&folder, &[&FEW[..], &["--models", &demo], fault].concat());
+        assert!(!passed, "{said}");
+        assert!(verdict.starts_with("soak: fail, as it must: "), "{verdict}");
+        verdict
+    };
+    let leak = with(&[&ENOUGH[..], &["--leak", "2MiB"]].concat());
+    assert!(leak.contains("private memory grows: "), "{leak}");
+    assert!(leak.contains("held for runs at rest: "), "{leak}");
+    // In which there is no room for all three.
+    let budget = ["--budget", "352MiB", "--requests", "60"];
+    let eviction = with(&[&budget[..], &["--fault", "eviction"]].concat());
+    assert!(
+        eviction.contains("held by no voice at rest: "),
+        "{eviction}"
+    );
+}
+
+#[test]
+fn a_zoo_of_voices_is_asked_and_everything_happens_meanwhile() {
+    let folder = folder();
+    let arguments = ["--voices", "17", "--requests", "60", "--json", "zoo.json"];
+    let (_, said, _) = soak(&folder, &[&arguments[..], &["--characters", "20"]].concat());
+    let all = std::fs::read(folder.path().join("zoo.json")).expect("the figures");
+    let all: serde_json::Value = serde_json::from_slice(&all).expect("JSON");
+    let judged = all["judged"][0][1].as_array().expect("what was judged");
+    let named = |verdict: &str| {
+        let of_it = judged.iter().filter(|told| told["verdict"] == verdict);
+        let things = of_it.filter_map(|told| told["thing"].as_str());
+        things.collect::<Vec<_>>()
+    };
+    for thing in ["failed", "kinds", "happened", "evictions", "dropped"] {
+        assert!(named("held").contains(&thing), "{thing}: {said}");
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ pub struct VoiceCensus {
     pub name: String,
     pub template: String,
     pub tier: &'static str,
-    /// Held there.
+    /// What it holds there; of one that is in its file alone, its weights.
     pub bytes: usize,
     pub idle_seconds: f64,
     pub hits: f32,
@@ -448,7 +448,10 @@ impl Library {
                     Tier::Host => "host",
                     Tier::Device => "device",
                 },
-                bytes,
+                bytes: match tier {
+                    Tier::File => record.bytes(),
+                    Tier::Host | Tier::Device => bytes,
+                },
                 idle_seconds: state.usage.idle(now).as_secs_f64(),
                 hits: state.usage.hits(now),
                 in_flight: record.in_flight(),

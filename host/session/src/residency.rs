@@ -94,6 +94,9 @@ pub struct SlabReport {
     pub overdrafts: u64,
     /// Bytes that were moved so that free ones lie in one piece, ever.
     pub moved: u64,
+    /// The longest stretch for a model that moving makes, without anybody's
+    /// going.
+    pub reachable: usize,
     /// Of the slab, what the system has given memory for.
     pub resident: usize,
     pub models: ModelsCensus,
@@ -498,6 +501,7 @@ impl Residency {
         let library = &estate.library;
         let slab = estate.placement.tensors().map(|tensors| {
             let resident = tensors.resident();
+            let reachable = library.reachable();
             let slab = tensors.slab();
             SlabReport {
                 kind: tensors.kind().name(),
@@ -508,6 +512,7 @@ impl Residency {
                 allocations: slab.allocations(),
                 overdrafts: tensors.overdrafts(),
                 moved: tensors.moved(),
+                reachable,
                 resident,
                 models: slab.models(),
                 zones: Zone::ALL

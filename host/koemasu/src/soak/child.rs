@@ -1,21 +1,26 @@
 //! One mode in a process of its own: the requests of the plan through the real
 //! path, and memory after each burst, as JSON lines.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use pipeline::units::{Bytes, Span};
-use pipeline::{Format, Generation, Live, Request, Sound, synthesize};
+use pipeline::{Live, Published};
 use session::device::Device;
 use session::memory::policy::{Amount, Mode};
-use session::native::tensors::Tensors;
-use session::{slab, watch};
-use std::sync::Arc;
+use session::residency::MemoryReport;
+use session::watch;
 use tokio::task::JoinSet;
 
-use super::measure::{Dropped, End, Line, Sample, Slab, Zone};
-use super::plan::{Asked, Plan};
+use super::ask::{Taken, ask};
+use super::fault::Faults;
+use super::measure::{End, Happened, Line, Sample};
+use super::plan::{Asked, Burst, Change, Mood, Plan, Wanted};
+use super::sizes::Sizes;
+use super::upheaval::{Upheaval, words_file};
+use super::zones::{self, Slab};
 use super::{base, stock};
 use crate::args::{self, SoakMode};
 use crate::config::Config;
@@ -24,38 +29,66 @@ use crate::memory::EVERY;
 use crate::platform;
 
 pub(super) fn run(args: &args::Soak, mode: SoakMode) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let deadline = args.child.seconds.map(|it| began + Duration::from_secs(it));
     let config = configured(args, mode)?;
-    let live = platform::live(&config)?;
+    // The arenas speak with what the slab's process has tried.
+    let live = match mode {
+        SoakMode::Slab => platform::live(&config)?,
+        SoakMode::SharedArena | SoakMode::Arena => platform::live_untried(&config)?,
+    };
     let device = live.residency().device(config.service.models.device)?;
-    let base = watch::rss();
-    let voices: Vec<_> = config
-        .service
-        .voices
-        .iter()
-        .map(|it| it.name.clone())
-        .collect();
-    let tokio = platform::tokio()?;
-    let start = Instant::now();
-    let prepared = tokio.block_on(live.prepare(config.service))?;
-    live.publish(prepared);
+    let service = config.service;
+    let wanted = super::wanted(args);
+    let lively = wanted.mood == Mood::Lively;
+    let made = args.child.made.as_ref().filter(|_| lively);
     let mut soak = Soak {
-        voices,
+        voices: service.voices.iter().map(|it| it.name.clone()).collect(),
         device,
         out: line::out(),
-        leak: args.leak.map(|Bytes(bytes)| Leak::new(&live, bytes)),
+        upheaval: made.map(|made| Upheaval::new(service.clone(), made, args.seed)),
+        faults: Faults::new(args, &live),
+        lanes: service.models.lanes,
+        patience: PATIENCE_AT_REST,
         end: End {
             device: match device {
                 Device::Cpu => "cpu".to_owned(),
                 Device::Cuda(number) => format!("cuda:{number}"),
             },
-            base,
-            prepared_seconds: start.elapsed().as_secs_f64(),
+            base: watch::rss(),
+            happened: made.map(|_| Happened {
+                made: service.voices.len(),
+                ..Happened::default()
+            }),
             ..End::default()
         },
         asked: 0,
         tidied: Instant::now(),
     };
-    tokio.block_on(soak.run(&live, super::wanted(args)))?;
+    let (voices, tokio) = (soak.voices.len(), platform::tokio()?);
+    let prepared = if mode == SoakMode::Slab {
+        soak.tell(&Line::Doing(format!(
+            "opens {voices} voices; those that are new are tried first"
+        )))?;
+        tokio.block_on(live.prepare(service))?
+    } else {
+        soak.tell(&Line::Doing(format!("opens {voices} voices")))?;
+        let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+        let left = left.unwrap_or(Duration::MAX);
+        let prepared = async { tokio::time::timeout(left, live.prepare(service)).await };
+        match tokio.block_on(prepared) {
+            Ok(prepared) => prepared?,
+            Err(_) => {
+                soak.end.late = true;
+                soak.give_up();
+            }
+        }
+    };
+    soak.published(&live.publish(prepared));
+    // The slab is there by now.
+    soak.faults = Faults::new(args, &live);
+    soak.end.prepared_seconds = began.elapsed().as_secs_f64();
+    tokio.block_on(soak.run(&live, wanted, deadline))?;
     soak.finish(live)
 }
 
@@ -63,100 +96,151 @@ struct Soak<O> {
     voices: Vec<String>,
     device: Device,
     out: Lines<O>,
-    leak: Option<Leak>,
+    upheaval: Option<Upheaval>,
+    faults: Faults,
+    lanes: usize,
+    /// How long is waited until nothing runs any more.
+    patience: Duration,
     end: End,
     asked: usize,
     tidied: Instant,
 }
 
+/// What a reader left ends within a window of sound.
+const PATIENCE_AT_REST: Duration = Duration::from_secs(5);
+/// After it was in vain once.
+const NO_PATIENCE: Duration = Duration::from_millis(50);
+
 impl<O: Write> Soak<O> {
-    async fn run(&mut self, live: &Live, wanted: super::plan::Wanted) -> anyhow::Result<()> {
-        let generation = live.pin().context("nothing was published")?;
+    async fn run(
+        &mut self,
+        live: &Live,
+        wanted: Wanted,
+        deadline: Option<Instant>,
+    ) -> anyhow::Result<()> {
         live.residency().tidy();
         let (start, cpu) = (Instant::now(), watch::cpu_seconds());
-        self.sample(live)?;
+        self.sample(live).await?;
         for burst in Plan::new(wanted) {
-            self.asked += burst.len();
-            self.burst(&generation, burst).await;
-            if let Some(leak) = &mut self.leak {
-                leak.spill(self.asked);
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break;
             }
+            self.asked += burst.asked.len();
+            self.burst(live, burst).await?;
+            self.faults.spill(live, self.asked);
             // As a server does.
             if self.tidied.elapsed() >= EVERY {
                 live.residency().watch();
                 live.residency().tidy();
                 self.tidied = Instant::now();
             }
-            self.sample(live)?;
+            self.sample(live).await?;
         }
         self.end.wall_seconds = start.elapsed().as_secs_f64();
         self.end.cpu_seconds = watch::cpu_seconds() - cpu;
         Ok(())
     }
 
-    /// Sends all requests together, and waits until the last one is through.
-    async fn burst(&mut self, generation: &Arc<Generation>, burst: Vec<Asked>) {
+    /// Sends all requests together, changes what is to be changed, and waits
+    /// until the last one is through.
+    async fn burst(&mut self, live: &Live, burst: Burst) -> anyhow::Result<()> {
         let mut under_way = JoinSet::new();
-        for Asked { voice, text } in burst {
+        for Asked {
+            voice,
+            text,
+            reader,
+        } in burst.asked
+        {
             self.end.characters += text.chars().count();
-            let request = Request {
-                text,
-                voice: self.voices[voice % self.voices.len()].clone(),
-                sound: Sound {
-                    format: Format::Pcm,
-                    ..Sound::default()
-                },
-                ..Request::default()
-            };
-            let generation = Arc::clone(generation);
+            let voice = self.voices[voice % self.voices.len()].clone();
+            let pin = live.pin().context("nothing was published")?;
             under_way.spawn(async move {
-                let text = request.text.clone();
-                let answer = synthesize(&generation, request).await;
-                answer
-                    .map(drop)
-                    .map_err(|why| format!("{why} (of `{text}`)"))
+                let of = format!("of `{text}` by {voice}");
+                let taken = ask(pin, voice, text, reader).await;
+                taken.map_err(|why| format!("{why} ({of})"))
             });
         }
+        if let (Some(upheaval), Some(change)) = (&mut self.upheaval, burst.change) {
+            let made = upheaval.make(change, live).await;
+            self.changed(change, made);
+        }
         while let Some(ended) = under_way.join_next().await {
-            let failed = match ended {
-                Ok(Ok(())) => continue,
-                Ok(Err(why)) => why,
-                Err(lost) => lost.to_string(),
-            };
-            self.end.failed += 1;
-            if self.end.reasons.len() < REASONS_MAX {
-                self.end.reasons.push(failed);
+            match ended {
+                Ok(Ok(taken)) => self.taken(taken),
+                Ok(Err(why)) => self.failed(why),
+                Err(lost) => self.failed(lost.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, why: String) {
+        self.end.failed += 1;
+        if self.end.reasons.len() < REASONS_MAX {
+            self.end.reasons.push(why);
+        }
+    }
+
+    fn taken(&mut self, taken: Taken) {
+        if let Some(happened) = &mut self.end.happened {
+            match taken {
+                Taken::Whole => {}
+                Taken::Streamed => happened.streams += 1,
+                Taken::Slowly => happened.slow += 1,
+                Taken::Left => happened.vanished += 1,
             }
         }
     }
 
-    fn sample(&mut self, live: &Live) -> anyhow::Result<()> {
-        let report = live.residency().report().context("no model is open")?;
-        let on_device = report
-            .library
-            .voices
-            .iter()
-            .filter(|it| it.tier == "device");
-        let resident = on_device.map(|voice| voice.bytes).sum();
-        let zone = |zone: &session::residency::ZoneReport| Zone {
-            zone: zone.census.zone.name().to_owned(),
-            bytes: zone.census.bytes,
-            in_use: zone.census.in_use,
-            largest_free: zone.census.largest_free,
-            free_entries: zone.census.free_entries,
-            fragmentation: zone.fragmentation,
-        };
-        self.end.shared = report.templates.iter().all(|template| template.slots > 0);
-        let slab = report.slab.as_ref().map(|slab| {
-            self.end.budget = slab.budget;
-            Slab {
-                in_use: slab.in_use,
-                high_water: slab.high_water,
-                overdrafts: slab.overdrafts,
-                resident,
-                zones: slab.zones.iter().map(zone).chain([library(slab)]).collect(),
+    fn changed(&mut self, change: Change, made: anyhow::Result<Published>) {
+        let published = match made {
+            Ok(published) => published,
+            Err(why) => {
+                self.left_out(format!("a reload: {why:#}"));
+                return;
             }
-        });
+        };
+        self.published(&published);
+        if let Change::Lanes(lanes) = change {
+            self.lanes = lanes;
+        }
+        let lanes = self.lanes;
+        if let Some(happened) = &mut self.end.happened {
+            happened.reloads += 1;
+            match change {
+                Change::Words => happened.words += 1,
+                Change::Voice => happened.voices += 1,
+                Change::Lanes(_) if happened.lanes.contains(&lanes) => {}
+                Change::Lanes(_) => happened.lanes.push(lanes),
+            }
+        }
+    }
+
+    fn published(&mut self, published: &Published) {
+        for out in &published.left_out {
+            self.left_out(format!("{}: {}", out.name, out.cause));
+        }
+    }
+
+    fn left_out(&mut self, why: String) {
+        self.end.left_out += 1;
+        if self.end.left_out_reasons.len() < REASONS_MAX {
+            self.end.left_out_reasons.push(why);
+        }
+    }
+
+    /// Memory once nothing runs any more.
+    async fn sample(&mut self, live: &Live) -> anyhow::Result<()> {
+        let report = self.rest(live).await?;
+        let own = report.templates.iter().filter(|it| it.slots == 0);
+        if let Some(happened) = &mut self.end.happened {
+            happened.templates = report.templates.len();
+            happened.refused = own.count();
+            if happened.lanes.is_empty() {
+                happened.lanes.push(self.lanes);
+            }
+        }
+        self.end.budget = report.slab.as_ref().map_or(0, |slab| slab.budget);
         let sample = Sample {
             requests: self.asked,
             rss: watch::rss(),
@@ -166,126 +250,95 @@ impl<O: Write> Soak<O> {
             evictions: report.library.evictions,
             loads: report.library.loads,
             failed: self.end.failed,
-            slab,
+            lanes: self.lanes,
+            slots: report.templates.iter().map(|it| it.slots).collect(),
+            cast: cast(&report),
+            generations: live.report().len(),
+            slab: Slab::of(&report),
         };
         self.tell(&Line::Sample(sample))
+    }
+
+    /// Waits for the ends of runs whose readers have gone, and of generations
+    /// that were replaced.
+    async fn rest(&mut self, live: &Live) -> anyhow::Result<MemoryReport> {
+        let start = Instant::now();
+        loop {
+            let report = live.residency().report().context("no model is open")?;
+            let of_runs = Slab::of(&report).map_or(0, |slab| slab.of_runs());
+            let in_flight = report.library.voices.iter().any(|it| it.in_flight > 0);
+            if of_runs == 0 && !in_flight && live.report().len() <= 1 {
+                return Ok(report);
+            }
+            if start.elapsed() >= self.patience {
+                // Judged as it is.
+                self.patience = NO_PATIENCE;
+                return Ok(report);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Ends at once, whatever is still being opened.
+    fn give_up(mut self) -> ! {
+        let end = Line::End(Box::new(std::mem::take(&mut self.end)));
+        let told = self.tell(&end);
+        platform::end(u8::from(told.is_err()))
     }
 
     /// Drops every model and looks at what is left.
     fn finish(mut self, live: Live) -> anyhow::Result<()> {
         let placement = live.residency().placement();
         drop(live);
-        if let Some(leak) = self.leak.take() {
-            self.end.planted = leak.planted;
-        }
+        self.end.planted = self.faults.planted;
         let tensors = placement.as_ref().and_then(|it| it.tensors());
-        self.end.dropped = tensors.map(|tensors| dropped(tensors));
+        self.end.dropped = tensors.map(|tensors| zones::dropped(tensors));
         let end = Line::End(Box::new(std::mem::take(&mut self.end)));
         self.tell(&end)
     }
 
     fn tell(&mut self, line: &Line) -> anyhow::Result<()> {
         self.out.line(serde_json::to_string(line)?)?;
+        self.out.flush()?;
         Ok(())
-    }
-}
-
-/// What voices hold and could hold in the zone of models.
-fn library(slab: &session::residency::SlabReport) -> Zone {
-    let models = &slab.models;
-    let fixed = models.bert + models.slots + models.other;
-    let zone = slab.zones.iter().map(|it| it.census);
-    let bytes = zone
-        .filter(|it| it.zone == slab::Zone::Models)
-        .map(|it| it.bytes);
-    Zone {
-        zone: "library".to_owned(),
-        bytes: bytes.sum::<usize>().saturating_sub(fixed),
-        in_use: models.sessions + models.blobs,
-        ..Zone::default()
     }
 }
 
 /// Reasons that are told; the others are counted.
 const REASONS_MAX: usize = 5;
 
-fn dropped(tensors: &Tensors) -> Dropped {
-    let slab = tensors.slab();
-    let holds = |owner: &slab::OwnerCensus| {
-        (owner.blocks > 0).then(|| format!("{} ({} bytes)", owner.owner, owner.in_use))
-    };
-    let torn = slab::Zone::ALL.into_iter().filter(|zone| {
-        let census = slab.zone(*zone);
-        census.bytes > 0 && census.free_entries != 1
-    });
-    Dropped {
-        in_use: slab.in_use(),
-        blocks: slab.blocks(),
-        holders: slab.owners().iter().filter_map(holds).collect(),
-        torn: torn.map(|zone| zone.name().to_owned()).collect(),
-    }
-}
-
-const ACTIVATIONS: slab::Place = slab::Place::Zone(slab::Zone::Activations);
-
-/// The negative control: memory that nobody gives back.
-struct Leak {
-    bytes: usize,
-    tensors: Option<(Arc<Tensors>, slab::Owner)>,
-    spilt: usize,
-    /// Blocks of the slab.
-    planted: usize,
-}
-
-impl Leak {
-    fn new(live: &Live, bytes: u64) -> Self {
-        let placement = live.residency().placement();
-        let tensors = placement.as_ref().and_then(|it| it.tensors());
-        let tensors = tensors.map(|tensors| {
-            let owner = tensors.slab().owner("leak");
-            (Arc::clone(tensors), owner)
-        });
-        Self {
-            bytes: usize::try_from(bytes).unwrap_or(usize::MAX).max(1),
-            tensors,
-            spilt: 0,
-            planted: 0,
-        }
-    }
-
-    /// Heap for each request there was, and one small block of the slab.
-    fn spill(&mut self, asked: usize) {
-        let requests = asked - std::mem::replace(&mut self.spilt, asked);
-        // Not zeros: those the system would lend without a page behind them.
-        Vec::leak(vec![1_u8; requests * self.bytes]);
-        if let Some((tensors, owner)) = &self.tensors {
-            let spilt = tensors
-                .slab()
-                .allocate(ACTIVATIONS, *owner, slab::ALIGNMENT);
-            self.planted += usize::from(spilt.is_ok());
-        }
-    }
+/// Stands for the names of the voices on the device.
+fn cast(report: &MemoryReport) -> u64 {
+    let voices = report.library.voices.iter();
+    let on_device = voices.filter(|voice| voice.tier == "device");
+    let mut names: Vec<_> = on_device.map(|voice| &voice.name).collect();
+    names.sort();
+    let mut hasher = DefaultHasher::new();
+    names.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The configuration with what the soak asks for.
 fn configured(args: &args::Soak, mode: SoakMode) -> anyhow::Result<Config> {
     let mut config = base(args)?;
-    let voices = stock::chosen(args, &config)?;
     let service = &mut config.service;
-    service.voices = voices;
+    service.voices = stock::chosen(args)?;
     service.models.lanes = args.lanes;
     service.models.threads = args.threads;
     // It is about memory, not about time: nobody is sent away.
     service.models.wait = PATIENCE;
+    service.models.queue = PATIENCE;
     service.memory.policy.permits.wait = PATIENCE;
     for pipeline in service.pipelines.values_mut() {
         pipeline.limits.deadline = PATIENCE;
         pipeline.limits.characters_max = pipeline.limits.characters_max.max(args.characters);
+        // Nobody's words are changed but the soak's own.
+        pipeline.dictionary.file = args.child.made.as_deref().map(words_file);
     }
     // Full after a few requests, and from then on as large as it gets.
     service.feature_cache = Bytes::mebibytes(4);
 
-    let sizes = super::sizes(args, service);
+    let sizes = Sizes::of(args, service);
     let policy = &mut service.memory.policy;
     policy.slots = args.slots;
     policy.prepack = args.prepack;

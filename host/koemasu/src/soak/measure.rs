@@ -1,6 +1,10 @@
-//! What the processes of a soak tell, and what follows from it. Pure.
+//! What the processes of a soak tell, and the figures that follow. Pure.
+
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
+
+use super::zones::Slab;
 
 /// Memory after a burst, when no request is under way.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,54 +18,15 @@ pub(super) struct Sample {
     pub(super) evictions: u64,
     pub(super) loads: u64,
     pub(super) failed: usize,
+    /// Sessions that wait for requests, by template: what is kept for them is
+    /// the same whenever they are as many.
+    pub(super) lanes: usize,
+    pub(super) slots: Vec<usize>,
+    /// Stands for the names of the voices on the device.
+    pub(super) cast: u64,
+    /// Generations that had not ended in time.
+    pub(super) generations: usize,
     pub(super) slab: Option<Slab>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Slab {
-    pub(super) in_use: usize,
-    pub(super) high_water: usize,
-    pub(super) overdrafts: u64,
-    /// Of the library's bytes, those the resident voices account for.
-    pub(super) resident: usize,
-    pub(super) zones: Vec<Zone>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Zone {
-    pub(super) zone: String,
-    pub(super) bytes: usize,
-    pub(super) in_use: usize,
-    pub(super) largest_free: usize,
-    pub(super) free_entries: usize,
-    pub(super) fragmentation: f64,
-}
-
-impl Slab {
-    fn zone(&self, name: &str) -> Option<&Zone> {
-        self.zones.iter().find(|zone| zone.zone == name)
-    }
-
-    /// In use and no voice's: must be the same whenever nothing runs.
-    pub(super) fn at_rest(&self) -> usize {
-        self.in_use - self.library()
-    }
-
-    fn library(&self) -> usize {
-        self.zone("library").map_or(0, |zone| zone.in_use)
-    }
-
-    /// Voices together with what is left of each zone.
-    pub(super) fn room(&self) -> usize {
-        self.zone("library").map_or(0, |zone| zone.bytes)
-    }
-
-    fn fragmentation(&self) -> f64 {
-        self.zones
-            .iter()
-            .map(|zone| zone.fragmentation)
-            .fold(0.0, f64::max)
-    }
 }
 
 /// What a process says when it is through.
@@ -78,12 +43,36 @@ pub(super) struct End {
     pub(super) failed: usize,
     /// The first few reasons.
     pub(super) reasons: Vec<String>,
-    /// Whether voices share sessions, so that their bytes are all they hold.
-    pub(super) shared: bool,
     pub(super) budget: usize,
+    /// Its time was over before its voices were open.
+    pub(super) late: bool,
+    /// Voices that a start or a reload left out.
+    pub(super) left_out: usize,
+    pub(super) left_out_reasons: Vec<String>,
+    /// What happened beside the requests, if it was to.
+    pub(super) happened: Option<Happened>,
     pub(super) dropped: Option<Dropped>,
     /// Blocks of the slab that were leaked on purpose.
     pub(super) planted: usize,
+}
+
+/// What a lively soak is made of, and how often it was.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Happened {
+    /// Made at the start.
+    pub(super) made: usize,
+    pub(super) templates: usize,
+    /// Templates whose voices have sessions of their own.
+    pub(super) refused: usize,
+    pub(super) reloads: usize,
+    /// Of them, by what they changed.
+    pub(super) words: usize,
+    pub(super) voices: usize,
+    /// Numbers of lanes there were.
+    pub(super) lanes: Vec<usize>,
+    pub(super) streams: usize,
+    pub(super) slow: usize,
+    pub(super) vanished: usize,
 }
 
 /// The slab when every model has gone.
@@ -101,6 +90,8 @@ pub(super) struct Dropped {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Line {
+    /// What it does before there is anything to measure.
+    Doing(String),
     Sample(Sample),
     End(Box<End>),
 }
@@ -113,7 +104,7 @@ pub(super) struct Run {
     pub(super) end: End,
 }
 
-/// Growth in MB per 1,000 requests over the second half.
+/// Growth in MB per 1,000 requests, over what [`Run::steady`] says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Slope {
     /// The median of the slopes between all pairs: one step does not move it.
@@ -130,38 +121,12 @@ pub(super) struct Figures {
     pub(super) rss: Slope,
     pub(super) private: Slope,
     pub(super) gpu: Option<Slope>,
-    /// Smallest and largest in the second half.
-    pub(super) at_rest: Option<(usize, usize)>,
     pub(super) fragmentation: Option<f64>,
+    /// The largest share of the models' memory that no block could use.
+    pub(super) scattered: Option<f64>,
     pub(super) high_water: Option<usize>,
     pub(super) evictions: u64,
     pub(super) loads: u64,
-}
-
-/// The most growth there may be, and from how many requests on it is judged.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Bound {
-    pub(super) slope_max: f64,
-    pub(super) requests_min: usize,
-}
-
-impl Bound {
-    pub(super) fn new(given: Option<f64>) -> Self {
-        match given {
-            // Fewer, and the slope is chance.
-            Some(slope_max) => Self {
-                slope_max,
-                requests_min: 200,
-            },
-            // Heap, code and dictionary pages are still being touched for the
-            // first time until then, by megabytes (BENCHMARKS.md, "Memory:
-            // the soak").
-            None => Self {
-                slope_max: 1.0,
-                requests_min: 5_000,
-            },
-        }
-    }
 }
 
 impl Run {
@@ -169,14 +134,9 @@ impl Run {
         let (Some(first), Some(last)) = (self.samples.first(), self.samples.last()) else {
             return Figures::default();
         };
-        let half = self.second_half();
-        let slope = |of: fn(&Sample) -> f64| slope(half, of);
-        let slabs = || self.samples.iter().filter_map(|it| it.slab.as_ref());
-        let at_rest = || {
-            half.iter()
-                .filter_map(|it| Some(it.slab.as_ref()?.at_rest()))
-        };
-        let gpu = half.iter().all(|sample| sample.gpu.is_some());
+        let steady = self.steady();
+        let slope = |of: fn(&Sample) -> f64| slope(steady, of);
+        let gpu = steady.iter().all(|sample| sample.gpu.is_some());
         Figures {
             requests: last.requests,
             start: first.rss,
@@ -185,114 +145,98 @@ impl Run {
             rss: slope(|it| it.rss as f64),
             private: slope(|it| it.private as f64),
             gpu: gpu.then(|| slope(|it| it.gpu.unwrap_or(0) as f64)),
-            at_rest: at_rest().min().zip(at_rest().max()),
-            fragmentation: slabs().map(Slab::fragmentation).reduce(f64::max),
-            high_water: slabs().map(|slab| slab.high_water).max(),
+            fragmentation: self.slabs().map(Slab::fragmentation).reduce(f64::max),
+            scattered: self.slabs().map(Slab::scattered).reduce(f64::max),
+            high_water: self.slabs().map(|slab| slab.high_water).max(),
             evictions: last.evictions.saturating_sub(first.evictions),
             loads: last.loads.saturating_sub(first.loads),
         }
     }
 
-    fn second_half(&self) -> &[Sample] {
+    pub(super) fn slabs(&self) -> impl Iterator<Item = &Slab> {
+        self.samples.iter().filter_map(|it| it.slab.as_ref())
+    }
+
+    /// When everything has been touched for the first time: from
+    /// [`WARM`] requests on if there are enough behind them, else the second
+    /// half.
+    pub(super) fn steady(&self) -> &[Sample] {
         let all = self.samples.last().map_or(0, |last| last.requests);
-        let start = self
-            .samples
-            .partition_point(|sample| sample.requests < all / 2);
+        let warm = WARM.min(all.saturating_sub(WARM / 2));
+        let from = warm.max(all / 2);
+        let start = self.samples.partition_point(|it| it.requests < from);
         &self.samples[start..]
     }
 
-    /// What must not be, in any mode.
-    pub(super) fn faults(&self, bound: Bound) -> Vec<String> {
-        let mut faults = Vec::new();
-        if self.end.failed > 0 {
-            faults.push(format!(
-                "{} requests failed: {}",
-                self.end.failed,
-                self.end.reasons.join("; ")
-            ));
+    /// What was kept beside the voices, for each number of lanes and slots.
+    pub(super) fn kept(&self) -> Vec<Kept<'_>> {
+        let mut kept: Vec<Kept<'_>> = Vec::new();
+        for sample in &self.samples {
+            let Some(bytes) = sample.slab.as_ref().map(Slab::kept) else {
+                continue;
+            };
+            let (lanes, slots) = (sample.lanes, sample.slots.as_slice());
+            let known = |kept: &&mut Kept<'_>| (kept.lanes, kept.slots) == (lanes, slots);
+            match kept.iter_mut().find(known) {
+                Some(kept) => {
+                    kept.least = bytes.min(kept.least);
+                    kept.most = bytes.max(kept.most);
+                }
+                None => kept.push(Kept {
+                    lanes,
+                    slots,
+                    least: bytes,
+                    most: bytes,
+                }),
+            }
         }
-        if self.end.budget > 0 {
-            self.slab_faults(bound, &mut faults);
-        }
-        faults
+        kept
     }
 
-    fn slab_faults(&self, bound: Bound, faults: &mut Vec<String>) {
-        let figures = self.figures();
-        if figures.requests >= bound.requests_min {
-            let curves = [
-                ("resident memory", Some(figures.rss)),
-                ("private memory", Some(figures.private)),
-                ("GPU memory", figures.gpu),
-            ];
-            for (what, slope) in curves {
-                if let Some(Slope { robust, .. }) = slope
-                    && robust > bound.slope_max
-                {
-                    faults.push(format!(
-                        "{what} grows by {robust:.2} MB/1,000 requests (bound {})",
-                        bound.slope_max
-                    ));
+    /// How often the same voices were there once more, and how many of those
+    /// times they held another sum.
+    pub(super) fn casts(&self) -> (usize, usize) {
+        let mut sums = HashMap::new();
+        let (mut again, mut unlike) = (0, 0);
+        for sample in &self.samples {
+            let Some(slab) = &sample.slab else {
+                continue;
+            };
+            let key = (sample.lanes, &sample.slots, sample.cast);
+            match sums.get(&key) {
+                None => drop(sums.insert(key, slab.in_use)),
+                Some(sum) => {
+                    again += 1;
+                    unlike += usize::from(*sum != slab.in_use);
                 }
             }
         }
-        if let Some((least, most)) = figures.at_rest
-            && self.end.shared
-            && least != most
-        {
-            faults.push(format!(
-                "in use at rest did not return: between {} and {} bytes",
-                thousands(least),
-                thousands(most)
-            ));
-        }
-        let astray = |slab: &&Slab| slab.library() != slab.resident;
-        let mut slabs = self.samples.iter().filter_map(|it| it.slab.as_ref());
-        if self.end.shared
-            && let Some(slab) = slabs.find(astray)
-        {
-            faults.push(format!(
-                "the library holds {} bytes and its voices account for {}",
-                thousands(slab.library()),
-                thousands(slab.resident)
-            ));
-        }
-        let last = self.samples.iter().rev().find_map(|it| it.slab.as_ref());
-        if let Some(slab) = last {
-            if slab.high_water > self.end.budget {
-                faults.push(format!(
-                    "{} bytes of a budget of {} were in use",
-                    thousands(slab.high_water),
-                    thousands(self.end.budget)
-                ));
-            }
-            if slab.overdrafts > 0 {
-                faults.push(format!(
-                    "{} allocations went outside of the budget",
-                    slab.overdrafts
-                ));
-            }
-        }
-        match &self.end.dropped {
-            Some(dropped) if dropped.blocks > 0 || !dropped.torn.is_empty() => {
-                faults.push(format!(
-                    "with every model gone {} bytes in {} blocks are held by {}",
-                    thousands(dropped.in_use),
-                    dropped.blocks,
-                    dropped.holders.join(", ")
-                ));
-            }
-            Some(_) => {}
-            None => faults.push("nobody looked at the slab with every model gone".to_owned()),
-        }
+        (again, unlike)
     }
 }
 
-/// Growth of a curve in MB per 1,000 requests.
+/// What no voice accounted for, with so many lanes and slots of each template.
+pub(super) struct Kept<'a> {
+    pub(super) lanes: usize,
+    pub(super) slots: &'a [usize],
+    pub(super) least: i64,
+    pub(super) most: i64,
+}
+
+/// Heap, code and dictionary pages are still being touched for the first time
+/// until then, by megabytes (BENCHMARKS.md, "Memory: the soak").
+pub(super) const WARM: usize = 5_000;
+
+/// Growth of a curve in MB per 1,000 requests. Only what has as many lanes is
+/// compared: each has sessions, which take memory of their own.
 fn slope(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> Slope {
     let points: Vec<_> = samples
         .iter()
-        .map(|sample| (sample.requests as f64 / 1e3, of(sample) / 1e6))
+        .map(|sample| Point {
+            lanes: sample.lanes,
+            x: sample.requests as f64 / 1e3,
+            y: of(sample) / 1e6,
+        })
         .collect();
     Slope {
         robust: between_pairs(&points),
@@ -300,17 +244,23 @@ fn slope(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> Slope {
     }
 }
 
+struct Point {
+    lanes: usize,
+    x: f64,
+    y: f64,
+}
+
 /// Theil and Sen: the median of all slopes between two points.
-fn between_pairs(points: &[(f64, f64)]) -> f64 {
+fn between_pairs(points: &[Point]) -> f64 {
     // Pairs grow with the square; some hundred points say the same.
     const POINTS_MAX: usize = 400;
     let step = points.len().div_ceil(POINTS_MAX).max(1);
     let points: Vec<_> = points.iter().step_by(step).collect();
     let mut slopes = Vec::new();
-    for (index, (x, y)) in points.iter().enumerate() {
-        for (later_x, later_y) in &points[index + 1..] {
-            if later_x > x {
-                slopes.push((later_y - y) / (later_x - x));
+    for (index, point) in points.iter().enumerate() {
+        for later in &points[index + 1..] {
+            if later.x > point.x && later.lanes == point.lanes {
+                slopes.push((later.y - point.y) / (later.x - point.x));
             }
         }
     }
@@ -321,12 +271,12 @@ fn between_pairs(points: &[(f64, f64)]) -> f64 {
     }
 }
 
-fn least_squares(points: &[(f64, f64)]) -> f64 {
+fn least_squares(points: &[Point]) -> f64 {
     let count = points.len() as f64;
-    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
-    let (mean_x, mean_y) = (mean(|it| it.0), mean(|it| it.1));
+    let mean = |of: fn(&Point) -> f64| points.iter().map(of).sum::<f64>() / count;
+    let (mean_x, mean_y) = (mean(|it| it.x), mean(|it| it.y));
     let (mut above, mut below) = (0.0, 0.0);
-    for (x, y) in points {
+    for Point { x, y, .. } in points {
         above += (x - mean_x) * (y - mean_y);
         below += (x - mean_x).powi(2);
     }
@@ -350,149 +300,51 @@ pub(super) fn thousands(number: usize) -> String {
 mod tests {
     use super::*;
 
-    const BUDGET: usize = 100_000_000;
-    const ONE: Bound = Bound {
-        slope_max: 1.0,
-        requests_min: 200,
-    };
-
-    /// A sound run: 100 samples, 10 requests each, flat but for `grow`.
-    fn run(grow: impl Fn(usize, &mut Sample)) -> Run {
-        let sample = |number: usize| {
-            let library = Zone {
-                zone: "library".to_owned(),
-                bytes: 50_000,
-                in_use: 3_000,
-                ..Zone::default()
-            };
-            let mut sample = Sample {
-                requests: number * 10,
-                rss: 200_000_000 + (number as u64 % 3) * 4_096,
-                private: 150_000_000,
-                slab: Some(Slab {
-                    in_use: 10_000,
-                    high_water: 20_000,
-                    overdrafts: 0,
-                    resident: 3_000,
-                    zones: vec![library],
-                }),
+    fn run(requests: impl Iterator<Item = usize>, rss: impl Fn(usize) -> (usize, u64)) -> Run {
+        let sample = |requests| {
+            let (lanes, rss) = rss(requests);
+            Sample {
+                requests,
+                rss,
+                lanes,
                 ..Sample::default()
-            };
-            grow(number, &mut sample);
-            sample
+            }
         };
         Run {
-            mode: "slab".to_owned(),
-            samples: (0..100).map(sample).collect(),
-            end: End {
-                shared: true,
-                budget: BUDGET,
-                dropped: Some(Dropped::default()),
-                ..End::default()
-            },
-        }
-    }
-
-    fn slab(sample: &mut Sample) -> &mut Slab {
-        sample.slab.as_mut().expect("a slab")
-    }
-
-    type Grow = fn(usize, &mut Sample);
-
-    #[test]
-    fn each_fault_is_found_and_named() {
-        let cases: [(&str, Grow, Option<&str>); 9] = [
-            ("nothing wrong", |_, _| {}, None),
-            (
-                "growth below the bound",
-                |number, it| it.private += number as u64 * 9_000,
-                None,
-            ),
-            (
-                "growth above the bound",
-                |number, it| it.private += number as u64 * 11_000,
-                Some("private memory grows by 1.10 MB/1,000 requests (bound 1)"),
-            ),
-            (
-                "one step is no slope",
-                |number, it| it.rss += if number > 80 { 50_000_000 } else { 0 },
-                None,
-            ),
-            (
-                "growth that ends in the first half",
-                |number, it| it.rss += number.min(50) as u64 * 1_000_000,
-                None,
-            ),
-            (
-                "a GPU that fills",
-                |number, it| it.gpu = Some(number as u64 * 20_000),
-                Some("GPU memory grows by 2.00 MB/1,000 requests (bound 1)"),
-            ),
-            (
-                "a block that stays",
-                |number, it| slab(it).in_use += if number == 99 { 256 } else { 0 },
-                Some("in use at rest did not return: between 7,000 and 7,256 bytes"),
-            ),
-            (
-                "bytes of nobody in the library",
-                |_, it| slab(it).resident = 2_000,
-                Some("the library holds 3,000 bytes and its voices account for 2,000"),
-            ),
-            (
-                "over the budget",
-                |_, it| slab(it).high_water = BUDGET + 1,
-                Some("100,000,001 bytes of a budget of 100,000,000 were in use"),
-            ),
-        ];
-        for (name, grow, fault) in cases {
-            let faults = run(grow).faults(ONE);
-            assert_eq!(
-                faults,
-                fault.map(str::to_owned).into_iter().collect::<Vec<_>>(),
-                "{name}"
-            );
+            samples: requests.map(sample).collect(),
+            ..Run::default()
         }
     }
 
     #[test]
-    fn what_is_left_at_the_end_and_what_failed_is_told() {
-        let mut run = run(|_, _| {});
-        run.end.failed = 2;
-        run.end.reasons = vec!["no room".to_owned()];
-        run.end.dropped = Some(Dropped {
-            in_use: 512,
-            blocks: 2,
-            holders: vec!["leak (512 bytes)".to_owned()],
-            torn: vec![],
-        });
-        assert_eq!(
-            run.faults(ONE),
-            [
-                "2 requests failed: no room",
-                "with every model gone 512 bytes in 2 blocks are held by leak (512 bytes)",
-            ]
-        );
+    fn what_is_steady_begins_when_all_is_warm_or_with_the_second_half() {
+        for (all, from) in [
+            (100, 50),
+            (5_000, 2_500),
+            (6_000, 3_500),
+            (7_500, 5_000),
+            (9_000, 5_000),
+            (20_000, 10_000),
+        ] {
+            let run = run((0..=all).step_by(10), |_| (1, 0));
+            let steady = run.steady();
+            assert_eq!(steady.first().map(|it| it.requests), Some(from), "{all}");
+        }
     }
 
     #[test]
-    fn few_requests_have_no_slope() {
-        let mut run = run(|number, it| it.rss += number as u64 * 1_000_000);
-        run.samples.truncate(ONE.requests_min / 10);
-        assert_eq!(run.faults(ONE), Vec::<String>::new());
-        assert_eq!(Bound::new(Some(1.0)), ONE);
-        assert!(Bound::new(None).requests_min > ONE.requests_min);
-    }
-
-    #[test]
-    fn arenas_are_only_held_to_their_requests() {
-        let mut run = run(|number, it| {
-            it.slab = None;
-            it.rss += number as u64 * 1_000_000;
-        });
-        run.end.budget = 0;
-        run.end.dropped = None;
-        assert_eq!(run.faults(ONE), Vec::<String>::new());
-        assert!(run.figures().rss.robust > 90.0);
+    fn more_lanes_are_no_growth_and_growth_is_none_of_lanes() {
+        // From one lane to four, each with sessions of 20 MB.
+        let lanes = |requests: usize| 1 + requests / 300 % 4;
+        let flat = |requests| (lanes(requests), lanes(requests) as u64 * 20_000_000);
+        let robust = |run: Run| run.figures().rss.robust;
+        assert_eq!(robust(run((0..=1_500).step_by(10), flat)), 0.0);
+        let growing = |requests| {
+            let (lanes, rss) = flat(requests);
+            (lanes, rss + requests as u64 * 3_000)
+        };
+        let slope = robust(run((0..=1_500).step_by(10), growing));
+        assert!((slope - 3.0).abs() < 1e-6, "{slope}");
     }
 
     #[test]

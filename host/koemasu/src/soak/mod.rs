@@ -2,35 +2,49 @@
 //! experiment — many voices drawn at random, texts of mixed lengths, hours of
 //! loading and unloading — against three ways of keeping memory, each in a
 //! process of its own, with a verdict.
+//!
+//! - `stock`, `zoo`: the voices; `sizes`: the slab; `extent`: the time.
+//! - `plan`: what is asked for and what happens meanwhile.
+//! - `child`: one process; `ask`, `upheaval` and `fault` are what it does.
+//! - `zones`, `measure`, `judge`: what it tells, and what follows.
+//! - `progress`, `report`, `chart`: what people see.
 
+mod ask;
 mod chart;
 mod child;
+mod extent;
+mod fault;
+mod judge;
 mod measure;
 mod plan;
+mod progress;
+mod report;
+mod sizes;
 mod stock;
+mod upheaval;
+mod zones;
+mod zoo;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use pipeline::spec;
-use pipeline::units::Bytes;
 
-use crate::args::{self, SoakMode};
+use crate::args::{self, Lengths, SoakMode};
 use crate::config::{Config, Files};
 use crate::files;
-use crate::line::{self, Lines};
-use measure::{Bound, End, Line, Run, Sample, thousands};
-use plan::Wanted;
+use crate::line;
+use measure::{End, Line, Run};
+use plan::{Mood, Wanted};
+use progress::Progress;
+use report::Report;
 use stock::Stock;
 
 /// Says whether it passed.
 pub fn run(args: &args::Soak) -> anyhow::Result<bool> {
-    if args.voices == 0 || args.rounds == 0 || wanted(args).requests == 0 {
-        bail!("nothing to do: --voices, --rounds and the requests are at least 1");
-    }
     match args.child.child {
         Some(mode) => child::run(args, mode).map(|()| true),
         None => parent(args),
@@ -38,49 +52,86 @@ pub fn run(args: &args::Soak) -> anyhow::Result<bool> {
 }
 
 fn parent(args: &args::Soak) -> anyhow::Result<bool> {
+    let start = Instant::now();
     let config = base(args)?;
-    let stock = Stock::find(args, &config)?;
+    let stock = Stock::find(args)?;
     let mut out = line::out();
-    introduce(&mut out, args, &config, &stock)?;
-    let modes = match args.mode {
-        Some(mode) => vec![mode],
-        None => SoakMode::value_variants().to_vec(),
-    };
-    let mut runs: Vec<Run> = Vec::new();
-    for mode in modes {
-        let room = runs.iter().find_map(room);
-        runs.push(process(args, &stock, mode, room)?);
+    report::introduce(&mut out, args, &config, &stock)?;
+    let all = minutes(args).map(|minutes| Duration::from_secs(60 * minutes as u64));
+    let modes = modes(args);
+    let (mut runs, mut without) = (Vec::<Run>::new(), Vec::new());
+    for (number, mode) in modes.iter().enumerate() {
+        let after = modes.len() - number - 1;
+        let left = all.map(|all| all.saturating_sub(start.elapsed()));
+        let own = left.map(|left| extent::share(left, after, number == 0));
+        if own == Some(None) {
+            without.push(name(*mode));
+            continue;
+        }
+        let process = Process {
+            args,
+            stock: &stock,
+            mode: *mode,
+            room: runs.iter().find_map(room),
+            seconds: own.flatten().map(|own| own.as_secs()),
+            all: all.map(|all| start + all),
+        };
+        match process.run()? {
+            run if run.end.late => without.push(run.mode),
+            run => runs.push(run),
+        }
     }
-    table(&mut out, &runs)?;
+    let report = Report::of(&runs, args);
+    report.write(&mut out, &without)?;
     if let Some(path) = &args.png {
         let drawn = chart::draw(&runs);
         let drawn = drawn.and_then(|bytes| Ok(files::put(path, &bytes)?));
         drawn.with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let verdict = Verdict::of(&runs, args);
     if let Some(path) = &args.json {
-        let all = serde_json::json!({
-            "runs": runs,
-            "figures": runs.iter().map(Run::figures).collect::<Vec<_>>(),
-            "pass": verdict.pass,
-            "verdict": verdict.words,
-        });
-        files::put(path, all.to_string().as_bytes())
+        files::put(path, report.json().to_string().as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    out.line(&verdict.words)?;
-    out.flush()?;
-    Ok(verdict.pass)
+    report.conclude(&mut out)?;
+    Ok(report.pass)
+}
+
+/// All that are wanted, the one that is judged first.
+fn modes(args: &args::Soak) -> Vec<SoakMode> {
+    match args.mode {
+        Some(mode) => vec![mode],
+        None if args.zoo => vec![SoakMode::Slab],
+        None => SoakMode::value_variants().to_vec(),
+    }
+}
+
+/// How long all of it takes, if it is not the requests that say so.
+fn minutes(args: &args::Soak) -> Option<usize> {
+    const USUAL: usize = 10;
+    const USUAL_ZOO: usize = 40;
+    let usual = if args.zoo { USUAL_ZOO } else { USUAL };
+    let unbounded = args.requests.is_none() && args.rounds.is_none();
+    args.minutes.or(unbounded.then_some(usual))
 }
 
 fn wanted(args: &args::Soak) -> Wanted {
+    let zoo = stock::is_zoo(args);
+    let usual = if zoo { Lengths::Short } else { Lengths::Mixed };
+    let of_rounds = args.rounds.map(|rounds| rounds * args.texts);
+    let requests = args.requests.or(of_rounds);
+    let in_round = match (requests, args.rounds) {
+        (Some(requests), Some(rounds)) => requests.div_ceil(rounds),
+        _ => args.texts,
+    };
     Wanted {
-        voices: args.voices,
-        requests: args.requests.unwrap_or(args.rounds * args.texts),
-        rounds: args.rounds,
-        lengths: args.lengths,
+        voices: stock::count(args),
+        requests,
+        in_round,
+        lengths: args.lengths.unwrap_or(usual),
         characters: args.characters,
         seed: args.seed,
+        mood: if zoo { Mood::Lively } else { Mood::Calm },
+        lanes: args.lanes,
     }
 }
 
@@ -103,96 +154,9 @@ fn base(args: &args::Soak) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// Bytes of the slab and its parts.
-struct Sizes {
-    budget: u64,
-    /// What is left for voices.
-    room: u64,
-    workspace: u64,
-    reserve: u64,
-}
-
-/// As said, or enough for a third of the voices.
-fn sizes(args: &args::Soak, service: &spec::Service) -> Sizes {
-    const MEBIBYTE: u64 = 1 << 20;
-    let of = |bytes: Option<Bytes>, usual: u64| bytes.map_or(usual, |Bytes(bytes)| bytes);
-    let workspace = of(args.workspace, 256 * MEBIBYTE);
-    let reserve = of(args.reserve, 64 * MEBIBYTE);
-    let voices = service.voices.iter();
-    let voice = voices.map(|it| stock::bytes(&it.source)).max().unwrap_or(0);
-    let model = service.pipelines.values().next().map(|it| &it.bert.model);
-    let bert = model.and_then(|model| service.berts.get(model));
-    let bert = bert.map_or(0, |bert| stock::graph_bytes(&bert.graph));
-    // Sessions keep shapes and integers beside their weights.
-    let slots = args.slots.max(args.lanes) as u64 * (voice + 4 * MEBIBYTE);
-    let fixed = bert + bert / 8 + slots + workspace + reserve;
-    // Voices that run do not go: one for each lane, and others beside them.
-    let stay = args.voices.div_ceil(3).max(args.lanes + 2);
-    // With sessions of its own a voice holds its weights twice, packed and
-    // not, for each lane. So does the one inside the program.
-    let each = match args.prepack || args.models.is_none() {
-        true => voice * 2 * args.lanes as u64,
-        false => voice + MEBIBYTE / 8,
-    };
-    let third = stay as u64 * each;
-    let budget = of(args.budget, fixed + third);
-    Sizes {
-        budget,
-        room: budget.saturating_sub(fixed).max(voice),
-        workspace,
-        reserve,
-    }
-}
-
 /// What the library of a slab had for voices.
 fn room(run: &Run) -> Option<usize> {
-    run.samples.last()?.slab.as_ref().map(measure::Slab::room)
-}
-
-/// Runs one mode in a process of its own, so that memory is this mode's alone.
-fn process(
-    args: &args::Soak,
-    stock: &Stock,
-    mode: SoakMode,
-    room: Option<usize>,
-) -> anyhow::Result<Run> {
-    let name = name(mode);
-    let mut command = Command::new(std::env::current_exe().context("where is this program?")?);
-    command
-        .args(std::env::args_os().skip(1))
-        .args(["--child", &name]);
-    if let Some(folder) = &stock.made {
-        command.arg("--made").arg(folder.path());
-    }
-    if let Some(room) = room {
-        command.arg("--room").arg(room.to_string());
-    }
-    let mut process = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("the process for {name} does not start"))?;
-    let lines = process.stdout.take().context("no pipe")?;
-    let mut progress = Progress::new(name.clone(), wanted(args).requests);
-    let (mut samples, mut end) = (Vec::new(), None::<Box<End>>);
-    for line in BufReader::new(lines).lines() {
-        match serde_json::from_str(&line?)? {
-            Line::Sample(sample) => {
-                progress.tell(&sample);
-                samples.push(sample);
-            }
-            Line::End(told) => end = Some(told),
-        }
-    }
-    let status = process.wait()?;
-    match end {
-        Some(end) if status.success() => Ok(Run {
-            mode: name,
-            samples,
-            end: *end,
-        }),
-        _ => bail!("the process for {name} ended early, {status}; what it said is above"),
-    }
+    run.samples.last()?.slab.as_ref().map(zones::Slab::room)
 }
 
 fn name(mode: SoakMode) -> String {
@@ -200,253 +164,70 @@ fn name(mode: SoakMode) -> String {
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-/// A line on standard error now and then.
-struct Progress {
-    mode: String,
-    requests: usize,
-    start: Instant,
-    told: Instant,
+/// One mode in a process of its own, so that memory is this mode's alone.
+struct Process<'a> {
+    args: &'a args::Soak,
+    stock: &'a Stock,
+    mode: SoakMode,
+    room: Option<usize>,
+    /// For how long it may ask.
+    seconds: Option<u64>,
+    /// When everything must have ended.
+    all: Option<Instant>,
 }
 
-impl Progress {
-    fn new(mode: String, requests: usize) -> Self {
-        let now = Instant::now();
-        Self {
-            mode,
-            requests,
-            start: now,
-            told: now,
+impl Process<'_> {
+    fn run(&self) -> anyhow::Result<Run> {
+        let name = name(self.mode);
+        let mut process = self
+            .command(&name)?
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("the process for {name} does not start"))?;
+        let lines = process.stdout.take().context("no pipe")?;
+        let own = self.seconds.map(Duration::from_secs);
+        let mut progress = Progress::new(&name, wanted(self.args).requests, own, self.all);
+        let (mut samples, mut end) = (Vec::new(), None::<Box<End>>);
+        for line in BufReader::new(lines).lines() {
+            match serde_json::from_str(&line?)? {
+                Line::Doing(what) => progress.doing(&what),
+                Line::Sample(sample) => {
+                    progress.tell(&sample);
+                    samples.push(sample);
+                }
+                Line::End(told) => end = Some(told),
+            }
+        }
+        let status = process.wait()?;
+        match end {
+            Some(end) if status.success() => Ok(Run {
+                mode: name,
+                samples,
+                end: *end,
+            }),
+            _ => bail!("the process for {name} ended early, {status}; what it said is above"),
         }
     }
 
-    fn tell(&mut self, sample: &Sample) {
-        const EVERY: Duration = Duration::from_secs(10);
-        if self.told.elapsed() < EVERY {
-            return;
+    fn command(&self, name: &str) -> anyhow::Result<Command> {
+        let mut command = Command::new(std::env::current_exe().context("where is this program?")?);
+        command
+            .args(std::env::args_os().skip(1))
+            .args(["--child", name]);
+        if let Some(folder) = &self.stock.made {
+            command.arg("--made").arg(folder.path());
         }
-        self.told = Instant::now();
-        line::tell(format_args!(
-            "{}: {} of {} requests, {:.0} s, {:.1} MiB, {} evictions, {} failed",
-            self.mode,
-            thousands(sample.requests),
-            thousands(self.requests),
-            self.start.elapsed().as_secs_f64(),
-            mebibytes(sample.rss),
-            thousands(sample.evictions as usize),
-            sample.failed
-        ));
+        if let Some(room) = self.room {
+            command.arg("--room").arg(room.to_string());
+        }
+        if let Some(seconds) = self.seconds {
+            command.arg("--seconds").arg(seconds.to_string());
+        }
+        Ok(command)
     }
-}
-
-fn introduce(
-    out: &mut Lines<impl Write>,
-    args: &args::Soak,
-    config: &Config,
-    stock: &Stock,
-) -> anyhow::Result<()> {
-    let wanted = wanted(args);
-    let embedded =
-        args.models.is_none() && config.service.voices.len() == 1 && stock.made.is_some();
-    if embedded {
-        out.line(
-            "the voice inside the program is a toy: these figures prove nothing about real sizes",
-        )?;
-    }
-    let mut service = config.service.clone();
-    service.voices.clone_from(&stock.voices);
-    let sizes = sizes(args, &service);
-    let largest = stock.voices.iter().map(|it| stock::bytes(&it.source)).max();
-    out.line(format_args!(
-        "{} voices of {}, {} requests in {} rounds of texts of 1 to {} characters, in bursts of 16, 7 and 7; budget {}, seed {}",
-        stock.voices.len(),
-        Bytes(largest.unwrap_or(0)),
-        thousands(wanted.requests),
-        wanted.rounds,
-        wanted.characters,
-        Bytes(sizes.budget),
-        args.seed
-    ))?;
-    Ok(())
-}
-
-/// What a row says of a run.
-type Cell = fn(&Run) -> String;
-
-fn table(out: &mut Lines<impl Write>, runs: &[Run]) -> std::io::Result<()> {
-    let rows: [(&str, Cell); 17] = [
-        ("device", |run| run.end.device.clone()),
-        ("requests", |run| thousands(run.figures().requests)),
-        ("characters", |run| thousands(run.end.characters)),
-        ("failed", |run| thousands(run.end.failed)),
-        ("evictions", |run| {
-            thousands(run.figures().evictions as usize)
-        }),
-        ("before any model, MiB", |run| {
-            format!("{:.1}", mebibytes(run.end.base))
-        }),
-        ("start, MiB", |run| {
-            format!("{:.1}", mebibytes(run.figures().start))
-        }),
-        ("end, MiB", |run| {
-            format!("{:.1}", mebibytes(run.figures().end))
-        }),
-        ("peak, MiB", |run| {
-            format!("{:.1}", mebibytes(run.figures().peak))
-        }),
-        ("slope, MB/1,000 requests", |run| {
-            format!("{:.3}", run.figures().rss.robust)
-        }),
-        ("… without mapped files", |run| {
-            format!("{:.3}", run.figures().private.robust)
-        }),
-        ("… by least squares", |run| {
-            format!("{:.3}", run.figures().rss.least_squares)
-        }),
-        ("… on the GPU", |run| {
-            run.figures()
-                .gpu
-                .map_or_else(none, |it| format!("{:.3}", it.robust))
-        }),
-        ("slab high water, MiB", |run| {
-            run.figures().high_water.map_or_else(none, |it| {
-                format!(
-                    "{:.1} of {:.1}",
-                    mebibytes(it as u64),
-                    mebibytes(run.end.budget as u64)
-                )
-            })
-        }),
-        ("in use at rest, bytes", |run| {
-            run.figures()
-                .at_rest
-                .map_or_else(none, |(least, most)| match least == most {
-                    true => thousands(least),
-                    false => format!("{} to {}", thousands(least), thousands(most)),
-                })
-        }),
-        ("fragmentation at rest, most", |run| {
-            run.figures()
-                .fragmentation
-                .map_or_else(none, |it| format!("{it:.3}"))
-        }),
-        ("CPU s (wall s)", |run| {
-            format!("{:.1} ({:.1})", run.end.cpu_seconds, run.end.wall_seconds)
-        }),
-    ];
-    let row = |label: &str, cell: Cell| {
-        let cells = runs.iter().map(|run| format!("{:>22}", cell(run)));
-        format!("{label:<28}{}", cells.collect::<String>())
-    };
-    out.line("")?;
-    out.line(row("", |run| run.mode.clone()))?;
-    for (label, cell) in rows {
-        out.line(row(label, cell))?;
-    }
-    if let Some(ratio) = throughput(runs) {
-        out.line(format_args!(
-            "requests per CPU second, slab to arena: {ratio:.2}"
-        ))?;
-    }
-    out.line("")
-}
-
-fn none() -> String {
-    "-".to_owned()
-}
-
-/// How much one mode does in the time of another.
-fn throughput(runs: &[Run]) -> Option<f64> {
-    let cost = |mode: &str| {
-        let run = runs.iter().find(|run| run.mode == mode)?;
-        Some(run.end.cpu_seconds / run.figures().requests.max(1) as f64)
-    };
-    let (slab, arena) = (cost("slab")?, cost("arena")?);
-    (slab > 0.0).then(|| arena / slab)
 }
 
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
-}
-
-struct Verdict {
-    pass: bool,
-    words: String,
-}
-
-impl Verdict {
-    fn of(runs: &[Run], args: &args::Soak) -> Self {
-        let bound = Bound::new(args.slope_max);
-        let mut faults = Vec::new();
-        for run in runs {
-            let told = run.faults(bound);
-            faults.extend(
-                told.into_iter()
-                    .map(|fault| format!("{}: {fault}", run.mode)),
-            );
-        }
-        if let Some(bytes) = args.leak {
-            return Self::of_leak(&faults, bytes);
-        }
-        if !faults.is_empty() {
-            return Self {
-                pass: false,
-                words: format!("soak: fail: {}", faults.join("; ")),
-            };
-        }
-        let (requests, failed) = runs.iter().fold((0, 0), |(requests, failed), run| {
-            (requests + run.figures().requests, failed + run.end.failed)
-        });
-        let requests = format!("{failed} of {} requests failed", thousands(requests));
-        let words = match runs.iter().find(|run| run.end.budget > 0) {
-            Some(slab) => format!("{}, {requests}", praise(slab, bound)),
-            None => format!("{requests}; no verdict on memory without the slab"),
-        };
-        Self {
-            pass: true,
-            words: format!("soak: pass: {words}"),
-        }
-    }
-
-    /// With a planted leak nothing passes; the words tell whether it was found.
-    fn of_leak(faults: &[String], bytes: Bytes) -> Self {
-        let words = match faults {
-            [] => format!("soak: fail: the planted leak of {bytes} a request was NOT found"),
-            found => format!(
-                "soak: fail, as it must: the planted leak of {bytes} a request was found: {}",
-                found.join("; ")
-            ),
-        };
-        Self { pass: false, words }
-    }
-}
-
-fn praise(run: &Run, bound: Bound) -> String {
-    let figures = run.figures();
-    let Bound {
-        slope_max,
-        requests_min,
-    } = bound;
-    let slope = if figures.requests < requests_min {
-        let least = thousands(requests_min);
-        format!("too few requests for a verdict on the slope (at least {least})")
-    } else {
-        let worst = figures.rss.robust.max(figures.private.robust);
-        let worst = worst.max(figures.gpu.map_or(f64::MIN, |gpu| gpu.robust));
-        format!("slab slope {worst:.2} MB/1,000 requests (bound {slope_max})")
-    };
-    let at_rest = match figures.at_rest {
-        Some((bytes, _)) if run.end.shared => {
-            format!(
-                "in use at rest {} bytes after every sequence",
-                thousands(bytes)
-            )
-        }
-        _ => "0 bytes in use with every model gone".to_owned(),
-    };
-    format!(
-        "{slope}, {at_rest}, peak {:.1} of {:.1} MiB budget, {} evictions",
-        mebibytes(figures.high_water.unwrap_or(0) as u64),
-        mebibytes(run.end.budget as u64),
-        thousands(figures.evictions as usize)
-    )
 }

@@ -11,11 +11,30 @@ const BURSTS: [usize; 3] = [16, 7, 7];
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) voices: usize,
-    pub(super) requests: usize,
-    pub(super) rounds: usize,
+    /// None goes on for as long as somebody takes bursts.
+    pub(super) requests: Option<usize>,
+    pub(super) in_round: usize,
     pub(super) lengths: Lengths,
     pub(super) characters: usize,
     pub(super) seed: u64,
+    pub(super) mood: Mood,
+    /// Lanes to begin with.
+    pub(super) lanes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mood {
+    /// Whole answers, and nothing else happens.
+    Calm,
+    /// Readers of every kind, and changes while requests run.
+    Lively,
+}
+
+/// What is sent together, and what happens meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Burst {
+    pub(super) asked: Vec<Asked>,
+    pub(super) change: Option<Change>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +42,37 @@ pub(super) struct Asked {
     /// Number of the voice.
     pub(super) voice: usize,
     pub(super) text: String,
+    pub(super) reader: Reader,
 }
+
+/// How an answer is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// In one piece.
+    Whole,
+    /// As it is made.
+    Stream,
+    /// As it is made, and slower than that.
+    Slow,
+    /// It has gone after the first sound.
+    Vanishing,
+}
+
+/// What an operator does to a server that runs. Each is a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The words of the dictionary are others.
+    Words,
+    Lanes(usize),
+    /// A voice's file has other weights.
+    Voice,
+}
+
+/// So that even a short soak has each of them once.
+const EARLY: [usize; 3] = [1, 3, 5];
+/// Bursts from one change to the next, after those.
+const APART: usize = 16;
+pub(super) const LANES_MAX: usize = 4;
 
 /// The bursts, one after the other. Made as they are needed, so that the plan
 /// takes no memory that would be measured.
@@ -35,6 +84,8 @@ pub(super) struct Plan {
     weights: Vec<f64>,
     asked: usize,
     bursts: usize,
+    changes: usize,
+    lanes: usize,
 }
 
 impl Plan {
@@ -46,16 +97,14 @@ impl Plan {
             weights: (1..=voices).map(|rank| 1.0 / rank as f64).collect(),
             asked: 0,
             bursts: 0,
+            changes: 0,
+            lanes: wanted.lanes,
             wanted,
         }
     }
 
     fn ask(&mut self) -> Asked {
-        let in_round = self
-            .wanted
-            .requests
-            .div_ceil(self.wanted.rounds.max(1))
-            .max(1);
+        let in_round = self.wanted.in_round.max(1);
         let round = self.asked / in_round;
         if self.asked.is_multiple_of(in_round) {
             // Every round has its own favourites.
@@ -76,18 +125,58 @@ impl Plan {
         Asked {
             voice,
             text: text(&mut self.random, characters),
+            reader: match self.wanted.mood {
+                Mood::Calm => Reader::Whole,
+                Mood::Lively => reader(&mut self.random),
+            },
         }
+    }
+
+    /// What happens during this burst.
+    fn change(&mut self) -> Option<Change> {
+        let due = EARLY.contains(&self.bursts)
+            || self.bursts > EARLY[2] && self.bursts.is_multiple_of(APART);
+        if self.wanted.mood == Mood::Calm || !due {
+            return None;
+        }
+        let turn = self.changes % EARLY.len();
+        self.changes += 1;
+        Some(match turn {
+            0 => Change::Words,
+            1 => {
+                self.lanes = self.lanes % LANES_MAX + 1;
+                Change::Lanes(self.lanes)
+            }
+            _ => Change::Voice,
+        })
     }
 }
 
 impl Iterator for Plan {
-    type Item = Vec<Asked>;
+    type Item = Burst;
 
-    fn next(&mut self) -> Option<Vec<Asked>> {
-        let left = self.wanted.requests.saturating_sub(self.asked);
+    fn next(&mut self) -> Option<Burst> {
+        let left = self.wanted.requests.unwrap_or(usize::MAX) - self.asked;
         let size = BURSTS[self.bursts % BURSTS.len()].min(left);
+        if size == 0 {
+            return None;
+        }
+        let change = self.change();
         self.bursts += 1;
-        (size > 0).then(|| (0..size).map(|_| self.ask()).collect())
+        Some(Burst {
+            asked: (0..size).map(|_| self.ask()).collect(),
+            change,
+        })
+    }
+}
+
+/// Three in ten do not take their answer in one piece.
+fn reader(random: &mut Random) -> Reader {
+    match random.below(10) {
+        0 => Reader::Stream,
+        1 => Reader::Slow,
+        2 => Reader::Vanishing,
+        _ => Reader::Whole,
     }
 }
 
@@ -177,30 +266,40 @@ mod tests {
     fn wanted(requests: usize, lengths: Lengths) -> Wanted {
         Wanted {
             voices: 10,
-            requests,
-            rounds: 2,
+            requests: Some(requests),
+            in_round: requests / 2,
             lengths,
             characters: 500,
             seed: 7,
+            mood: Mood::Calm,
+            lanes: 2,
         }
+    }
+
+    fn all(wanted: Wanted) -> Vec<Asked> {
+        Plan::new(wanted).flat_map(|burst| burst.asked).collect()
     }
 
     #[test]
     fn bursts_follow_the_pattern_and_end_with_the_requests() {
         let sizes: Vec<_> = Plan::new(wanted(50, Lengths::Mixed))
-            .map(|burst| burst.len())
+            .map(|burst| burst.asked.len())
             .collect();
         assert_eq!(sizes, [16, 7, 7, 16, 4]);
+        let endless = Wanted {
+            requests: None,
+            ..wanted(50, Lengths::Mixed)
+        };
+        assert_eq!(Plan::new(endless).take(1_000).count(), 1_000);
     }
 
     #[test]
     fn the_same_seed_asks_the_same() {
         let all = |seed| {
-            let wanted = Wanted {
+            all(Wanted {
                 seed,
                 ..wanted(100, Lengths::Mixed)
-            };
-            Plan::new(wanted).flatten().collect::<Vec<_>>()
+            })
         };
         assert_eq!(all(1), all(1));
         assert_ne!(all(1), all(2));
@@ -209,8 +308,8 @@ mod tests {
     #[test]
     fn lengths_reach_from_one_character_to_the_longest() {
         for (lengths, mean) in [(Lengths::Mixed, 40.0..120.0), (Lengths::Short, 3.0..12.0)] {
-            let all: Vec<_> = Plan::new(wanted(20_000, lengths))
-                .flatten()
+            let all: Vec<_> = all(wanted(20_000, lengths))
+                .into_iter()
                 .map(|asked| asked.text.chars().count())
                 .collect();
             assert_eq!(all.iter().min(), Some(&1));
@@ -222,7 +321,7 @@ mod tests {
 
     #[test]
     fn the_first_round_draws_all_alike_and_the_second_has_favourites() {
-        let all: Vec<_> = Plan::new(wanted(4_000, Lengths::Short)).flatten().collect();
+        let all = all(wanted(4_000, Lengths::Short));
         let most = |asked: &[Asked]| {
             let mut counts = [0; 10];
             for asked in asked {
@@ -232,5 +331,42 @@ mod tests {
         };
         assert!(most(&all[..2_000]) < Some(260), "{:?}", most(&all[..2_000]));
         assert!(most(&all[2_000..]) > Some(600), "{:?}", most(&all[2_000..]));
+    }
+
+    #[test]
+    fn a_lively_soak_has_every_reader_and_every_change_within_60_requests() {
+        let lively = Wanted {
+            mood: Mood::Lively,
+            ..wanted(60, Lengths::Short)
+        };
+        let bursts: Vec<_> = Plan::new(lively.clone()).collect();
+        let changes: Vec<_> = bursts.iter().filter_map(|burst| burst.change).collect();
+        assert_eq!(changes, [Change::Words, Change::Lanes(3), Change::Voice]);
+        let asked = || bursts.iter().flat_map(|burst| &burst.asked);
+        for reader in [
+            Reader::Whole,
+            Reader::Stream,
+            Reader::Slow,
+            Reader::Vanishing,
+        ] {
+            assert!(asked().any(|asked| asked.reader == reader), "{reader:?}");
+        }
+        let longer = Wanted {
+            requests: Some(2_000),
+            ..lively
+        };
+        let lanes = Plan::new(longer).filter_map(|burst| match burst.change {
+            Some(Change::Lanes(lanes)) => Some(lanes),
+            _ => None,
+        });
+        assert_eq!(lanes.take(5).collect::<Vec<_>>(), [3, 4, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_calm_one_has_none() {
+        let bursts: Vec<_> = Plan::new(wanted(500, Lengths::Short)).collect();
+        assert!(bursts.iter().all(|burst| burst.change.is_none()));
+        let mut asked = bursts.iter().flat_map(|burst| &burst.asked);
+        assert!(asked.all(|asked| asked.reader == Reader::Whole));
     }
 }

@@ -1,5 +1,5 @@
-//! The voices of a soak: those that are given, or copies of them with other
-//! weights where there are too few.
+//! The voices of a soak: those that are given, copies of them with other
+//! weights where there are too few, and voices of every kind.
 
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,10 @@ use session::Source;
 use session::package;
 use tempfile::TempDir;
 
+use super::zoo::{self, Kind};
 use crate::args;
-use crate::config::{Config, embedded_voice, stem};
+use crate::config::stem;
+use crate::line;
 
 /// Voices, and the folder they are in if it was made for them.
 pub(super) struct Stock {
@@ -18,25 +20,51 @@ pub(super) struct Stock {
     pub(super) made: Option<TempDir>,
 }
 
+/// What voices are made of.
+enum Origin {
+    Given(spec::Voice),
+    Kind(&'static Kind),
+}
+
+/// Whether voices of every kind are made.
+pub(super) fn is_zoo(args: &args::Soak) -> bool {
+    args.zoo || args.models.is_none()
+}
+
+/// So many voices if nobody says how many.
+const USUAL: usize = 25;
+const USUAL_ZOO: usize = 40;
+
+/// How many voices there are.
+pub(super) fn count(args: &args::Soak) -> usize {
+    let usual = if args.zoo { USUAL_ZOO } else { USUAL };
+    args.voices.unwrap_or(usual)
+}
+
 impl Stock {
     /// Gives what there is, or makes what is missing.
-    pub(super) fn find(args: &args::Soak, config: &Config) -> anyhow::Result<Self> {
-        let given = given(args, config)?;
-        if given.len() >= args.voices {
-            let voices = given.into_iter().take(args.voices).collect();
+    pub(super) fn find(args: &args::Soak) -> anyhow::Result<Self> {
+        let origins = origins(args)?;
+        let count = count(args);
+        if let Some(voices) = as_they_are(&origins, count) {
             return Ok(Self { voices, made: None });
         }
         let folder = tempfile::Builder::new()
             .prefix("koemasu-soak-")
             .tempdir()
             .context("no temporary folder for the voices")?;
-        for number in 0..args.voices {
-            let source = match &given[number % given.len()].source {
-                spec::Source::Path(path) => Source::Path(path.clone()),
-                spec::Source::Embedded(bytes) => Source::Embedded(bytes),
-            };
-            let (name, seed) = (format!("voice-{number:03}"), args.seed ^ number as u64);
-            package::vary(&source, folder.path(), &name, seed)?;
+        line::tell(format_args!(
+            "making {count} voices in {}",
+            folder.path().display()
+        ));
+        let mut made = vec![0; origins.len()];
+        for (number, place) in shares(&origins).take(count).enumerate() {
+            let origin = &origins[place];
+            let name = format!("{}-{:03}", origin.name(), made[place]);
+            made[place] += 1;
+            // No voice of another seed's.
+            let seed = args.seed.rotate_left(32) ^ number as u64;
+            origin.make(folder.path(), &name, seed)?;
         }
         Ok(Self {
             voices: packages(folder.path())?,
@@ -45,31 +73,86 @@ impl Stock {
     }
 }
 
-/// The voices in use by a process of the soak.
-pub(super) fn chosen(args: &args::Soak, config: &Config) -> anyhow::Result<Vec<spec::Voice>> {
-    let voices = match &args.child.made {
-        Some(folder) => packages(folder)?,
-        None => given(args, config)?,
-    };
-    Ok(voices.into_iter().take(args.voices).collect())
+/// Given voices, if they are enough and nothing else is wanted.
+fn as_they_are(origins: &[Origin], count: usize) -> Option<Vec<spec::Voice>> {
+    let given = origins.iter().map(|origin| match origin {
+        Origin::Given(voice) => Some(voice.clone()),
+        Origin::Kind(_) => None,
+    });
+    let given: Vec<_> = given.collect::<Option<_>>()?;
+    (given.len() >= count).then(|| given.into_iter().take(count).collect())
 }
 
-/// `--models`, else the configured ones, else the one inside the program.
-fn given(args: &args::Soak, config: &Config) -> anyhow::Result<Vec<spec::Voice>> {
-    let Some(path) = &args.models else {
-        let of_files = |voice: &&spec::Voice| matches!(voice.source, spec::Source::Path(_));
-        let mut voices: Vec<_> = config
-            .service
-            .voices
-            .iter()
-            .filter(of_files)
-            .cloned()
-            .collect();
-        if voices.is_empty() {
-            voices.push(embedded_voice());
+fn origins(args: &args::Soak) -> anyhow::Result<Vec<Origin>> {
+    let mut origins = Vec::new();
+    if is_zoo(args) {
+        origins.extend(zoo::small().map(Origin::Kind));
+    }
+    if args.zoo {
+        origins.extend(zoo::real().map(Origin::Kind));
+    }
+    if let Some(path) = &args.models {
+        origins.extend(given(path)?.into_iter().map(Origin::Given));
+    }
+    Ok(origins)
+}
+
+/// Places in `origins`, without end: each once, and then those of which there
+/// are many.
+fn shares(origins: &[Origin]) -> impl Iterator<Item = usize> {
+    let many: Vec<_> = (0..origins.len())
+        .filter(|place| origins[*place].is_many())
+        .collect();
+    (0..origins.len()).chain(many.into_iter().cycle())
+}
+
+impl Origin {
+    fn is_many(&self) -> bool {
+        match self {
+            Self::Given(_) => true,
+            Self::Kind(kind) => kind.many,
         }
-        return Ok(voices);
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Given(voice) => &voice.name,
+            Self::Kind(kind) => kind.name,
+        }
+    }
+
+    fn make(&self, folder: &Path, name: &str, seed: u64) -> anyhow::Result<()> {
+        match self {
+            Self::Given(voice) => Ok(package::vary(&source(voice), folder, name, seed)?),
+            // No package itself, so nobody takes it for a voice.
+            Self::Kind(kind) => kind.make(folder, &folder.join("raw"), name, seed),
+        }
+    }
+}
+
+/// The kind, or the given voice, that a voice was made of.
+pub(super) fn kind_of(name: &str) -> &str {
+    name.rsplit_once('-').map_or(name, |(kind, _)| kind)
+}
+
+pub(super) fn source(voice: &spec::Voice) -> Source {
+    match &voice.source {
+        spec::Source::Path(path) => Source::Path(path.clone()),
+        spec::Source::Embedded(bytes) => Source::Embedded(bytes),
+    }
+}
+
+/// The voices in use by a process of the soak.
+pub(super) fn chosen(args: &args::Soak) -> anyhow::Result<Vec<spec::Voice>> {
+    let voices = match (&args.child.made, &args.models) {
+        (Some(folder), _) => packages(folder)?,
+        (None, Some(path)) => given(path)?,
+        (None, None) => Vec::new(),
     };
+    Ok(voices.into_iter().take(count(args)).collect())
+}
+
+fn given(path: &Path) -> anyhow::Result<Vec<spec::Voice>> {
     if package::is_package(path) {
         return Ok(vec![voice(path)]);
     }

@@ -202,6 +202,12 @@ impl Library {
         })
     }
 
+    /// The longest stretch there is once copies have moved.
+    pub(crate) fn reachable(&self) -> usize {
+        let longest = self.map().map_or(0, |map| map.longest(&[]));
+        usize::try_from(longest).unwrap_or(usize::MAX)
+    }
+
     fn free(&self) -> usize {
         let tensors = self.placement().tensors();
         tensors.map_or(0, |tensors| tensors.slab().zone(Zone::Models).free)

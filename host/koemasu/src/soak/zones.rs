@@ -1,0 +1,162 @@
+//! What a soak knows of the slab's zones, and of who holds what in them. All of
+//! it is here: whatever the zones are called, what runs hold lies in
+//! `activations` and `reserve`, and the rest is the models'.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use session::native::tensors::Tensors;
+use session::residency::{MemoryReport, ZoneReport};
+use session::slab;
+
+use super::measure::Dropped;
+
+/// The slab when nothing runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Slab {
+    pub(super) in_use: usize,
+    pub(super) high_water: usize,
+    pub(super) overdrafts: u64,
+    /// What voices on the device account for.
+    pub(super) voices: usize,
+    /// The longest stretch that can be had without anybody's going.
+    pub(super) reachable: usize,
+    pub(super) zones: Vec<Zone>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Zone {
+    pub(super) zone: String,
+    pub(super) bytes: usize,
+    pub(super) in_use: usize,
+    pub(super) free: usize,
+    pub(super) largest_free: usize,
+    pub(super) free_entries: usize,
+    pub(super) fragmentation: f64,
+}
+
+impl Slab {
+    pub(super) fn of(report: &MemoryReport) -> Option<Self> {
+        let slab = report.slab.as_ref()?;
+        let voices = report.library.voices.iter();
+        let on_device = voices.filter(|voice| voice.tier == "device");
+        Some(Self {
+            in_use: slab.in_use,
+            high_water: slab.high_water,
+            overdrafts: slab.overdrafts,
+            voices: on_device.map(|voice| voice.bytes).sum(),
+            reachable: slab.reachable,
+            zones: slab.zones.iter().map(Zone::of).collect(),
+        })
+    }
+
+    /// What runs hold; nothing when there are none.
+    pub(super) fn of_runs(&self) -> usize {
+        let zones = self.zones.iter().filter(|zone| zone.is_for_runs());
+        zones.map(|zone| zone.in_use).sum()
+    }
+
+    fn models(&self) -> impl Iterator<Item = &Zone> {
+        self.zones.iter().filter(|zone| !zone.is_for_runs())
+    }
+
+    /// What the models hold and no voice accounts for: BERT, and slots. Less
+    /// than nothing if voices account for more than there is.
+    pub(super) fn kept(&self) -> i64 {
+        let held: usize = self.models().map(|zone| zone.in_use).sum();
+        i64::try_from(held).unwrap_or(i64::MAX) - i64::try_from(self.voices).unwrap_or(i64::MAX)
+    }
+
+    /// What there is for voices beside that.
+    pub(super) fn room(&self) -> usize {
+        let all: usize = self.models().map(|zone| zone.bytes).sum();
+        all.saturating_sub(usize::try_from(self.kept()).unwrap_or(0))
+    }
+
+    /// The share of the models' memory that is free and in pieces: nobody can
+    /// have it in one, whatever is moved.
+    pub(super) fn scattered(&self) -> f64 {
+        let share = |zone: &Zone| match zone.bytes {
+            0 => 0.0,
+            bytes => zone.free.saturating_sub(self.reachable) as f64 / bytes as f64,
+        };
+        self.models().map(share).fold(0.0, f64::max)
+    }
+
+    /// As the zones count it: the share of what is free that their largest
+    /// block could not use.
+    pub(super) fn fragmentation(&self) -> f64 {
+        let zones = self.zones.iter().map(|zone| zone.fragmentation);
+        zones.fold(0.0, f64::max)
+    }
+}
+
+impl Zone {
+    fn of(zone: &ZoneReport) -> Self {
+        Self {
+            zone: zone.census.zone.name().to_owned(),
+            bytes: zone.census.bytes,
+            in_use: zone.census.in_use,
+            free: zone.census.free,
+            largest_free: zone.census.largest_free,
+            free_entries: zone.census.free_entries,
+            fragmentation: zone.fragmentation,
+        }
+    }
+
+    fn is_for_runs(&self) -> bool {
+        matches!(self.zone.as_str(), "activations" | "reserve")
+    }
+}
+
+/// The slab with every model gone.
+pub(super) fn dropped(tensors: &Tensors) -> Dropped {
+    let slab = tensors.slab();
+    let mut holders: BTreeMap<String, usize> = BTreeMap::new();
+    for owner in slab.owners().into_iter().filter(|it| it.blocks > 0) {
+        *holders.entry(owner.owner).or_default() += owner.in_use;
+    }
+    let torn = slab::Zone::ALL.into_iter().filter(|zone| {
+        let census = slab.zone(*zone);
+        census.bytes > 0 && census.free_entries != 1
+    });
+    Dropped {
+        in_use: slab.in_use(),
+        blocks: slab.blocks(),
+        holders: holders
+            .into_iter()
+            .map(|(owner, bytes)| format!("{owner} ({bytes} bytes)"))
+            .collect(),
+        torn: torn.map(|zone| zone.name().to_owned()).collect(),
+    }
+}
+
+/// Where a block is planted that nobody gives back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Among {
+    Runs,
+    Models,
+    /// In the region of a voice that has sessions of its own.
+    Sessions,
+}
+
+/// A block, or as much of it as there is room for; says whether there was any.
+pub(super) fn plant(tensors: &Tensors, among: Among, owner: &str, bytes: usize) -> bool {
+    let mut slab = tensors.slab();
+    let of_a_voice = |tenant| matches!(tenant, slab::Tenant::Sessions(_));
+    let (place, room) = match among {
+        Among::Runs => (slab::Place::Zone(slab::Zone::Activations), usize::MAX),
+        Among::Models => {
+            let zone = slab::Zone::Models;
+            (slab::Place::Zone(zone), slab.zone(zone).largest_free)
+        }
+        Among::Sessions => match slab.find_region(of_a_voice) {
+            Some(region) => (slab::Place::Region(region), usize::MAX),
+            None => return false,
+        },
+    };
+    let owner = slab.owner(owner);
+    let planted = slab.allocate(place, owner, bytes.min(room)).is_ok();
+    slab.close(owner);
+    planted
+}
