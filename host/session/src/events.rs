@@ -421,6 +421,13 @@ pub(crate) fn blob_moved(bytes: u64) {
     counter!("koemasu_slab_moves_total").increment(1);
 }
 
+pub(crate) fn not_halved(voice: &str) {
+    tracing::warn!(
+        voice,
+        "a weight is beyond what a half can hold: the voice waits as it is"
+    );
+}
+
 pub(crate) fn not_moved(error: &crate::Error) {
     tracing::error!(%error, "weights could not be moved; voices go instead");
 }

@@ -7,7 +7,8 @@
 //! - [`placement`]: where tensors lie. - [`slab`]: whose bytes are whose, pure.
 //! - [`onnx`]: a user's file apart into template and weights. - [`gate`]: may
 //!   its voices be swapped in place? - [`slot`]: sessions that all voices of a
-//!   template use. - `own`: sessions of one voice alone. - [`library`]: weights by tier, and who has to go.
+//!   template use. - `own`: sessions of one voice alone. - `halves`:
+//!   weights that wait in half precision. - [`library`]: weights by tier, and who has to go.
 //! - [`memory`]: what is decided about memory: policy, plan, trace.
 //! - [`workspace`]: who may run. - [`watch`]: what the system counts.
 //! - [`examine`]: a voice is tried in a process of its own.
@@ -23,6 +24,7 @@ pub mod examine;
 pub mod files;
 pub mod gate;
 mod graph;
+mod halves;
 pub mod library;
 pub mod memory;
 pub mod native;

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::events;
 use crate::graph::Tenancy;
+use crate::halves::Copied;
 use crate::memory::policy::Amount;
 use crate::memory::trace::{Line, Recorder, Use};
 use crate::memory::{Census, Item, Tier};
@@ -82,6 +83,8 @@ pub struct VoiceCensus {
     pub name: String,
     pub template: String,
     pub tier: &'static str,
+    /// Sessions of its own that are open.
+    pub sessions: usize,
     /// What it holds there; of one that is in its file alone, its weights.
     pub bytes: usize,
     pub idle_seconds: f64,
@@ -212,12 +215,14 @@ impl Library {
     ) -> Result<Activation, Error> {
         self.used(record);
         if let Some(blob) = record.blob() {
-            return block.copy_from(&blob).map(|()| Activation::Device);
+            let filled = blob.fill(&record.halves, block);
+            return filled.map(|()| Activation::Device);
         }
         let _one = lock(&self.loading);
         if let Some(blob) = record.blob() {
             // Somebody else was faster.
-            return block.copy_from(&blob).map(|()| Activation::Device);
+            let filled = blob.fill(&record.halves, block);
+            return filled.map(|()| Activation::Device);
         }
         let host = record.host();
         let way = match host {
@@ -225,10 +230,13 @@ impl Library {
             None => Activation::File,
         };
         match self.load(record, host.as_deref())? {
-            Some(blob) => block.copy_from(&blob)?,
+            Some(blob) => blob.fill(&record.halves, block)?,
             // No room for a blob beside those that must stay: the slot itself
             // is room enough for this run.
-            None => fill(record, host.as_deref(), block)?,
+            None => match &host {
+                Some(host) => host.fill_across(&record.halves, block)?,
+                None => record.weights.fill(&record.template, block)?,
+            },
         }
         Ok(way)
     }
@@ -238,26 +246,47 @@ impl Library {
     fn load(
         &self,
         record: &Arc<Record>,
-        host: Option<&Block>,
-    ) -> Result<Option<Arc<Block>>, Error> {
+        host: Option<&Copied>,
+    ) -> Result<Option<Arc<Copied>>, Error> {
         let (Some(tensors), Some(tenancy)) = (self.placement.tensors(), &record.tenancy) else {
             return Ok(None);
         };
-        let needed = record.bytes();
+        let precision = self.rules.load().policy.tiers.precision;
+        let half = host.map_or_else(|| record.is_halved(precision), |host| host.half);
+        let needed = match half {
+            true => record.halves.bytes,
+            false => record.bytes(),
+        };
         if needed > self.most_for(Tenant::Blob(record.id)) {
             return Ok(None);
         }
         let start = Instant::now();
         self.make_room(needed, record.id);
-        let mut blob = match tensors.blob(tenancy.owner(), record.id, needed) {
-            Ok(blob) => blob,
+        let mut block = match tensors.blob(tenancy.owner(), record.id, needed) {
+            Ok(block) => block,
             Err(no_room) => {
                 events::library_full(&no_room);
                 return Ok(None);
             }
         };
-        fill(record, host, &mut blob)?;
-        let blob = Arc::new(blob);
+        let fits = match (host, half) {
+            (Some(host), _) => block.copy_across(&host.block).map(|()| true)?,
+            (None, true) => {
+                let (template, halves) = (&record.template, &record.halves);
+                record.weights.fill_halves(template, halves, &mut block)?
+            }
+            (None, false) => record
+                .weights
+                .fill(&record.template, &mut block)
+                .map(|()| true)?,
+        };
+        if !fits {
+            events::not_halved(&record.name);
+            record.stays_whole();
+            drop(block);
+            return self.load(record, host);
+        }
+        let blob = Arc::new(Copied { block, half });
         let took = start.elapsed();
         let mut state = record.lock();
         state.blob = Some(Arc::clone(&blob));
@@ -448,6 +477,7 @@ impl Library {
                     Tier::Host => "host",
                     Tier::Device => "device",
                 },
+                sessions: record.own().map_or(0, |own| own.living()),
                 bytes: match tier {
                     Tier::File => record.bytes(),
                     Tier::Host | Tier::Device => bytes,
@@ -487,14 +517,6 @@ impl Library {
 
 /// What a session allocates beside its weights.
 const OPENING: usize = 4 << 20;
-
-/// The voice's bytes into a block, from host memory if they are there.
-fn fill(record: &Record, host: Option<&Block>, block: &mut Block) -> Result<(), Error> {
-    match host {
-        Some(host) => block.copy_across(host),
-        None => record.weights.fill(&record.template, block),
-    }
-}
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)

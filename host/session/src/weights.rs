@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::files::{self, Held, Sum};
+use crate::halves::{self, Halves};
 use crate::memory::synthetic::Random;
 use crate::native::tensors::Block;
 use crate::onnx::{self, Element, Inside, Part, Piece, Template};
@@ -306,6 +307,44 @@ impl Weights {
     /// Copies all of them to their places in a block.
     pub(crate) fn fill(&self, template: &Template, block: &mut Block) -> Result<(), Error> {
         self.each_as(template, |at, bytes| block.write(at, bytes))
+    }
+
+    /// The same as halves where they are floats; false, and the block holds
+    /// nothing of use, if one of them is beyond what a half can hold.
+    pub(crate) fn fill_halves(
+        &self,
+        template: &Template,
+        halves: &Halves,
+        block: &mut Block,
+    ) -> Result<bool, Error> {
+        let (mut wide, mut narrow) = (Vec::new(), Vec::new());
+        let mut fits = true;
+        self.each(&mut |index, offset, bytes| {
+            let place = halves.places[index];
+            let stored = self.places[index].element;
+            match (place.half, stored) {
+                // As they are stored.
+                (true, Element::Float16) => block.write(place.from + offset, bytes),
+                (true, _) => {
+                    fits &= halves::narrow(bytes, &mut narrow).is_ok();
+                    block.write(place.from + offset / 2, &narrow)
+                }
+                (false, _) if stored == template.weights[index].element => {
+                    block.write(place.from + offset, bytes)
+                }
+                (false, _) => {
+                    widen(stored, bytes, &mut wide);
+                    let values = offset / stored.bytes();
+                    block.write(place.from + values * 4, &wide)
+                }
+            }
+        })?;
+        Ok(fits)
+    }
+
+    /// How the files have each of them.
+    pub(crate) fn stored(&self) -> Vec<Element> {
+        self.places.iter().map(|place| place.element).collect()
     }
 
     /// One contiguous copy on the host, laid out as a block is.

@@ -307,11 +307,13 @@ impl<O: Write> Soak<O> {
 /// Reasons that are told; the others are counted.
 const REASONS_MAX: usize = 5;
 
-/// Stands for the names of the voices on the device.
+/// Stands for the names of the voices on the device, and for their sessions.
 fn cast(report: &MemoryReport) -> u64 {
     let voices = report.library.voices.iter();
     let on_device = voices.filter(|voice| voice.tier == "device");
-    let mut names: Vec<_> = on_device.map(|voice| &voice.name).collect();
+    let mut names: Vec<_> = on_device
+        .map(|voice| (&voice.name, voice.sessions))
+        .collect();
     names.sort();
     let mut hasher = DefaultHasher::new();
     names.hash(&mut hasher);

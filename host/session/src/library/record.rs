@@ -1,13 +1,14 @@
 //! One voice as memory sees it: where its weights are, and who uses them.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use super::departures::Departures;
 use crate::graph::Tenancy;
+use crate::halves::{Copied, Halves};
+use crate::memory::policy::Precision;
 use crate::memory::{Tier, Usage};
-use crate::native::tensors::Block;
 use crate::onnx::Template;
 use crate::own::Own;
 use crate::slab::round_up;
@@ -19,6 +20,9 @@ pub struct Record {
     pub(super) name: String,
     pub(super) template: Arc<Template>,
     pub(super) weights: Weights,
+    pub(super) halves: Halves,
+    /// One of its weights is beyond what a half can hold.
+    whole: AtomicBool,
     /// The library's account of this voice.
     pub(super) tenancy: Option<Tenancy>,
     state: Mutex<State>,
@@ -31,8 +35,8 @@ pub struct Record {
 
 /// Read and written in a moment: never held while bytes are copied.
 pub(super) struct State {
-    pub(super) blob: Option<Arc<Block>>,
-    pub(super) host: Option<Arc<Block>>,
+    pub(super) blob: Option<Arc<Copied>>,
+    pub(super) host: Option<Arc<Copied>>,
     pub(super) usage: Usage,
     /// What the last load from the file took.
     pub(super) reload: Option<Duration>,
@@ -61,6 +65,8 @@ impl Record {
             id,
             name: name.to_owned(),
             graph: Arc::from(crate::slot::short(&template.digest)),
+            halves: Halves::of(&template, &weights.stored()),
+            whole: AtomicBool::new(false),
             template,
             weights,
             tenancy,
@@ -125,17 +131,27 @@ impl Record {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn blob(&self) -> Option<Arc<Block>> {
+    pub(super) fn blob(&self) -> Option<Arc<Copied>> {
         self.lock().blob.clone()
     }
 
-    pub(super) fn host(&self) -> Option<Arc<Block>> {
+    pub(super) fn host(&self) -> Option<Arc<Copied>> {
         self.lock().host.clone()
     }
 
     /// Of its weights.
     pub(super) fn bytes(&self) -> usize {
         round_up(self.template.blob_bytes)
+    }
+
+    /// Whether it waits as halves.
+    pub(super) fn is_halved(&self, precision: Precision) -> bool {
+        precision == Precision::Half && !self.whole.load(Ordering::Relaxed)
+    }
+
+    /// None of it can be.
+    pub(super) fn stays_whole(&self) {
+        self.whole.store(true, Ordering::Relaxed);
     }
 
     /// Where it is, and the bytes it holds there.
@@ -145,8 +161,8 @@ impl Record {
         }
         let state = self.lock();
         match (&state.blob, &state.host) {
-            (Some(blob), _) => (Tier::Device, round_up(blob.bytes())),
-            (None, Some(host)) => (Tier::Host, round_up(host.bytes())),
+            (Some(blob), _) => (Tier::Device, round_up(blob.block.bytes())),
+            (None, Some(host)) => (Tier::Host, round_up(host.block.bytes())),
             (None, None) => (Tier::File, 0),
         }
     }

@@ -6,10 +6,11 @@ use std::time::Instant;
 use super::{Library, Record, lock};
 use crate::error::Error;
 use crate::events;
+use crate::halves::Copied;
 use crate::memory::stretch::{Map, Tenant};
 use crate::memory::trace::Line;
 use crate::memory::{Decision, Level, NO_VOICE, Pressure, Step, Tier, decide};
-use crate::native::tensors::{Block, Region, Tensors};
+use crate::native::tensors::{Region, Tensors};
 use crate::slab::{self, Zone, round_up};
 
 /// Something that was opened in a region of its own.
@@ -167,10 +168,10 @@ impl Library {
         }
         let blobs: Vec<_> = self.records().iter().filter_map(|it| it.blob()).collect();
         for shift in shifts {
-            let at = |blob: &&Arc<Block>| blob.offset() as u64 == shift.from;
+            let at = |blob: &&Arc<Copied>| blob.block.offset() as u64 == shift.from;
             let moved = blobs.iter().find(at).map(|blob| {
                 let to = usize::try_from(shift.to).unwrap_or(usize::MAX);
-                tensors.relocate(blob, to)
+                tensors.relocate(&blob.block, to)
             });
             match moved {
                 Some(Ok(true)) => events::blob_moved(shift.bytes),
@@ -276,16 +277,17 @@ impl Library {
     }
 
     /// A copy of the copy, in the room that there is now.
-    fn move_below(&self, tensors: &Arc<Tensors>, record: &Record, blob: &Block) -> bool {
+    fn move_below(&self, tensors: &Arc<Tensors>, record: &Record, blob: &Copied) -> bool {
         let Some(tenancy) = &record.tenancy else {
             return false;
         };
-        let copy = tensors.blob(tenancy.owner(), record.id, blob.bytes());
-        let Ok(mut copy) = copy else { return false };
-        if copy.copy_from(blob).is_err() {
+        let copy = tensors.blob(tenancy.owner(), record.id, blob.block.bytes());
+        let Ok(mut block) = copy else { return false };
+        if block.copy_from(&blob.block).is_err() {
             return false;
         }
-        record.lock().blob = Some(Arc::new(copy));
+        let half = blob.half;
+        record.lock().blob = Some(Arc::new(Copied { block, half }));
         true
     }
 
@@ -357,7 +359,7 @@ impl Library {
         };
         // A tier that was exchanged meanwhile takes nobody any more.
         let host = lock(&self.host);
-        let kept = kept.filter(|kept| host.as_ref().is_some_and(|host| kept.is_of(host)));
+        let kept = kept.filter(|kept| host.as_ref().is_some_and(|host| kept.block.is_of(host)));
         let mut state = record.lock();
         state.blob = None;
         if kept.is_some() {
@@ -366,13 +368,14 @@ impl Library {
         true
     }
 
-    fn keep_on_host(&self, record: &Record, blob: &Block) -> Option<Arc<Block>> {
+    fn keep_on_host(&self, record: &Record, blob: &Copied) -> Option<Arc<Copied>> {
         let host = lock(&self.host).clone()?;
         let owner = host.slab().owner(&record.name);
-        let kept = host.blob(owner, record.id, blob.bytes());
+        let kept = host.blob(owner, record.id, blob.block.bytes());
         host.slab().close(owner);
-        let mut kept = kept.ok()?;
-        kept.copy_across(blob).ok()?;
-        Some(Arc::new(kept))
+        let mut block = kept.ok()?;
+        block.copy_across(&blob.block).ok()?;
+        let half = blob.half;
+        Some(Arc::new(Copied { block, half }))
     }
 }

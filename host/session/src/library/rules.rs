@@ -12,6 +12,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::{Library, lock};
 use crate::error::Error;
+use crate::memory::policy::Precision;
 use crate::memory::trace::{Line, Recorder};
 use crate::memory::{MemoryPolicy, Proposer};
 use crate::native::reservation::Kind;
@@ -102,6 +103,11 @@ impl Library {
     /// Opens what the rules ask for beside decisions: host memory, the trace,
     /// room for what is opened meanwhile. Changes nothing that is obeyed.
     pub(crate) fn ready(&self, rules: Rules, limits: Option<Layout>) -> Result<Ready, Error> {
+        if rules.policy.tiers.precision == Precision::Half && self.kind != Kind::Cpu {
+            return Err(Error::Memory(
+                "`memory.tiers.precision = \"half\"` is for the processor: on a GPU a voice changes by copying bytes as they are".to_owned(),
+            ));
+        }
         if let (Some(tensors), Some(limits)) = (self.placement().tensors(), limits) {
             let spans = tensors.slab().spans();
             for zone in Zone::ALL {

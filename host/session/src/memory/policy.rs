@@ -75,6 +75,19 @@ pub enum Amount {
 pub struct Tiers {
     /// Weights kept in host memory below the device.
     pub host: Bytes,
+    /// How weights wait, from the next load on.
+    pub precision: Precision,
+}
+
+/// Of weights that wait for a slot; in it they are what the graph has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// As in a slot.
+    #[default]
+    Full,
+    /// Floats as halves: twice the voices in the same bytes. On a processor.
+    Half,
 }
 
 /// `[memory.eviction]`: who goes first.
@@ -190,7 +203,11 @@ impl<P> Default for MemoryPolicy<P> {
 impl Default for Tiers {
     fn default() -> Self {
         // The system's file cache holds the same bytes already.
-        Self { host: Bytes(0) }
+        Self {
+            host: Bytes(0),
+            // Nothing is lost that nobody asked to lose.
+            precision: Precision::Full,
+        }
     }
 }
 

@@ -287,6 +287,37 @@ impl Reservation {
         }
     }
 
+    /// Writes `bytes` bytes of floats at `to` that are halves in another
+    /// reservation; both of the processor's memory, and apart.
+    pub(crate) fn widen(
+        &self,
+        to: usize,
+        from: &Self,
+        offset: usize,
+        bytes: usize,
+    ) -> Result<(), Error> {
+        use half::slice::HalfFloatSliceExt;
+        assert!(offset + bytes / 2 <= from.bytes && to + bytes <= self.bytes);
+        assert!(to.is_multiple_of(4) && offset.is_multiple_of(2) && bytes.is_multiple_of(4));
+        if matches!(self.memory, Memory::Cuda(_)) || matches!(from.memory, Memory::Cuda(_)) {
+            return Err(Error::Device(
+                "a GPU's memory is copied as it is".to_owned(),
+            ));
+        }
+        #[expect(unsafe_code, reason = "host memory that the caller owns blocks of")]
+        // SAFETY: inside the mappings, aligned for their types since both bases
+        // are pages; nobody writes to the one while its owner lends it, and the
+        // other belongs to the caller alone.
+        let (halves, floats) = unsafe {
+            (
+                std::slice::from_raw_parts(from.pointer(offset).cast::<half::f16>(), bytes / 4),
+                std::slice::from_raw_parts_mut(self.pointer(to).cast::<f32>(), bytes / 4),
+            )
+        };
+        halves.convert_to_f32_slice(floats);
+        Ok(())
+    }
+
     /// Copies the bytes at `offset` out to the host.
     pub(crate) fn read(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
         assert!(offset + into.len() <= self.bytes, "inside the slab");

@@ -23,6 +23,7 @@ use ort::sys;
 
 use crate::error::Error;
 use crate::events;
+use crate::halves::Place as Widened;
 use crate::native::refusal;
 use crate::native::reservation::{Kind, Reservation};
 use crate::native::run_options::SharedOptions;
@@ -582,6 +583,38 @@ impl Block {
         self.tensors
             .reservation
             .copy_across(*to, source, *from, other.bytes)
+    }
+}
+
+impl Block {
+    /// Takes over another block's bytes, halves of them as floats. Both lie in
+    /// the processor's memory.
+    pub(crate) fn widen_from(&mut self, other: &Self, places: &[Widened]) -> Result<(), Error> {
+        let (to, from) = (self.place(), other.place());
+        let source = &other.tensors.reservation;
+        for place in places {
+            let held = if place.half {
+                place.bytes / 2
+            } else {
+                place.bytes
+            };
+            assert!(
+                place.to + place.bytes <= self.bytes && place.from + held <= other.bytes,
+                "inside both blocks"
+            );
+            let (to, from) = (*to + place.to, *from + place.from);
+            match place.half {
+                true => self
+                    .tensors
+                    .reservation
+                    .widen(to, source, from, place.bytes)?,
+                false => self
+                    .tensors
+                    .reservation
+                    .copy_across(to, source, from, held)?,
+            }
+        }
+        Ok(())
     }
 }
 

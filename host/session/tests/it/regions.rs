@@ -304,6 +304,63 @@ async fn pages_of_who_goes_go_back_to_the_system() {
     speak(&voices[0], input(64)).await;
 }
 
+/// Twice the voices in the same bytes; what is stored as halves comes back to
+/// the bit, and what is not is near.
+#[tokio::test]
+async fn weights_may_wait_as_halves() {
+    let text = |precision: &str, host: &str| {
+        policy(&format!(
+            "budget = \"400MiB\"\nworkspace = \"96MiB\"\n[eviction]\nchurn_guard = \"0s\"\n[tiers]\nprecision = \"{precision}\"\nhost = \"{host}\""
+        ))
+    };
+    let residency = residency_with(text("full", "0B"));
+    let mut sources = vec![(demo("demo.aivmx"), 0.0)];
+    sources.extend(crate::stand::shared("tiny").map(|path| (Source::Path(path), 5e-3)));
+    for (source, most) in sources {
+        let open = |name: &str| {
+            let voice = residency.voice(name, &source, &Settings::default());
+            voice.expect("it opens")
+        };
+        let voices = [open("a"), open("b"), open("c")];
+        let (mut full, mut bytes) = (Vec::new(), 0);
+        for voice in &voices {
+            full.push(speak(voice, input(64)).await);
+        }
+        bytes += report(&residency).models.blobs;
+        // Away, and back as halves, by way of the file and of host memory.
+        for host in ["0B", "200MiB"] {
+            residency
+                .set_policy(rules(text("half", host)))
+                .expect("obeyed");
+            let marks = "watermarks = { warn = 0.000001, relieve = 0.000002 }\n";
+            let relieved = policy(&format!(
+                "{marks}budget = \"400MiB\"\nworkspace = \"96MiB\"\n[eviction]\nchurn_guard = \"0s\"\n[tiers]\nprecision = \"half\"\nhost = \"{host}\""
+            ));
+            residency.set_policy(rules(relieved)).expect("obeyed");
+            residency.watch();
+            assert_eq!(report(&residency).models.blobs, 0);
+            residency
+                .set_policy(rules(text("half", host)))
+                .expect("obeyed");
+            for (voice, full) in voices.iter().zip(&full) {
+                let half = speak(voice, input(64)).await;
+                let apart = crate::stand::largest_difference(full, &half);
+                eprintln!("{source:?}, {host}: {apart:e} apart");
+                assert!(apart <= most, "{source:?}, {host}: {apart:e}");
+            }
+        }
+        // The one that a slot still held did not have to be loaded again.
+        let halves = report(&residency).models.blobs;
+        assert!(
+            halves > 0 && halves * 10 <= bytes * 6,
+            "{halves} of {bytes}"
+        );
+        residency
+            .set_policy(rules(text("full", "0B")))
+            .expect("obeyed");
+    }
+}
+
 fn on_device(residency: &Residency) -> Vec<String> {
     let report = residency.report().expect("a report");
     let voices = report.library.voices.into_iter();
