@@ -679,7 +679,9 @@ impl Service {
     fn room_place(&self, error: &session::Error) -> Place {
         use session::Error;
         match error {
-            Error::NoRoom(_) | Error::Memory(_) => self.document.place(&["memory", "budget"]),
+            Error::NoRoom(_) | Error::NeverFits(_) | Error::Memory(_) => {
+                self.document.place(&["memory", "budget"])
+            }
             Error::OutOfMemory(_)
             | Error::NoWorkspace { .. }
             | Error::TooLarge { .. }

@@ -71,6 +71,11 @@ pub enum Error {
     #[error("{} has no room for {} bytes (largest free {}, free {}); a larger `memory.budget` or fewer models would do", .0.zone.name(), .0.needed, .0.largest, .0.free)]
     NoRoom(NoRoom),
 
+    /// The operator can act: a smaller model or a larger `memory.budget`. With
+    /// everybody else gone it would not fit.
+    #[error("it needs more than the {} bytes of {} that it could ever have (about {}); a larger `memory.budget` would do", .0.largest, .0.zone.name(), .0.needed)]
+    NeverFits(NoRoom),
+
     /// A run went over what there is and was ended; the session is usable.
     #[error("the run needed {} bytes more than {} has (largest free {})", .0.needed, .0.zone.name(), .0.largest)]
     OutOfMemory(NoRoom),

@@ -346,10 +346,6 @@ impl Library {
                 Err(Error::NoRoom(no_room)) => no_room,
                 Err(error) => return Err(error),
             };
-            let possible = self.most_for(Tenant::Sessions(record.id)) >= own.needs().max(1);
-            if own.living() == 0 && !possible {
-                return Err(Error::NoRoom(no_room));
-            }
             tokio::select! {
                 () = departed => {}
                 () = returned => {}
@@ -379,12 +375,7 @@ impl Library {
             let tenant = Tenant::Sessions(record.id);
             let name = format!("sessions of voice {}", record.name);
             let settled =
-                self.open_in_region(&name, tenant, first, effort, |region| own.open(region));
-            let settled = settled.inspect_err(|error| {
-                if let Error::NoRoom(no_room) = error {
-                    own.learn(no_room.needed);
-                }
-            })?;
+                self.open_in_region(&name, tenant, first, effort, |region| own.open(region))?;
             own.learn(settled.needed);
             let bytes = settled.region.map_or(0, |region| {
                 region.fit(Keep::Used);

@@ -38,10 +38,12 @@ struct Kept {
     bytes: usize,
 }
 
-/// A session on loan. Dropped without [`release`](Self::release), its run did
-/// not end well, and nobody knows the state it is in: it is closed.
+/// A session on loan. Dropped without [`release`](Self::release) once a run has
+/// begun, that did not end well, and nobody knows the state it is in: it is
+/// closed.
 pub(crate) struct Lease {
     kept: Option<Kept>,
+    begun: bool,
     own: Arc<Own>,
     _permit: OwnedSemaphorePermit,
 }
@@ -98,6 +100,7 @@ impl Own {
         match kept {
             Some(kept) => Ok(Lease {
                 kept: Some(kept),
+                begun: false,
                 own: Arc::clone(self),
                 _permit: permit,
             }),
@@ -154,6 +157,7 @@ impl Own {
 
 impl Lease {
     pub(crate) fn session(&mut self) -> &mut VoiceSession {
+        self.begun = true;
         let kept = self.kept.as_mut();
         &mut kept
             .expect("a lease holds its session until it is released")
@@ -162,19 +166,21 @@ impl Lease {
 
     /// The run ended well: the next one may have the session.
     pub(crate) fn release(mut self) {
-        if let Some(kept) = self.kept.take() {
-            self.own.lock().idle.push(kept);
-            self.own.returned.notify_waiters();
-        }
+        self.begun = false;
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(kept) = self.kept.take() {
+        let Some(kept) = self.kept.take() else {
+            return;
+        };
+        if self.begun {
             events::discarded("voice", &self.own.name);
             self.own.close(kept);
-            self.own.returned.notify_waiters();
+        } else {
+            self.own.lock().idle.push(kept);
         }
+        self.own.returned.notify_waiters();
     }
 }

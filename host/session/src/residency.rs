@@ -2,37 +2,40 @@
 //! as long as somebody uses it, and an unchanged one is carried over from one
 //! generation to the next.
 
+mod report;
+mod templates;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
 
 use crate::bert::Bert;
 use crate::device::{self, Device, Wanted};
 use crate::error::Error;
 use crate::events;
 use crate::examine::{Examiner, Proof, Proofs, Subject, Terms};
-use crate::gate::{self, Verdict};
-use crate::library::{Effort, Library, LibraryCensus, Ready, Record, Rules};
+use crate::gate::Verdict;
+use crate::library::{Library, Ready, Record, Rules};
 use crate::memory::MemoryPolicy;
-use crate::memory::policy::{Amount, Mode};
+use crate::memory::policy::Amount;
 use crate::native::heap;
 use crate::native::reservation::Kind;
-use crate::native::tensors::{Block, Region};
+use crate::native::tensors::Region;
 use crate::onnx::{Inside, Part, Template};
 use crate::own::Own;
 use crate::package::{Package, Unpacking};
 use crate::placement::{Placement, Sizes};
 use crate::runtime::Runtime;
 use crate::settings::Settings;
-use crate::slab::{Keep, ModelsCensus, OwnerCensus, Tenant, Zone, ZoneCensus, round_up};
-use crate::slot::{SlotCensus, Slots, short};
+use crate::slab::{Zone, round_up};
+use crate::slot::Slots;
 use crate::source::Source;
 use crate::voice::{Family, Voice, VoiceSession, Way};
-use crate::watch::{self, Outside};
+use crate::watch;
 use crate::weights::Weights;
 use crate::whole;
-use crate::workspace::Need;
+
+pub use report::{MemoryReport, SlabReport, TemplateReport, WorkspaceReport, ZoneReport};
 
 pub struct Residency {
     runtime: Runtime,
@@ -71,64 +74,6 @@ pub(crate) struct TemplateEntry {
 /// Each has a lock of its own, held while it opens: two who want the same must
 /// not both pay, and one that hangs must not hold up the others.
 struct Resident<M>(Mutex<HashMap<String, Arc<Mutex<Weak<M>>>>>);
-
-/// All there is to say about memory, for `/admin/memory`.
-#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct MemoryReport {
-    pub mode: Mode,
-    pub slab: Option<SlabReport>,
-    pub library: LibraryCensus,
-    pub templates: Vec<TemplateReport>,
-    pub workspace: WorkspaceReport,
-    pub outside: Outside,
-}
-
-#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct SlabReport {
-    pub kind: &'static str,
-    pub budget: usize,
-    pub in_use: usize,
-    pub high_water: usize,
-    pub blocks: usize,
-    pub allocations: u64,
-    pub overdrafts: u64,
-    /// Bytes that were moved so that free ones lie in one piece, ever.
-    pub moved: u64,
-    /// The longest stretch for a model that moving makes, without anybody's
-    /// going.
-    pub reachable: usize,
-    /// Of the slab, what the system has given memory for.
-    pub resident: usize,
-    pub models: ModelsCensus,
-    pub zones: Vec<ZoneReport>,
-    pub owners: Vec<OwnerCensus>,
-}
-
-#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct ZoneReport {
-    #[serde(flatten)]
-    pub census: ZoneCensus,
-    pub fragmentation: f64,
-}
-
-#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct TemplateReport {
-    pub digest: String,
-    pub voice_bytes: usize,
-    pub verdict: Verdict,
-    /// Why it runs whole, if it does.
-    pub whole: Option<String>,
-    pub runs: u64,
-    pub idle_slots: Vec<SlotCensus>,
-    pub slots: usize,
-}
-
-#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct WorkspaceReport {
-    pub bytes: usize,
-    pub free: usize,
-    pub needs: Vec<Need>,
-}
 
 impl Residency {
     /// `cache` is a folder for unpacked archives and for what was found out
@@ -496,228 +441,14 @@ impl Residency {
         heap::trim();
     }
 
-    pub fn report(&self) -> Option<MemoryReport> {
-        let estate = lock(&self.estate).clone()?;
-        let library = &estate.library;
-        let slab = estate.placement.tensors().map(|tensors| {
-            let resident = tensors.resident();
-            let reachable = library.reachable();
-            let slab = tensors.slab();
-            SlabReport {
-                kind: tensors.kind().name(),
-                budget: slab.bytes(),
-                in_use: slab.in_use(),
-                high_water: slab.high_water(),
-                blocks: slab.blocks(),
-                allocations: slab.allocations(),
-                overdrafts: tensors.overdrafts(),
-                moved: tensors.moved(),
-                reachable,
-                resident,
-                models: slab.models(),
-                zones: Zone::ALL
-                    .map(|zone| {
-                        let census = slab.zone(zone);
-                        ZoneReport {
-                            fragmentation: census.fragmentation(),
-                            census,
-                        }
-                    })
-                    .to_vec(),
-                owners: slab.owners(),
-            }
-        });
-        let templates = estate.entries().into_iter().map(|entry| TemplateReport {
-            digest: entry.template.digest.clone(),
-            voice_bytes: entry.template.blob_bytes,
-            verdict: entry.verdict.clone(),
-            whole: entry.template.is_cut().err().map(str::to_owned),
-            runs: entry.slots.as_ref().map_or(0, |slots| slots.runs()),
-            slots: entry.slots.as_ref().map_or(0, |slots| slots.count()),
-            idle_slots: entry
-                .slots
-                .as_ref()
-                .map_or_else(Vec::new, |slots| slots.census(|id| library.name_of(id))),
-        });
-        Some(MemoryReport {
-            mode: estate.placement.mode(),
-            library: library.report(),
-            templates: templates.collect(),
-            workspace: WorkspaceReport {
-                bytes: library.workspace().bytes(),
-                free: library.workspace().free(),
-                needs: library.workspace().needs(),
-            },
-            outside: watch::outside(&estate.placement),
-            slab,
-        })
-    }
-
     /// The slab's memory, for checks from outside; none in the other modes.
     pub fn placement(&self) -> Option<Placement> {
         lock(&self.estate).as_ref().map(|it| it.placement.clone())
     }
 }
 
-impl Estate {
-    fn entries(&self) -> Vec<Arc<TemplateEntry>> {
-        let mut entries = self.templates.all();
-        entries.sort_by(|a, b| a.template.digest.cmp(&b.template.digest));
-        entries
-    }
-
-    /// The living entry of an equal template, or a new one: tried for whether
-    /// its voices may be swapped, and with its slots open.
-    fn template(
-        &self,
-        residency: &Residency,
-        template: Template,
-        weights: &Weights,
-        settings: &Settings,
-        known: Option<Verdict>,
-    ) -> Result<Arc<TemplateEntry>, Error> {
-        let key = format!("{} {settings:?}", template.digest);
-        self.templates.get_or_open(key, || {
-            if let Err(why) = template.is_cut() {
-                events::template_whole(&template.digest, why);
-            }
-            let template = Arc::new(template);
-            if settings.prepack || self.placement.tensors().is_none() {
-                let verdict = Verdict::NotSwappable {
-                    why: "not tried: the configuration gives each voice a session of its own"
-                        .to_owned(),
-                };
-                self.without_slots(residency, template, weights, settings, verdict)
-            } else {
-                self.with_slots(residency, template, weights, settings, known)
-            }
-        })
-    }
-
-    fn with_slots(
-        &self,
-        residency: &Residency,
-        template: Arc<Template>,
-        weights: &Weights,
-        settings: &Settings,
-        known: Option<Verdict>,
-    ) -> Result<TemplateEntry, Error> {
-        if let Some(verdict @ Verdict::NotSwappable { .. }) = known {
-            return self.without_slots(residency, template, weights, settings, verdict);
-        }
-        let runtime = &residency.runtime;
-        let slots = Slots::new(Arc::clone(&template), runtime, &self.placement, settings);
-        let mut family = None;
-        let mut verdict = known;
-        for number in 0..settings.slots.max(settings.lanes).max(1) {
-            let (mut session, mut block, region) = match self.slot(&slots, &template, number) {
-                Ok(opened) => opened,
-                // One slot serves all voices; more are a convenience.
-                Err(error @ Error::NoRoom(_)) if number > 0 => {
-                    events::fewer_slots(number, &error);
-                    break;
-                }
-                Err(Error::Open(why)) if verdict.is_none() => {
-                    let verdict = Verdict::NotSwappable {
-                        why: format!("it cannot be opened over weights of the slab: {why}"),
-                    };
-                    return self.without_slots(residency, template, weights, settings, verdict);
-                }
-                Err(error) => return Err(error),
-            };
-            family = Some(session.family());
-            if verdict.is_none() {
-                let cache = residency
-                    .cache
-                    .as_ref()
-                    .map(|cache| cache.join("templates"));
-                let judged = gate::verdict(
-                    runtime,
-                    &template,
-                    weights,
-                    settings,
-                    &mut session,
-                    &mut block,
-                    cache.as_deref(),
-                )?;
-                heap::trim();
-                if matches!(judged, Verdict::NotSwappable { .. }) {
-                    drop((session, block, region));
-                    return self.without_slots(residency, template, weights, settings, judged);
-                }
-                verdict = Some(judged);
-            }
-            slots.add(session, block, region);
-        }
-        Ok(TemplateEntry {
-            template,
-            family: family.unwrap_or(Family::JpExtra),
-            verdict: verdict.unwrap_or(Verdict::Swappable { difference: 0.0 }),
-            slots: Some(Arc::new(slots)),
-        })
-    }
-
-    /// The family is asked of a session, which is not kept.
-    fn without_slots(
-        &self,
-        residency: &Residency,
-        template: Arc<Template>,
-        weights: &Weights,
-        settings: &Settings,
-        verdict: Verdict,
-    ) -> Result<TemplateEntry, Error> {
-        let model = weights.model(&template, Part::Whole, Inside::Constant)?;
-        // Its inputs are the same on every device, and a GPU has no room for it.
-        let on_host = Settings {
-            device: Device::Cpu,
-            ..settings.clone()
-        };
-        let runtime = &residency.runtime;
-        let session = VoiceSession::whole(runtime, "trial", &model, &on_host, &Placement::Arena)?;
-        Ok(TemplateEntry {
-            template,
-            family: session.family(),
-            verdict,
-            slots: None,
-        })
-    }
-
-    /// A region with a session over a block in it.
-    fn slot(
-        &self,
-        slots: &Slots,
-        template: &Template,
-        number: usize,
-    ) -> Result<(VoiceSession, Block, Arc<Region>), Error> {
-        let name = format!("slot {number} of template {}", short(&template.digest));
-        let first = template.blob_bytes + SESSION;
-        // More than one is a convenience that nobody has to wait for.
-        let effort = match number {
-            0 => Effort::Waiting(Instant::now() + slots.patience()),
-            _ => Effort::Evicting,
-        };
-        let open = |region: Option<&Arc<Region>>| {
-            let region = region.ok_or_else(|| Error::Memory("there is no slab".to_owned()))?;
-            let block = region.block(template.blob_bytes).map_err(Error::NoRoom)?;
-            let session = slots.open(number, &block, region)?;
-            Ok((session, block))
-        };
-        let library = &self.library;
-        let settled = library.open_in_region(&name, Tenant::Slot, first, effort, open)?;
-        let region = settled.region;
-        let region = region.ok_or_else(|| Error::Memory("there is no slab".to_owned()))?;
-        // As much as opening it anew will take.
-        region.fit(Keep::Ever);
-        let (session, block) = settled.opened;
-        Ok((session, block, region))
-    }
-}
-
 /// A package that changes while it is opened is opened again, but not for ever.
 const TRIES: usize = 3;
-
-/// What the sessions of a slot keep beside their weights: integers and shapes.
-const SESSION: usize = 2 << 20;
 
 /// Zones of the slab by the policy, or by what there is.
 fn sizes(policy: &MemoryPolicy, settings: &Settings) -> Result<Sizes, Error> {

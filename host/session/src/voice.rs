@@ -217,9 +217,10 @@ impl Voice {
         }
     }
 
-    /// Waits for workspace for a run of `tokens` tokens (after padding), then
-    /// for a session, `wait` at most for each. While it waits and runs, the
-    /// voice is not evicted.
+    /// Waits for a session, then for workspace for a run of `tokens` tokens
+    /// (after padding), `wait` at most for each. While it waits and runs, the
+    /// voice is not evicted; so whoever waits for the room of a session must
+    /// not hold the workspace that others need to make it.
     pub async fn checkout(&self, tokens: usize, wait: Duration) -> Result<Lease, Error> {
         if tokens > TOKENS_MAX {
             return Err(Error::Untried {
@@ -229,11 +230,11 @@ impl Voice {
         }
         let flight = self.record.flight();
         let graph = self.record.graph();
-        let permit = self.library.admit(&graph, tokens, wait).await?;
         let seat = match &self.way {
             Way::Slots(slots) => Seat::Slot(slots.checkout(self.record.id(), wait).await?),
             Way::Own(own) => Seat::Own(self.library.own_session(&self.record, own, wait).await?),
         };
+        let permit = self.library.admit(&graph, tokens, wait).await?;
         Ok(Lease {
             seat,
             record: Arc::clone(&self.record),

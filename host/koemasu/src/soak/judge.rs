@@ -62,7 +62,7 @@ impl fmt::Display for Thing {
             Self::OfRuns => "held for runs at rest",
             Self::Kept => "held by no voice at rest",
             Self::Casts => "the same voices, another sum",
-            Self::Scattered => "free in pieces at rest",
+            Self::Scattered => "divided by what stays",
             Self::HighWater => "most in use",
             Self::Overdrafts => "outside of the budget",
             Self::Generations => "generations at rest",
@@ -103,7 +103,7 @@ impl Bound {
     }
 }
 
-/// The share of the models' memory that may lie free in pieces.
+/// The share of the models' memory that may be in no one's reach in one piece.
 pub(super) const SCATTERED_MAX: f64 = 0.25;
 /// From so many requests on, everything that was to happen has.
 const LIVELY_MIN: usize = 60;
@@ -192,8 +192,14 @@ fn grown(run: &Run, bound: Bound) -> Vec<Judgement> {
         (Thing::Gpu, figures.gpu),
     ];
     let told = |(thing, slope): (Thing, Option<super::measure::Slope>)| {
-        let slope = slope?.robust;
-        let figure = format!("{slope:.2} MB/1,000 requests");
+        // Heaps breathe with reloads and lanes, by megabytes: what grows does
+        // so by either way of drawing a line.
+        let super::measure::Slope {
+            robust,
+            least_squares,
+        } = slope?;
+        let slope = robust.min(least_squares);
+        let figure = format!("{robust:.2} MB/1,000 requests, by least squares {least_squares:.2}");
         let most = format!("{} at most", bound.slope_max);
         let mut told = judgement(thing, slope > bound.slope_max, figure, most);
         if figures.requests < bound.requests_min {
@@ -262,7 +268,7 @@ fn scattered(run: &Run) -> Judgement {
     let (most, fragmentation) = (figures.scattered, figures.fragmentation);
     let (most, fragmentation) = (most.unwrap_or(0.0), fragmentation.unwrap_or(0.0));
     let figure = format!(
-        "{:.1} % of the models' memory, of what is free {:.1} %",
+        "{:.1} % of the models' memory; of what is free {:.1} % is not in its longest piece",
         100.0 * most,
         100.0 * fragmentation
     );

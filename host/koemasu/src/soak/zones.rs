@@ -19,7 +19,7 @@ pub(super) struct Slab {
     pub(super) overdrafts: u64,
     /// What voices on the device account for.
     pub(super) voices: usize,
-    /// The longest stretch that can be had without anybody's going.
+    /// What could be had in one piece with every voice gone.
     pub(super) reachable: usize,
     pub(super) zones: Vec<Zone>,
 }
@@ -73,14 +73,15 @@ impl Slab {
         all.saturating_sub(usize::try_from(self.kept()).unwrap_or(0))
     }
 
-    /// The share of the models' memory that is free and in pieces: nobody can
-    /// have it in one, whatever is moved.
+    /// The share of the models' memory that nobody could have in one piece,
+    /// though every voice went: what stays among it divides it.
     pub(super) fn scattered(&self) -> f64 {
-        let share = |zone: &Zone| match zone.bytes {
+        let all: usize = self.models().map(|zone| zone.bytes).sum();
+        let lost = self.room().saturating_sub(self.reachable);
+        match all {
             0 => 0.0,
-            bytes => zone.free.saturating_sub(self.reachable) as f64 / bytes as f64,
-        };
-        self.models().map(share).fold(0.0, f64::max)
+            all => lost as f64 / all as f64,
+        }
     }
 
     /// As the zones count it: the share of what is free that their largest

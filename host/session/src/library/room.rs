@@ -11,7 +11,7 @@ use crate::memory::stretch::{Map, Tenant};
 use crate::memory::trace::Line;
 use crate::memory::{Decision, Level, NO_VOICE, Pressure, Step, Tier, decide};
 use crate::native::tensors::{Region, Tensors};
-use crate::slab::{self, Zone, round_up};
+use crate::slab::{self, NoRoom, Zone, round_up};
 
 /// Something that was opened in a region of its own.
 pub(crate) struct Settled<T> {
@@ -52,7 +52,9 @@ impl Library {
                 needed: 0,
             });
         };
-        let mut bytes = round_up(first);
+        // Whoever wants more than there can ever be tries with that.
+        let most = self.most_for(tenant) / slab::ALIGNMENT * slab::ALIGNMENT;
+        let mut bytes = round_up(first).min(most).max(slab::ALIGNMENT);
         loop {
             let region = self.region(tensors, name, tenant, bytes, effort)?;
             match open(Some(&region)) {
@@ -66,12 +68,15 @@ impl Library {
                 }
                 Err(Error::NoRoom(no_room)) => {
                     drop(region);
-                    let larger = (bytes + bytes / 2).max(bytes + 2 * no_room.needed);
-                    // The last try is with all there can be.
                     let most = self.most_for(tenant) / slab::ALIGNMENT * slab::ALIGNMENT;
                     if bytes >= most {
-                        return Err(Error::NoRoom(no_room));
+                        return Err(Error::NeverFits(NoRoom {
+                            needed: bytes + no_room.needed,
+                            largest: most,
+                            ..no_room
+                        }));
                     }
+                    let larger = (bytes + bytes / 2).max(bytes + 2 * no_room.needed);
                     events::region_grown(name, bytes, &no_room);
                     bytes = round_up(larger).min(most);
                 }
@@ -203,9 +208,11 @@ impl Library {
         })
     }
 
-    /// The longest stretch there is once copies have moved.
+    /// The longest stretch there could be: with every voice gone, between what
+    /// stays.
     pub(crate) fn reachable(&self) -> usize {
-        let longest = self.map().map_or(0, |map| map.longest(&[]));
+        let voices: Vec<_> = self.records().iter().map(|record| record.id).collect();
+        let longest = self.map().map_or(0, |map| map.longest(&voices));
         usize::try_from(longest).unwrap_or(usize::MAX)
     }
 

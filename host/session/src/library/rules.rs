@@ -41,6 +41,7 @@ pub struct Ready {
 struct Raised {
     tensors: Arc<Tensors>,
     before: Layout,
+    after: Layout,
 }
 
 impl Raised {
@@ -51,17 +52,25 @@ impl Raised {
         if models <= before.of(Zone::Models) {
             return None;
         }
-        slab.set_limits(before.with(Zone::Models, models)).ok()?;
+        let after = before.with(Zone::Models, models);
+        slab.set_limits(after).ok()?;
         drop(slab);
-        let tensors = Arc::clone(tensors);
-        Some(Self { tensors, before })
+        Some(Self {
+            tensors: Arc::clone(tensors),
+            before,
+            after,
+        })
     }
 }
 
 impl Drop for Raised {
     fn drop(&mut self) {
-        // They were within the spans before.
-        let _ = self.tensors.slab().set_limits(self.before);
+        let mut slab = self.tensors.slab();
+        // Unless another policy is obeyed meanwhile. They were within the spans
+        // before.
+        if slab.limits() == self.after {
+            let _ = slab.set_limits(self.before);
+        }
     }
 }
 

@@ -5,29 +5,29 @@
 //! thread that called it and now and then on a worker of its own. Who asks is
 //! told by [`Scope`], set around both. ONNX Runtime writes to what an allocator
 //! gives, be it null, so whoever finds no room is refused by an exception (see
-//! [`refusal`]), which ends the creation or run with an error and leaves the
+//! [`refusal`](super::refusal)), which ends the creation or run with an error and leaves the
 //! session usable. Nothing catches on a worker's thread; there the reserve
 //! serves, and the run is told to end; where that is used up too, memory beyond
 //! the budget, which is counted and given back with the run.
+
+mod block;
+mod register;
 
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-
-use ort::AsPointer;
-use ort::environment::Environment;
-use ort::sys;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
 use crate::events;
-use crate::halves::Place as Widened;
-use crate::native::refusal;
 use crate::native::reservation::{Kind, Reservation};
 use crate::native::run_options::SharedOptions;
-use crate::slab::{Keep, Layout, NoRoom, Owner, Place, RegionId, Slab, Tenant, Zone};
+use crate::slab::{Layout, NoRoom, Owner, Place, Slab, Tenant, Zone};
+
+pub use block::{Block, Region};
+pub(crate) use register::{check, register, register_shared_arena};
 
 pub struct Tensors {
     kind: Kind,
@@ -55,21 +55,6 @@ pub struct Tensors {
 struct Refusing {
     times: u32,
     least: usize,
-}
-
-/// A block of the slab, given back when dropped.
-pub struct Block {
-    tensors: Arc<Tensors>,
-    /// Where it lies. Read for as long as its bytes are used, so that they are
-    /// not moved meanwhile.
-    offset: RwLock<usize>,
-    bytes: usize,
-}
-
-/// A stretch that a session allocates from; goes with it in one piece.
-pub struct Region {
-    tensors: Arc<Tensors>,
-    id: RegionId,
 }
 
 /// What a run has used.
@@ -224,27 +209,27 @@ impl Tensors {
     ) -> Result<Arc<Region>, NoRoom> {
         let _arranged = self.arrange();
         let id = self.slab().open_region(owner, tenant, bytes)?;
-        let tensors = Arc::clone(self);
-        Ok(Arc::new(Region { tensors, id }))
+        Ok(Arc::new(Region::new(self, id)))
     }
 
     /// Moves a blob to a stretch that only it has a part of; waits for who is
     /// reading it. False if somebody else is there.
     pub(crate) fn relocate(&self, block: &Block, to: usize) -> Result<bool, Error> {
         let _arranged = self.arrange();
-        let mut offset = block.offset.write().unwrap_or_else(PoisonError::into_inner);
+        let mut offset = block.moving();
         let from = *offset;
         // The books first: they say whether the place is free, and nobody else
         // takes what they call free meanwhile.
         if !self.slab().relocate(from, to) {
             return Ok(false);
         }
-        if let Err(error) = self.reservation.move_within(from, to, block.bytes) {
+        if let Err(error) = self.reservation.move_within(from, to, block.bytes()) {
             self.slab().relocate(to, from);
             return Err(error);
         }
         *offset = to;
-        self.moved.fetch_add(block.bytes as u64, Ordering::Relaxed);
+        self.moved
+            .fetch_add(block.bytes() as u64, Ordering::Relaxed);
         Ok(true)
     }
 
@@ -489,367 +474,5 @@ const PAGE: usize = 4096;
 /// A millisecond or two of the system's time.
 const GIVEN_AT_ONCE: usize = 16 << 20;
 
-impl Region {
-    pub(crate) fn place(&self) -> Place {
-        Place::Region(self.id)
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.tensors.slab().region(self.id).0
-    }
-
-    /// How much of it was ever used.
-    pub fn reached(&self) -> usize {
-        self.tensors.slab().region(self.id).2
-    }
-
-    /// Gives back the end that is not used.
-    pub(crate) fn fit(&self, keep: Keep) {
-        self.tensors.slab().fit_region(self.id, keep);
-    }
-
-    /// A block inside, which stays where it is.
-    pub(crate) fn block(&self, bytes: usize) -> Result<Block, NoRoom> {
-        let nobody = self.tensors.stray;
-        let offset = self.tensors.slab().allocate(self.place(), nobody, bytes)?;
-        Ok(Block::new(&self.tensors, offset, bytes))
-    }
-}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        self.tensors.slab().close_region(self.id);
-    }
-}
-
-impl Block {
-    fn new(tensors: &Arc<Tensors>, offset: usize, bytes: usize) -> Self {
-        Self {
-            tensors: Arc::clone(tensors),
-            offset: RwLock::new(offset),
-            bytes,
-        }
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub(crate) fn is_of(&self, tensors: &Arc<Tensors>) -> bool {
-        Arc::ptr_eq(&self.tensors, tensors)
-    }
-
-    /// Where it lies, for as long as the answer is held.
-    fn place(&self) -> RwLockReadGuard<'_, usize> {
-        self.offset.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Where it lies now.
-    pub(crate) fn offset(&self) -> usize {
-        *self.place()
-    }
-
-    /// Of one that is never moved.
-    pub(crate) fn pointer(&self, offset: usize) -> *mut u8 {
-        assert!(offset <= self.bytes, "inside the block");
-        self.tensors.reservation.pointer(self.offset() + offset)
-    }
-
-    /// Fills part of the block with host bytes.
-    pub(crate) fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
-        assert!(offset + bytes.len() <= self.bytes, "inside the block");
-        let place = self.place();
-        self.tensors.reservation.write(*place + offset, bytes)
-    }
-
-    /// Takes over another block's bytes: how a voice changes.
-    pub(crate) fn copy_from(&mut self, other: &Self) -> Result<(), Error> {
-        assert!(
-            Arc::ptr_eq(&self.tensors, &other.tensors) && other.bytes <= self.bytes,
-            "blocks of one slab"
-        );
-        let (to, from) = (self.place(), other.place());
-        self.tensors
-            .reservation
-            .copy_within(*from, *to, other.bytes)
-    }
-
-    /// Takes over the bytes of a block of another reservation, one of them on
-    /// the host.
-    pub(crate) fn copy_across(&mut self, other: &Self) -> Result<(), Error> {
-        assert!(other.bytes <= self.bytes, "it fits");
-        let (to, from) = (self.place(), other.place());
-        let source = &other.tensors.reservation;
-        self.tensors
-            .reservation
-            .copy_across(*to, source, *from, other.bytes)
-    }
-}
-
-impl Block {
-    /// Takes over another block's bytes, halves of them as floats. Both lie in
-    /// the processor's memory.
-    pub(crate) fn widen_from(&mut self, other: &Self, places: &[Widened]) -> Result<(), Error> {
-        let (to, from) = (self.place(), other.place());
-        let source = &other.tensors.reservation;
-        for place in places {
-            let held = if place.half {
-                place.bytes / 2
-            } else {
-                place.bytes
-            };
-            assert!(
-                place.to + place.bytes <= self.bytes && place.from + held <= other.bytes,
-                "inside both blocks"
-            );
-            let (to, from) = (*to + place.to, *from + place.from);
-            match place.half {
-                true => self
-                    .tensors
-                    .reservation
-                    .widen(to, source, from, place.bytes)?,
-                false => self
-                    .tensors
-                    .reservation
-                    .copy_across(to, source, from, held)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Block {
-    fn drop(&mut self) {
-        let offset = self.offset();
-        self.tensors.slab().free(offset);
-    }
-}
-
-/// What ONNX Runtime holds: its own struct first, as its interface asks.
-#[repr(C)]
-struct Registration {
-    interface: sys::OrtAllocator,
-    info: *mut sys::OrtMemoryInfo,
-    tensors: Arc<Tensors>,
-}
-
-/// Registers the slab with the environment. From then on every session that
-/// asks for the environment's allocators has its tensors there, until the
-/// process ends: what is registered is leaked on purpose, because ONNX Runtime
-/// holds its address as long.
-#[expect(unsafe_code, reason = "ONNX Runtime's C interface")]
-pub(crate) fn register(environment: &Environment, tensors: &Arc<Tensors>) -> Result<(), Error> {
-    refusal::prepare()?;
-    let api = ort::api();
-    let mut info = std::ptr::null_mut();
-    let device = sys::OrtAllocatorType::OrtDeviceAllocator;
-    // SAFETY: out-pointers and names are valid for the calls.
-    let status = unsafe {
-        match tensors.kind {
-            Kind::Cpu => {
-                (api.CreateCpuMemoryInfo)(device, sys::OrtMemType::OrtMemTypeDefault, &raw mut info)
-            }
-            Kind::Cuda(number) => (api.CreateMemoryInfo)(
-                c"Cuda".as_ptr(),
-                device,
-                number,
-                sys::OrtMemType::OrtMemTypeDefault,
-                &raw mut info,
-            ),
-            Kind::Pinned(number) => (api.CreateMemoryInfo)(
-                c"CudaPinned".as_ptr(),
-                device,
-                number,
-                sys::OrtMemType::OrtMemTypeCPUOutput,
-                &raw mut info,
-            ),
-        }
-    };
-    check(status)?;
-    // SAFETY: a struct of version and empty slots.
-    let mut interface = unsafe { sys::OrtAllocator::default() };
-    interface.Alloc = Some(throwing(alloc));
-    interface.Free = Some(free);
-    interface.Info = Some(self::info);
-    // SAFETY: as of `throwing`; the one difference is that ONNX Runtime passes
-    // what it registered as constant.
-    interface.Reserve = Some(unsafe { std::mem::transmute::<Alloc, Reserve>(alloc) });
-    let registration = Box::leak(Box::new(Registration {
-        interface,
-        info,
-        tensors: Arc::clone(tensors),
-    }));
-    // SAFETY: the environment lives as long as the process and so does the
-    // registration.
-    let status = unsafe {
-        (api.RegisterAllocator)(
-            environment.ptr().cast_mut(),
-            &raw mut registration.interface,
-        )
-    };
-    check(status)
-}
-
-/// Registers one arena for all sessions: the mode that shares and still never
-/// gives back, kept for comparison.
-#[expect(unsafe_code, reason = "ONNX Runtime's C interface")]
-pub(crate) fn register_shared_arena(environment: &Environment, kind: Kind) -> Result<(), Error> {
-    let api = ort::api();
-    let arena = sys::OrtAllocatorType::OrtArenaAllocator;
-    let mut info = std::ptr::null_mut();
-    let none = std::ptr::null();
-    // SAFETY: out-pointers and names are valid for the calls; no options are
-    // given, so the key and value arrays are empty.
-    unsafe {
-        let (provider, status) = match kind {
-            Kind::Cuda(number) | Kind::Pinned(number) => (
-                c"CUDAExecutionProvider",
-                (api.CreateMemoryInfo)(
-                    c"Cuda".as_ptr(),
-                    arena,
-                    number,
-                    sys::OrtMemType::OrtMemTypeDefault,
-                    &raw mut info,
-                ),
-            ),
-            Kind::Cpu => (
-                c"CPUExecutionProvider",
-                (api.CreateCpuMemoryInfo)(arena, sys::OrtMemType::OrtMemTypeDefault, &raw mut info),
-            ),
-        };
-        check(status)?;
-        let status = (api.CreateAndRegisterAllocatorV2)(
-            environment.ptr().cast_mut(),
-            provider.as_ptr(),
-            info,
-            std::ptr::null(),
-            none,
-            none,
-            0,
-        );
-        (api.ReleaseMemoryInfo)(info);
-        check(status)
-    }
-}
-
-/// ONNX Runtime's status as a result.
-#[expect(unsafe_code, reason = "ONNX Runtime's C interface")]
-pub(crate) fn check(status: sys::OrtStatusPtr) -> Result<(), Error> {
-    // SAFETY: a status that ONNX Runtime has just returned to us.
-    unsafe { ort::Error::result_from_status(status) }.map_err(|e| Error::Memory(e.to_string()))
-}
-
-/// An allocating function that may throw, and its slots in the interface.
-type Alloc = unsafe extern "C-unwind" fn(*mut sys::OrtAllocator, usize) -> *mut c_void;
-type Slot = unsafe extern "system" fn(*mut sys::OrtAllocator, usize) -> *mut c_void;
-type Reserve = unsafe extern "system" fn(*const sys::OrtAllocator, usize) -> *mut c_void;
-
-#[expect(unsafe_code, reason = "a type that has no word for throwing")]
-fn throwing(alloc: Alloc) -> Slot {
-    // SAFETY: both are called alike on every system we run on. The binding's
-    // type says that nothing is thrown; only C++ calls through it, and its
-    // header says no such thing.
-    unsafe { std::mem::transmute::<Alloc, Slot>(alloc) }
-}
-
-#[expect(unsafe_code, reason = "called by ONNX Runtime")]
-unsafe extern "C-unwind" fn alloc(this: *mut sys::OrtAllocator, bytes: usize) -> *mut c_void {
-    // SAFETY: ONNX Runtime passes what was registered, which is leaked.
-    let registration = unsafe { &*this.cast::<Registration>() };
-    // A panic must not cross the border.
-    let allocate = || registration.tensors.allocate(bytes);
-    let allocated = std::panic::catch_unwind(std::panic::AssertUnwindSafe(allocate));
-    match allocated.ok().flatten() {
-        Some(pointer) => pointer,
-        None => refusal::throw(),
-    }
-}
-
-#[expect(unsafe_code, reason = "called by ONNX Runtime")]
-unsafe extern "system" fn free(this: *mut sys::OrtAllocator, pointer: *mut c_void) {
-    // SAFETY: as in `alloc`.
-    let registration = unsafe { &*this.cast::<Registration>() };
-    let release = || registration.tensors.release(pointer);
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(release));
-}
-
-#[expect(unsafe_code, reason = "called by ONNX Runtime")]
-unsafe extern "system" fn info(this: *const sys::OrtAllocator) -> *const sys::OrtMemoryInfo {
-    // SAFETY: as in `alloc`.
-    unsafe { (*this.cast::<Registration>()).info }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::slab::Layout;
-
-    const MIB: usize = 1 << 20;
-
-    fn slab(layout: Layout) -> Arc<Tensors> {
-        Tensors::new(Kind::Cpu, layout).expect("memory")
-    }
-
-    /// A thread of ONNX Runtime's own can neither be refused nor wait.
-    #[test]
-    fn a_thread_that_is_not_ours_gets_memory_whatever_is_left() {
-        let tensors = slab(Layout([3 * MIB, MIB, MIB]));
-        let asked = [MIB, MIB, MIB / 2, 3 * MIB];
-        let given = asked.map(|bytes| tensors.allocate(bytes).expect("no refusal"));
-        for (pointer, bytes) in given.iter().zip(asked) {
-            assert!(!pointer.is_null());
-            let pointer = pointer.cast::<u8>();
-            #[expect(unsafe_code, reason = "as ONNX Runtime does")]
-            // SAFETY: so many bytes were asked for.
-            unsafe {
-                pointer.write_bytes(1, bytes);
-            }
-        }
-        assert_eq!(tensors.overdrafts(), 2, "beyond activations and reserve");
-        assert_eq!(tensors.lock_overdrawn().len(), 2);
-        for pointer in given {
-            tensors.release(pointer);
-        }
-        assert!(tensors.lock_overdrawn().is_empty(), "and given back");
-        assert_eq!(tensors.slab().in_use(), 0);
-    }
-
-    /// What a session on a device keeps on the host lies in a slab of its own,
-    /// which has other zones and owners.
-    #[test]
-    fn a_second_slab_serves_and_refuses_inside_a_session_of_the_first() {
-        let device = slab(Layout([3 * MIB, MIB, MIB]));
-        let host = slab(
-            Layout::default()
-                .with(Zone::Models, MIB)
-                .with(Zone::Activations, MIB),
-        );
-        let owner = {
-            let mut slab = device.slab();
-            for _ in 0..40 {
-                slab.owner("another");
-            }
-            slab.owner("session")
-        };
-        let region = device.region(owner, Tenant::Slot, MIB).expect("a region");
-        let opened = device.opening(region.place(), owner, || {
-            let weight = host.allocate(MIB / 2).expect("room for what opens");
-            assert_eq!(host.allocate(MIB), None, "refused, not null");
-            host.release(weight);
-            Ok(())
-        });
-        assert!(matches!(opened, Ok(())), "{opened:?}");
-        assert_eq!(host.slab().zone(Zone::Models).in_use, 0);
-        REFUSED.set(None);
-        within(device.scope(ACTIVATIONS, owner), || {
-            let held = host.allocate(MIB / 2).expect("room for a run");
-            assert_eq!(host.slab().zone(Zone::Activations).in_use, MIB / 2);
-            host.release(held);
-            assert_eq!(host.allocate(2 * MIB), None, "refused, not null");
-        });
-        assert!(REFUSED.take().is_some(), "the run is told why");
-        drop(region);
-        assert_eq!(device.slab().held(owner).0, 0, "none of it is the device's");
-        assert_eq!(device.slab().in_use() + host.slab().in_use(), 0);
-    }
-}
+mod tests;

@@ -58,7 +58,7 @@ async fn a_voice_that_asks_for_more_than_there_is_is_refused_and_another_one_spe
         let error = refused.err().unwrap_or_else(|| panic!("{name} opened"));
         eprintln!("{name}: {error}");
         let expected_error = match error {
-            Error::OutOfMemory(_) | Error::NoRoom(_) => is_greedy,
+            Error::OutOfMemory(_) | Error::NoRoom(_) | Error::NeverFits(_) => is_greedy,
             Error::Run(_) | Error::Open(_) => !is_greedy,
             _ => false,
         };
