@@ -523,13 +523,6 @@ impl Slab {
         })
     }
 
-    /// One of such a tenant.
-    pub fn find_region(&self, of: impl Fn(Tenant) -> bool) -> Option<RegionId> {
-        let mut blocks = self.blocks.values();
-        let found = blocks.find(|block| block.region.is_some() && of(block.tenant));
-        found.and_then(|block| block.region)
-    }
-
     /// Gives a block back; its bytes, or nothing if no block starts here.
     pub fn free(&mut self, offset: usize) -> Option<usize> {
         if let Some((id, bytes)) = self.inside.remove(&offset) {

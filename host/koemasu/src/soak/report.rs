@@ -167,7 +167,7 @@ fn of_planted(judged: &Judged<'_>, planted: &[SoakFault], bytes: Bytes) -> Strin
         .map(|fault| match fault {
             SoakFault::Heap => format!("{bytes} of heap with each request"),
             SoakFault::Slab => "a block of a run with each burst".to_owned(),
-            SoakFault::Region => "a block in a voice's region with each burst".to_owned(),
+            SoakFault::Region => "a region that nobody closes with each burst".to_owned(),
             SoakFault::Eviction => "a voice that is evicted and stays".to_owned(),
         })
         .collect();

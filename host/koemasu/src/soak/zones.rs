@@ -137,27 +137,31 @@ pub(super) fn dropped(tensors: &Tensors) -> Dropped {
 pub(super) enum Among {
     Runs,
     Models,
-    /// In the region of a voice that has sessions of its own.
+    /// A region of sessions.
     Sessions,
 }
 
 /// A block, or as much of it as there is room for; says whether there was any.
 pub(super) fn plant(tensors: &Tensors, among: Among, owner: &str, bytes: usize) -> bool {
     let mut slab = tensors.slab();
-    let of_a_voice = |tenant| matches!(tenant, slab::Tenant::Sessions(_));
-    let (place, room) = match among {
-        Among::Runs => (slab::Place::Zone(slab::Zone::Activations), usize::MAX),
-        Among::Models => {
-            let zone = slab::Zone::Models;
-            (slab::Place::Zone(zone), slab.zone(zone).largest_free)
-        }
-        Among::Sessions => match slab.find_region(of_a_voice) {
-            Some(region) => (slab::Place::Region(region), usize::MAX),
-            None => return false,
-        },
-    };
     let owner = slab.owner(owner);
-    let planted = slab.allocate(place, owner, bytes.min(room)).is_ok();
+    let largest = slab.zone(slab::Zone::Models).largest_free;
+    let planted = match among {
+        Among::Runs => {
+            let place = slab::Place::Zone(slab::Zone::Activations);
+            slab.allocate(place, owner, bytes).is_ok()
+        }
+        Among::Models if largest == 0 => false,
+        Among::Models => {
+            let place = slab::Place::Zone(slab::Zone::Models);
+            slab.allocate(place, owner, bytes.min(largest)).is_ok()
+        }
+        // As if sessions had been closed and their region had not.
+        Among::Sessions => {
+            let nobodys = slab::Tenant::Sessions(u64::MAX);
+            slab.open_region(owner, nobodys, bytes).is_ok()
+        }
+    };
     slab.close(owner);
     planted
 }
