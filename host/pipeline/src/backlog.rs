@@ -46,12 +46,18 @@ impl Backlog {
         if wait > most {
             return Err(wait - most);
         }
-        drop(state);
-        Ok(self.enter_always(characters))
+        Ok(self.take_in(state, characters))
     }
 
+    /// Takes it in however long it will wait.
     pub(crate) fn enter_always(self: &Arc<Self>, characters: usize) -> Ticket {
-        self.state().characters += characters;
+        self.take_in(self.state(), characters)
+    }
+
+    /// Under the lock that the wait was looked at with: two who come together
+    /// must not both find the same room.
+    fn take_in(self: &Arc<Self>, mut state: MutexGuard<'_, State>, characters: usize) -> Ticket {
+        state.characters += characters;
         Ticket {
             backlog: Arc::clone(self),
             characters,
