@@ -321,7 +321,7 @@ pub enum SoakFault {
     Heap,
     /// A block of what runs hold that stays after the run.
     Slab,
-    /// A block that stays in the memory of a voice with sessions of its own.
+    /// A region of sessions that nobody closes.
     Region,
     /// A voice that is evicted and stays where it was.
     Eviction,

@@ -1,7 +1,6 @@
 //! The BERT graph: characters in, one feature row per character out.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use crate::error::Error;
 use crate::events;
 use crate::files::Sum;
 use crate::graph::{Inputs, OpenGraph, floats, tensor};
-use crate::library::{Effort, Library};
+use crate::library::{Effort, Library, Needs};
 use crate::native::tensors::{Region, Used};
 use crate::placement::Placement;
 use crate::pool::{self, Pool};
@@ -48,8 +47,7 @@ pub struct Bert {
     pool: Arc<Pool<BertSession>>,
     library: Arc<Library>,
     graph: Arc<str>,
-    /// What opening a session took.
-    needs: Arc<AtomicUsize>,
+    needs: Arc<Needs>,
 }
 
 /// Ids with a meaning of their own.
@@ -101,12 +99,12 @@ impl Bert {
         let marks = Marks::of(&tokenizer)?;
         let padding = marks.padding;
         let graph = graph.graph()?;
-        let known = Arc::new(AtomicUsize::new(needs));
+        let needs = Arc::new(Needs::new(needs, OPENING));
         let open = {
             let (runtime, settings) = (runtime.clone(), settings.clone());
             let library = Arc::clone(&library);
             let first = OnceLock::new();
-            let known = Arc::clone(&known);
+            let needs = Arc::clone(&needs);
             move |effort: Effort| {
                 let bytes = weights::whole(&graph)?;
                 // A session opened later must be of the same file.
@@ -119,16 +117,12 @@ impl Bert {
                     return Err(Error::Changed { path });
                 }
                 let placement = library.placement();
-                let guess = bytes.len() + bytes.len() / 4 + OPENING;
-                let needs = match known.load(Ordering::Relaxed) {
-                    0 => guess,
-                    needs => needs,
-                };
+                let first = needs.first(bytes.len());
                 let settled =
-                    library.open_in_region(KIND, Tenant::Bert, needs, effort, |region| {
+                    library.open_in_region(KIND, Tenant::Bert, first, effort, |region| {
                         BertSession::open(&runtime, &bytes, padding, &settings, placement, region)
                     })?;
-                known.fetch_max(settled.needed, Ordering::Relaxed);
+                needs.learn(settled.needed);
                 if let Some(region) = settled.region {
                     region.fit(Keep::Used);
                 }
@@ -148,13 +142,13 @@ impl Bert {
             }),
             library,
             graph,
-            needs: known,
+            needs,
         })
     }
 
     /// Bytes that opening a session took.
     pub(crate) fn opening_took(&self) -> usize {
-        self.needs.load(Ordering::Relaxed)
+        self.needs.found()
     }
 
     /// What runs held where it was tried; those lengths need no approach.

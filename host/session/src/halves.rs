@@ -80,15 +80,7 @@ impl Copied {
     pub(crate) fn fill(&self, halves: &Halves, slot: &mut Block) -> Result<(), Error> {
         match self.half {
             true => slot.widen_from(&self.block, &halves.places),
-            false => slot.copy_from(&self.block),
-        }
-    }
-
-    /// The same from another reservation.
-    pub(crate) fn fill_across(&self, halves: &Halves, slot: &mut Block) -> Result<(), Error> {
-        match self.half {
-            true => slot.widen_from(&self.block, &halves.places),
-            false => slot.copy_across(&self.block),
+            false => slot.take_over(&self.block),
         }
     }
 }

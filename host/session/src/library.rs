@@ -37,7 +37,7 @@ use crate::workspace::{Permit, Workspace};
 use departures::Departures;
 pub(crate) use record::Flight;
 pub use record::Record;
-pub(crate) use room::Effort;
+pub(crate) use room::{Effort, Needs};
 pub use rules::{Ready, Rules};
 
 /// What outlives every decision about it.
@@ -214,14 +214,16 @@ impl Library {
         block: &mut Block,
     ) -> Result<Activation, Error> {
         self.used(record);
-        if let Some(blob) = record.blob() {
-            let filled = blob.fill(&record.halves, block);
+        let resident = |slot: &mut Block| {
+            let blob = record.blob()?;
+            Some(blob.fill(&record.halves, slot))
+        };
+        if let Some(filled) = resident(block) {
             return filled.map(|()| Activation::Device);
         }
         let _one = lock(&self.loading);
-        if let Some(blob) = record.blob() {
-            // Somebody else was faster.
-            let filled = blob.fill(&record.halves, block);
+        // Somebody else may have been faster.
+        if let Some(filled) = resident(block) {
             return filled.map(|()| Activation::Device);
         }
         let host = record.host();
@@ -229,14 +231,11 @@ impl Library {
             Some(_) => Activation::Host,
             None => Activation::File,
         };
-        match self.load(record, host.as_deref())? {
-            Some(blob) => blob.fill(&record.halves, block)?,
-            // No room for a blob beside those that must stay: the slot itself
-            // is room enough for this run.
-            None => match &host {
-                Some(host) => host.fill_across(&record.halves, block)?,
-                None => record.weights.fill(&record.template, block)?,
-            },
+        // Without room for a blob beside those that must stay, the slot itself
+        // is room enough for this run.
+        match self.load(record, host.as_deref())?.or(host) {
+            Some(copied) => copied.fill(&record.halves, block)?,
+            None => record.weights.fill(&record.template, block)?,
         }
         Ok(way)
     }
@@ -366,17 +365,12 @@ impl Library {
                 0 => Effort::Evicting,
                 _ => Effort::Gentle,
             };
-            // Weights, what is made of them, and what is read on the way.
-            let guess = record.bytes() + record.bytes() / 4 + OPENING;
-            let first = match own.needs() {
-                0 => guess,
-                needs => needs,
-            };
+            let first = own.needs().first(record.bytes());
             let tenant = Tenant::Sessions(record.id);
             let name = format!("sessions of voice {}", record.name);
             let settled =
                 self.open_in_region(&name, tenant, first, effort, |region| own.open(region))?;
-            own.learn(settled.needed);
+            own.needs().learn(settled.needed);
             let bytes = settled.region.map_or(0, |region| {
                 region.fit(Keep::Used);
                 region.bytes()
@@ -505,9 +499,6 @@ impl Library {
         }
     }
 }
-
-/// What a session allocates beside its weights.
-const OPENING: usize = 4 << 20;
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)

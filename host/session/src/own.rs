@@ -1,7 +1,6 @@
 //! Sessions of a voice's own, for one that cannot share a slot: opened when it
 //! is wanted, each in a region of its own, and closed when it is evicted.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,8 +8,12 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Error;
 use crate::events;
+use crate::library::Needs;
 use crate::native::tensors::Region;
 use crate::voice::VoiceSession;
+
+/// What a session allocates beside its weights.
+const OPENING: usize = 4 << 20;
 
 pub(crate) struct Own {
     name: String,
@@ -19,8 +22,7 @@ pub(crate) struct Own {
     places: Arc<Semaphore>,
     sessions: Mutex<Sessions>,
     returned: Notify,
-    /// What opening one was found to need; 0 before the first.
-    needs: AtomicUsize,
+    needs: Needs,
 }
 
 type Open = dyn Fn(Option<&Arc<Region>>) -> Result<VoiceSession, Error> + Send + Sync;
@@ -62,7 +64,7 @@ impl Own {
             places: Arc::new(Semaphore::new(lanes.max(1))),
             sessions: Mutex::default(),
             returned: Notify::new(),
-            needs: AtomicUsize::new(needs),
+            needs: Needs::new(needs, OPENING),
         })
     }
 
@@ -122,12 +124,8 @@ impl Own {
         self.lock().bytes
     }
 
-    pub(crate) fn needs(&self) -> usize {
-        self.needs.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn learn(&self, needs: usize) {
-        self.needs.fetch_max(needs, Ordering::Relaxed);
+    pub(crate) fn needs(&self) -> &Needs {
+        &self.needs
     }
 
     /// Closes those that are idle; says whether there were any.

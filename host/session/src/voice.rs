@@ -213,7 +213,7 @@ impl Voice {
     pub(crate) fn opening_took(&self) -> usize {
         match &self.way {
             Way::Slots(_) => 0,
-            Way::Own(own) => own.needs(),
+            Way::Own(own) => own.needs().found(),
         }
     }
 

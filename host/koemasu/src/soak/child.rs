@@ -47,7 +47,7 @@ pub(super) fn run(args: &args::Soak, mode: SoakMode) -> anyhow::Result<()> {
         device,
         out: line::out(),
         upheaval: made.map(|made| Upheaval::new(service.clone(), made, args.seed)),
-        faults: Faults::new(args, &live),
+        faults: Faults::new(args),
         lanes: service.models.lanes,
         patience: PATIENCE_AT_REST,
         end: End {
@@ -85,8 +85,6 @@ pub(super) fn run(args: &args::Soak, mode: SoakMode) -> anyhow::Result<()> {
         }
     };
     soak.published(&live.publish(prepared));
-    // The slab is there by now.
-    soak.faults = Faults::new(args, &live);
     soak.end.prepared_seconds = began.elapsed().as_secs_f64();
     tokio.block_on(soak.run(&live, wanted, deadline))?;
     soak.finish(live)

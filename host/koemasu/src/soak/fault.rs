@@ -1,11 +1,8 @@
 //! The negative controls: what a soak does wrong on purpose, so that one sees
 //! that it would be found.
 
-use std::sync::Arc;
-
 use pipeline::Live;
 use pipeline::units::Bytes;
-use session::native::tensors::Tensors;
 use session::slab;
 
 use super::zones::{self, Among};
@@ -14,7 +11,6 @@ use crate::args::{self, SoakFault};
 pub(super) struct Faults {
     kinds: Vec<SoakFault>,
     bytes: usize,
-    tensors: Option<Arc<Tensors>>,
     bursts: usize,
     spilt: usize,
     /// Blocks of the slab so far.
@@ -40,13 +36,10 @@ pub(super) fn bytes(args: &args::Soak) -> Bytes {
 }
 
 impl Faults {
-    pub(super) fn new(args: &args::Soak, live: &Live) -> Self {
-        let placement = live.residency().placement();
-        let tensors = placement.as_ref().and_then(|it| it.tensors());
+    pub(super) fn new(args: &args::Soak) -> Self {
         Self {
             kinds: kinds(args),
             bytes: usize::try_from(bytes(args).0).unwrap_or(usize::MAX).max(1),
-            tensors: tensors.map(Arc::clone),
             bursts: 0,
             spilt: 0,
             planted: 0,
@@ -64,13 +57,13 @@ impl Faults {
                     // behind them.
                     Vec::leak(vec![1_u8; requests * self.bytes]);
                 }
-                SoakFault::Slab => self.plant(Among::Runs, "leak", slab::ALIGNMENT),
+                SoakFault::Slab => self.plant(live, Among::Runs, "leak", slab::ALIGNMENT),
                 SoakFault::Region if self.bursts > BEFORE => {
-                    self.plant(Among::Sessions, "leak", slab::ALIGNMENT);
+                    self.plant(live, Among::Sessions, "leak", slab::ALIGNMENT);
                 }
                 SoakFault::Eviction if self.bursts > BEFORE && self.planted == 0 => {
                     if let Some((voice, bytes)) = evicted(live) {
-                        self.plant(Among::Models, &voice, bytes);
+                        self.plant(live, Among::Models, &voice, bytes);
                     }
                 }
                 SoakFault::Region | SoakFault::Eviction => {}
@@ -78,8 +71,9 @@ impl Faults {
         }
     }
 
-    fn plant(&mut self, among: Among, owner: &str, bytes: usize) {
-        if let Some(tensors) = &self.tensors {
+    fn plant(&mut self, live: &Live, among: Among, owner: &str, bytes: usize) {
+        let placement = live.residency().placement();
+        if let Some(tensors) = placement.as_ref().and_then(|it| it.tensors()) {
             self.planted += usize::from(zones::plant(tensors, among, owner, bytes));
         }
     }

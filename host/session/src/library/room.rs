@@ -1,6 +1,7 @@
 //! How room is made: one pressure event, from cause to calm.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::{Library, Record, lock};
@@ -20,6 +21,40 @@ pub(crate) struct Settled<T> {
     pub(crate) region: Option<Arc<Region>>,
     /// What opening took.
     pub(crate) needed: usize,
+}
+
+/// What opening a session takes: as was found, else by its weights.
+pub(crate) struct Needs {
+    /// 0 before the first.
+    found: AtomicUsize,
+    /// What such a session allocates beside its weights.
+    beside: usize,
+}
+
+impl Needs {
+    pub(crate) fn new(found: usize, beside: usize) -> Self {
+        Self {
+            found: AtomicUsize::new(found),
+            beside,
+        }
+    }
+
+    /// Of the first region to try: the weights, what is made of them, and what
+    /// is read on the way.
+    pub(crate) fn first(&self, weights: usize) -> usize {
+        match self.found() {
+            0 => weights + weights / 4 + self.beside,
+            found => found,
+        }
+    }
+
+    pub(crate) fn found(&self) -> usize {
+        self.found.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn learn(&self, needed: usize) {
+        self.found.fetch_max(needed, Ordering::Relaxed);
+    }
 }
 
 /// How much may be done for room.

@@ -217,20 +217,7 @@ impl Reservation {
     pub(crate) fn copy_within(&self, from: usize, to: usize, bytes: usize) -> Result<(), Error> {
         assert!(from + bytes <= self.bytes && to + bytes <= self.bytes);
         assert!(from + bytes <= to || to + bytes <= from, "apart");
-        match &self.memory {
-            Memory::Mapped(_) | Memory::Pinned(_) => {
-                #[expect(unsafe_code, reason = "the slab is memory ONNX Runtime also writes")]
-                // SAFETY: both ranges lie inside the mapping and are apart;
-                // they belong to blocks of the caller.
-                unsafe {
-                    std::ptr::copy_nonoverlapping(self.pointer(from), self.pointer(to), bytes);
-                }
-                Ok(())
-            }
-            Memory::Cuda(cuda) => cuda
-                .copy_on_device(self.pointer(from), self.pointer(to), bytes)
-                .map_err(Error::Device),
-        }
+        self.move_within(from, to, bytes)
     }
 
     /// Moves bytes inside the reservation, to where they may overlap what they

@@ -145,11 +145,10 @@ impl Tensors {
     }
 
     /// Gives pages that nobody uses back to the system, as far as it takes
-    /// them; how many bytes.
-    pub fn give_back(&self, zones: &[Zone]) -> usize {
-        let mut given = 0;
+    /// them.
+    pub(crate) fn give_back(&self, zones: &[Zone]) {
         if self.reservation.is_whole() {
-            return given;
+            return;
         }
         for zone in zones {
             loop {
@@ -162,16 +161,8 @@ impl Tensors {
                 };
                 self.reservation.give_pages_back(&pages);
                 slab.given_back(&pages);
-                given += pages.len();
             }
         }
-        given
-    }
-
-    /// Whether limits may be raised beyond what they were at start.
-    pub fn is_elastic(&self) -> bool {
-        let slab = self.slab();
-        slab.spans() != slab.limits() || !self.reservation.is_whole()
     }
 
     pub fn slab(&self) -> MutexGuard<'_, Slab> {

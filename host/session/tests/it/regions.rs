@@ -5,30 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use session::library::Rules;
-use session::memory::MemoryPolicy;
 use session::memory::stretch::{Map, Tenant};
-use session::native::Tensors;
 use session::residency::{Residency, SlabReport};
-use session::slab::{self, Zone};
+use session::slab::{self as books, Zone};
 use session::voice::{Voice, VoiceInput};
 use session::{Error, Settings, Source};
 
-use crate::stand::{WAIT, demo, fixture, folder_voice, input, policy, residency_with, speak};
+use crate::stand::{
+    WAIT, demo, fixture, folder_voice, input, policy, residency_with, rules, speak,
+};
 
 const MIB: usize = 1 << 20;
-
-fn rules(policy: MemoryPolicy) -> Rules {
-    Rules {
-        policy,
-        proposer: None,
-    }
-}
-
-fn slab(residency: &Residency) -> Arc<Tensors> {
-    let placement = residency.placement().expect("a model was opened");
-    Arc::clone(placement.tensors().expect("a slab"))
-}
 
 fn report(residency: &Residency) -> SlabReport {
     let report = residency.report().expect("a report");
@@ -117,7 +104,7 @@ async fn nobody_is_refused_while_anything_can_go() {
     let slab = report(&residency);
     assert!(slab.high_water <= slab.budget);
     drop(voices);
-    let slab = self::slab(&residency);
+    let slab = crate::stand::slab(&residency);
     assert_eq!(slab.slab().in_use(), 0, "all of it comes back");
     assert_eq!(
         slab.slab().zone(Zone::Models).free_entries,
@@ -486,13 +473,13 @@ fn whatever_went_before_what_is_free_can_be_had_in_one_piece() {
     };
     let sizes: Vec<usize> = (0..50).map(|_| 256 * (1 + below(4_000))).collect();
     let zone = 256 * 40_000;
-    let mut slab = slab::Slab::new(slab::Layout([zone, 0, 0]));
+    let mut slab = books::Slab::new(books::Layout([zone, 0, 0]));
     let owner = slab.owner("voices");
-    let mut living: Vec<(u64, Option<slab::RegionId>, usize)> = Vec::new();
+    let mut living: Vec<(u64, Option<books::RegionId>, usize)> = Vec::new();
     let mut asked = (0, 0);
     for turn in 0..4_000_u64 {
         let bytes = sizes[below(sizes.len())];
-        let map = |slab: &slab::Slab| Map {
+        let map = |slab: &books::Slab| Map {
             bytes: zone as u64,
             tenants: slab
                 .tenants()
@@ -501,7 +488,7 @@ fn whatever_went_before_what_is_free_can_be_had_in_one_piece() {
                     voice: lot.tenant.voice(),
                     offset: lot.offset as u64,
                     bytes: lot.bytes as u64,
-                    movable: matches!(lot.tenant, slab::Tenant::Blob(_)),
+                    movable: matches!(lot.tenant, books::Tenant::Blob(_)),
                 })
                 .collect(),
         };
@@ -527,7 +514,7 @@ fn whatever_went_before_what_is_free_can_be_had_in_one_piece() {
         }
         let placed = match below(3) {
             0 => {
-                let tenant = slab::Tenant::Sessions(turn);
+                let tenant = books::Tenant::Sessions(turn);
                 let region = slab.open_region(owner, tenant, bytes).expect("room");
                 (turn, Some(region), 0)
             }

@@ -4,32 +4,18 @@
 use std::sync::Arc;
 
 use session::gate::Verdict;
-use session::library::Rules;
-use session::native::Tensors;
 use session::residency::Residency;
 use session::slab::Zone;
 use session::voice::{Voice, VoiceInput};
 use session::{Error, Pointwise, Settings, Source};
 
 use crate::stand::{
-    WAIT, demo, fixture, folder_voice, input, largest_difference, policy, residency_with, shared,
-    speak,
+    WAIT, demo, fixture, folder_voice, input, largest_difference, policy, residency_with, rules,
+    shared, slab, speak,
 };
 
 /// Another order of the same sums; a stale weight is heard at 1e-2.
 const NOISE: f32 = 1e-5;
-
-fn rules(policy: session::memory::MemoryPolicy) -> Rules {
-    Rules {
-        policy,
-        proposer: None,
-    }
-}
-
-fn slab(residency: &Residency) -> Arc<Tensors> {
-    let placement = residency.placement().expect("a model was opened");
-    Arc::clone(placement.tensors().expect("a slab"))
-}
 
 fn open(residency: &Residency, source: &Source, settings: &Settings) -> Arc<Voice> {
     residency

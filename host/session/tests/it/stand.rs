@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session::bert::{Bert, BertInput, Features};
+use session::library::Rules;
 use session::memory::MemoryPolicy;
+use session::native::Tensors;
 use session::residency::Residency;
 use session::runtime::Runtime;
 use session::voice::{Pace, Voice, VoiceInput};
@@ -26,6 +28,19 @@ pub(crate) fn residency() -> Residency {
 pub(crate) fn residency_with(policy: MemoryPolicy) -> Residency {
     let runtime = Runtime::start(&library()).expect("ONNX Runtime starts");
     Residency::new(runtime, policy, None)
+}
+
+pub(crate) fn rules(policy: MemoryPolicy) -> Rules {
+    Rules {
+        policy,
+        proposer: None,
+    }
+}
+
+/// Where the tensors of this process lie.
+pub(crate) fn slab(residency: &Residency) -> Arc<Tensors> {
+    let placement = residency.placement().expect("a model was opened");
+    Arc::clone(placement.tensors().expect("a slab"))
 }
 
 /// With a cache in this folder.

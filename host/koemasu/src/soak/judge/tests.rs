@@ -16,7 +16,6 @@ fn run(wrong: impl Fn(usize, &mut Sample)) -> Run {
         zone: zone.to_owned(),
         bytes,
         in_use,
-        free: bytes - in_use,
         largest_free: bytes - in_use,
         free_entries: 1,
         fragmentation: 0.0,
@@ -87,7 +86,6 @@ fn block(sample: &mut Sample, zone: usize, bytes: usize) {
     slab.in_use += bytes;
     slab.zones[zone].in_use += bytes;
     slab.zones[zone].largest_free -= bytes;
-    slab.zones[zone].free -= bytes;
     if zone == 0 {
         slab.reachable -= bytes;
     }

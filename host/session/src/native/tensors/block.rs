@@ -75,6 +75,10 @@ impl Block {
         self.bytes
     }
 
+    fn shares_slab_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.tensors, &other.tensors)
+    }
+
     pub(crate) fn is_of(&self, tensors: &Arc<Tensors>) -> bool {
         Arc::ptr_eq(&self.tensors, tensors)
     }
@@ -110,7 +114,7 @@ impl Block {
     /// Takes over another block's bytes: how a voice changes.
     pub(crate) fn copy_from(&mut self, other: &Self) -> Result<(), Error> {
         assert!(
-            Arc::ptr_eq(&self.tensors, &other.tensors) && other.bytes <= self.bytes,
+            self.shares_slab_with(other) && other.bytes <= self.bytes,
             "blocks of one slab"
         );
         let (to, from) = (self.place(), other.place());
@@ -129,9 +133,15 @@ impl Block {
             .reservation
             .copy_across(*to, source, *from, other.bytes)
     }
-}
 
-impl Block {
+    /// Takes over another block's bytes, of whichever slab.
+    pub(crate) fn take_over(&mut self, other: &Self) -> Result<(), Error> {
+        match self.shares_slab_with(other) {
+            true => self.copy_from(other),
+            false => self.copy_across(other),
+        }
+    }
+
     /// Takes over another block's bytes, halves of them as floats. Both lie in
     /// the processor's memory.
     pub(crate) fn widen_from(&mut self, other: &Self, places: &[Widened]) -> Result<(), Error> {
