@@ -209,20 +209,26 @@ def activation(place, seconds):
     """How long a voice change takes, from the device, from host memory, from the file."""
     rng, figures = random.Random(3), {}
     voices = voices_of(place, 3)
-    size = sum(path.stat().st_size for path in (next(iter(voices.values())).glob("*") if place.has_real() else
-                                                [places.REPOSITORY / "voices/demo/demo.aivmx"]))
-    work, bert = stage.work_mib(place) + (128 if place.has_real() else 16), 16
-    # The voice inside the program is stored in halves. One of them in its slot, one waiting, and a little.
-    unit = (1 if place.has_real() else 2) * size // MIB + 4
-    ways = {"device": (work + bert + 5 * unit, 0), "host": (work + bert + unit + unit * 13 // 10, 4 * unit),
-            "file": (work + bert + unit + unit * 13 // 10, 0)}
-    for way, (budget, host) in ways.items():
-        memory = (f'budget = "{budget}MiB"\nbert = "{bert}MiB"\nslots = 1\n'
-                  f'[memory.tiers]\nhost = "{host}MiB"\n[memory.eviction]\nchurn_guard = "0s"\n')
+    ways = ("device", "host", "file")
+    budget, host = "6GiB" if place.has_real() else "256MiB", "0B"
+    for way in ways:
+        memory = (f'budget = "{budget}"\nslots = 1\n'
+                  f'[memory.tiers]\nhost = "{host}"\n[memory.eviction]\nchurn_guard = "0s"\n')
         with Stage(place, f"activation-{way}", voices, memory=memory) as room:
             for turn in range(4 if place.short else 12):
                 room.ask(f"v{turn % 3}", text(5, rng))
             kinds = room.kinds("koemasu_voice_activation_seconds")
+            if way == "device":
+                # What lies there now says what to take away, so that one voice in its slot has room beside one
+                # that waits.
+                report = room.server.memory()
+                voice = report["templates"][0]["voice_bytes"]
+                zones = {zone["zone"]: zone for zone in report["slab"]["zones"]}
+                beside = zones["activations"]["bytes"] + zones["reserve"]["bytes"]
+                models = report["slab"]["models"]
+                tight = beside + models["bert"] + models["slots"] + voice * 3 // 2
+                budget = f"{tight // 1024}KiB"
+        host = f"{3 * voice // 1024}KiB" if way == "device" else "0B"
         figures[way] = {kind: {"n": value["count"], "mean_s": value["sum"] / value["count"]}
                         for kind, value in kinds.items() if value["count"]}
         place.tell("activation", figures)
