@@ -23,6 +23,7 @@ mod formats;
 mod http;
 mod limits;
 mod memory;
+mod metrics;
 mod openapi;
 mod plugins;
 mod readings;

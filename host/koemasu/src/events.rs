@@ -45,6 +45,10 @@ pub(crate) fn describe() {
         "koemasu_warnings_total",
         "Characters and stages dropped, guessed or skipped."
     );
+    describe_counter!(
+        "koemasu_memory_policies_set_total",
+        "Memory policies that were put over HTTP and are obeyed."
+    );
     describe_counter!("koemasu_reloads_total", "Reloads by outcome and cause.");
     describe_gauge!(
         "koemasu_reload_swap_seconds",

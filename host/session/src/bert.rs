@@ -13,11 +13,11 @@ use crate::graph::{Inputs, OpenGraph, floats, tensor};
 use crate::library::{Effort, Library, Needs};
 use crate::native::tensors::{Region, Used};
 use crate::placement::Placement;
-use crate::pool::{self, Pool};
 use crate::runtime::{Model, Opening, Runtime};
+use crate::sessions::{self, Sessions};
 use crate::settings::Settings;
 use crate::signature::{self, Port, float, int};
-use crate::slab::{Keep, Tenant};
+use crate::slab::Tenant;
 use crate::source::{Graph, Source};
 use crate::stop::Stop;
 use crate::voice::FEATURE_WIDTH;
@@ -44,10 +44,9 @@ pub struct Bert {
     identity: String,
     tokenizer: Tokenizer,
     marks: Marks,
-    pool: Arc<Pool<BertSession>>,
+    sessions: Arc<Sessions<BertSession>>,
     library: Arc<Library>,
     graph: Arc<str>,
-    needs: Arc<Needs>,
 }
 
 /// Ids with a meaning of their own.
@@ -99,13 +98,11 @@ impl Bert {
         let marks = Marks::of(&tokenizer)?;
         let padding = marks.padding;
         let graph = graph.graph()?;
-        let needs = Arc::new(Needs::new(needs, OPENING));
         let open = {
             let (runtime, settings) = (runtime.clone(), settings.clone());
             let library = Arc::clone(&library);
             let first = OnceLock::new();
-            let needs = Arc::clone(&needs);
-            move |effort: Effort| {
+            move |needs: &Needs, effort: Effort| {
                 let bytes = weights::whole(&graph)?;
                 // A session opened later must be of the same file.
                 let mut sum = Sum::default();
@@ -122,33 +119,30 @@ impl Bert {
                     library.open_in_region(KIND, Tenant::Bert, first, effort, |region| {
                         BertSession::open(&runtime, &bytes, padding, &settings, placement, region)
                     })?;
-                needs.learn(settled.needed);
-                if let Some(region) = settled.region {
-                    region.fit(Keep::Used);
-                }
-                Ok(settled.opened)
+                Ok(settled.kept(needs))
             }
         };
         // Nobody waits for it but a reload.
         let waiting = Effort::Waiting(Instant::now() + settings.patience);
-        let first = Some(open(waiting)?);
+        let departures = Arc::clone(library.departures());
+        let needs = Needs::new(needs, OPENING);
+        let sessions = Sessions::new(KIND, "bert", settings.lanes, needs, &departures, open);
+        sessions.open_with(waiting)?;
+        library.stands(&sessions);
         let graph = Arc::from(format!("bert {:08x}", short_hash(&identity)));
         Ok(Self {
             identity,
             tokenizer,
             marks,
-            pool: Pool::new(KIND, "bert", settings.lanes, first, move || {
-                open(Effort::Evicting)
-            }),
+            sessions,
             library,
             graph,
-            needs,
         })
     }
 
     /// Bytes that opening a session took.
     pub(crate) fn opening_took(&self) -> usize {
-        self.needs.found()
+        self.sessions.needs().found()
     }
 
     /// What runs held where it was tried; those lengths need no approach.
@@ -186,12 +180,14 @@ impl Bert {
         Ok(ids)
     }
 
-    /// Waits for workspace for a run of `padded` positions, then for the
-    /// session, `wait` at most for each.
+    /// Waits for a session, then for workspace for a run of `padded` positions,
+    /// `wait` at most for each: as with voices, whoever waits for the room of a
+    /// session must not hold the workspace that others need to make it.
     pub async fn checkout(&self, padded: usize, wait: Duration) -> Result<Lease, Error> {
+        let session = self.sessions.checkout(wait).await?;
         let permit = self.library.admit(&self.graph, padded, wait).await?;
         Ok(Lease {
-            session: self.pool.checkout(wait).await?,
+            session,
             permit: Some(permit),
             library: Arc::clone(&self.library),
             graph: Arc::clone(&self.graph),
@@ -215,7 +211,7 @@ pub(crate) fn parse_tokenizer(json: &[u8]) -> Result<Tokenizer, Error> {
 
 /// The session on loan for one run, with the right to the bytes it needs.
 pub struct Lease {
-    session: pool::Lease<BertSession>,
+    session: sessions::Lease<BertSession>,
     permit: Option<Permit>,
     library: Arc<Library>,
     graph: Arc<str>,

@@ -63,6 +63,36 @@ pub fn describe() {
         "The most the slab ever held."
     );
     describe_gauge!(
+        "koemasu_slab_resident_bytes",
+        Unit::Bytes,
+        "Bytes of the slab that the system has given pages for."
+    );
+    describe_gauge!(
+        "koemasu_slab_models_bytes",
+        Unit::Bytes,
+        "Bytes of the zone of models, by whose they are."
+    );
+    describe_counter!(
+        "koemasu_slab_moved_bytes_total",
+        Unit::Bytes,
+        "Bytes of copies of weights that were moved to make room."
+    );
+    describe_counter!(
+        "koemasu_slab_moves_total",
+        Unit::Count,
+        "Copies of weights that were moved to make room."
+    );
+    describe_counter!(
+        "koemasu_slab_sunk_total",
+        Unit::Count,
+        "Sessions that were opened anew lower in the slab, to close a gap."
+    );
+    describe_counter!(
+        "koemasu_regions_grown_total",
+        Unit::Count,
+        "Regions that were too short for what was opened in them."
+    );
+    describe_gauge!(
         "koemasu_slab_zone_bytes",
         Unit::Bytes,
         "Bytes of a zone of the slab."
@@ -428,6 +458,16 @@ pub(crate) fn not_halved(voice: &str) {
     );
 }
 
+/// A session was opened anew where it lies lower.
+pub(crate) fn sunk(kind: &str) {
+    counter!("koemasu_slab_sunk_total").increment(1);
+    tracing::debug!(kind, "opened anew lower in the slab");
+}
+
+pub(crate) fn not_sunk(kind: &str, error: &crate::Error) {
+    tracing::warn!(kind, %error, "opening it anew lower in the slab failed; its next run opens it");
+}
+
 pub(crate) fn not_moved(error: &crate::Error) {
     tracing::error!(%error, "weights could not be moved; voices go instead");
 }
@@ -437,9 +477,9 @@ pub(crate) fn library_full(no_room: &NoRoom) {
     tracing::info!(?no_room, "the voice runs from its slot alone");
 }
 
-pub(crate) fn slot_renewed(number: usize, well: bool) {
+pub(crate) fn slot_renewed(well: bool) {
     counter!("koemasu_slots_renewed_total").increment(1);
-    tracing::info!(number, well, "slot renewed");
+    tracing::info!(well, "slot renewed");
 }
 
 pub(crate) fn fewer_slots(count: usize, error: &crate::Error) {

@@ -1,4 +1,4 @@
-//! The models: ONNX Runtime sessions, pools, residency.
+//! The models: sessions of ONNX Runtime, and which of them there are.
 //!
 //! The only crate that knows `ort` and `tokenizers`. It takes tensors and gives
 //! tensors; of language and of requests it knows nothing.
@@ -7,13 +7,14 @@
 //! - [`placement`]: where tensors lie. - [`slab`]: whose bytes are whose, pure.
 //! - [`onnx`]: a user's file apart into template and weights. - [`gate`]: may
 //!   its voices be swapped in place? - [`slot`]: sessions that all voices of a
-//!   template use. - `own`: sessions of one voice alone. - `halves`:
-//!   weights that wait in half precision. - [`library`]: weights by tier, and who has to go.
+//!   template use. - `sessions`: those of one voice or one BERT alone.
+//! - [`library`]: weights by tier, and who has to go. - `halves`: weights that
+//!   wait in half precision.
 //! - [`memory`]: what is decided about memory: policy, plan, trace.
 //! - [`workspace`]: who may run. - [`watch`]: what the system counts.
 //! - [`examine`]: a voice is tried in a process of its own.
 //! - [`files`]: files of others, read with care. - [`stop`]: ends a run.
-//! - [`pool`]: lends sessions. - [`voice`], [`bert`]: one struct per graph.
+//! - [`voice`], [`bert`]: one struct per graph.
 
 pub mod bert;
 mod bounds;
@@ -29,14 +30,13 @@ pub mod library;
 pub mod memory;
 pub mod native;
 pub mod onnx;
-mod own;
 pub mod package;
 #[doc(hidden)]
 pub mod parse;
 pub mod placement;
-pub mod pool;
 pub mod residency;
 pub mod runtime;
+mod sessions;
 mod settings;
 mod signature;
 mod skeleton;

@@ -3,12 +3,14 @@
 //! Runtime's; what a tier may hold is bounded by bytes.
 //!
 //! - `record`: one voice. - `room`: the one pressure event, and what is moved
-//!   for it. - `rules`: what is obeyed, and how it changes.
+//!   for it. - `gaps`: what no eviction closes lies together. - `rules`: what is
+//!   obeyed, and how it changes.
 //!
 //! Locks, the outer first: `loading`; then one of the others at a time, each
 //! for a moment. Bytes are copied under `loading` alone.
 
 mod departures;
+mod gaps;
 mod record;
 mod room;
 mod rules;
@@ -25,17 +27,20 @@ use crate::memory::policy::Amount;
 use crate::memory::trace::{Line, Recorder, Use};
 use crate::memory::{Census, Item, Tier};
 use crate::native::reservation::Kind;
-use crate::native::tensors::{Block, Tensors};
+use crate::native::tensors::{Block, Region, Tensors};
 use crate::onnx::Template;
-use crate::own::{self, Own};
 use crate::placement::Placement;
-use crate::slab::{Keep, Tenant, Zone};
+use crate::sessions::Opened;
+use crate::slab::{Tenant, Zone};
 use crate::slot::{Activation, short};
+use crate::voice::VoiceSession;
 use crate::weights::Weights;
 use crate::workspace::{Permit, Workspace};
 
-use departures::Departures;
+pub(crate) use departures::Departures;
+pub(crate) use gaps::Fixed;
 pub(crate) use record::Flight;
+pub(crate) use record::Own;
 pub use record::Record;
 pub(crate) use room::{Effort, Needs};
 pub use rules::{Ready, Rules};
@@ -53,6 +58,7 @@ pub struct Library {
     /// room, and nobody may bring back what another sends away.
     loading: Mutex<()>,
     departures: Arc<Departures>,
+    walls: gaps::Walls,
     recorder: Mutex<Option<Recorder>>,
     clock: Instant,
     ids: AtomicU64,
@@ -104,6 +110,7 @@ impl Library {
             host: Mutex::default(),
             loading: Mutex::default(),
             departures: Arc::default(),
+            walls: gaps::Walls::default(),
             recorder: Mutex::default(),
             clock: Instant::now(),
             ids: AtomicU64::new(0),
@@ -118,6 +125,10 @@ impl Library {
 
     pub fn placement(&self) -> &Placement {
         &self.placement
+    }
+
+    pub(crate) fn departures(&self) -> &Arc<Departures> {
+        &self.departures
     }
 
     /// A voice that is known and nowhere but in its file.
@@ -313,77 +324,37 @@ impl Library {
         self.departures.tell();
     }
 
-    /// A session of the voice's own: one that is idle, or a new one once there
-    /// is room for it. Runs that stand in the way are waited for.
-    pub(crate) async fn own_session(
-        self: &Arc<Self>,
-        record: &Arc<Record>,
-        own: &Arc<Own>,
-        wait: Duration,
-    ) -> Result<own::Lease, Error> {
-        let until = tokio::time::Instant::now() + wait;
-        let mut permit = own.place(wait).await?;
-        loop {
-            // Before the look, so that nothing is missed after it.
-            let (departed, returned) = (self.departures.next(), own.returned());
-            tokio::pin!(departed, returned);
-            departed.as_mut().enable();
-            returned.as_mut().enable();
-            permit = match own.lend(permit) {
-                Ok(lease) => return Ok(lease),
-                Err(permit) => permit,
-            };
-            let (library, of, its) = (Arc::clone(self), Arc::clone(record), Arc::clone(own));
-            // The permit goes along: when the caller gives up, the opening goes
-            // on, and nobody else may open one beside it.
-            let open = move || (library.open_own(&of, &its), permit);
-            let opened = tokio::task::spawn_blocking(open).await;
-            let (opened, given_back) = opened.map_err(|lost| Error::Open(lost.to_string()))?;
-            permit = given_back;
-            let no_room = match opened {
-                Ok(()) => continue,
-                Err(Error::NoRoom(no_room)) => no_room,
-                Err(error) => return Err(error),
-            };
-            tokio::select! {
-                () = departed => {}
-                () = returned => {}
-                () = tokio::time::sleep_until(until) => return Err(Error::NoRoom(no_room)),
-            }
-        }
-    }
-
-    /// Opens one more session of a voice. For its first others are evicted.
-    fn open_own(&self, record: &Arc<Record>, own: &Arc<Own>) -> Result<(), Error> {
+    /// Opens one more session of a voice that cannot share a slot.
+    pub(crate) fn open_own(
+        &self,
+        record: &Record,
+        needs: &Needs,
+        effort: Effort,
+        open: impl Fn(Option<&Arc<Region>>) -> Result<VoiceSession, Error>,
+    ) -> Result<Opened<VoiceSession>, Error> {
         let start = Instant::now();
-        if self.placement.tensors().is_none() {
+        let opened = if self.placement.tensors().is_none() {
             let _one = lock(&self.loading);
             self.make_room_in_arenas(record.bytes(), record.id);
-            own.add(own.open(None)?, record.bytes());
+            Opened {
+                session: open(None)?,
+                region: None,
+                bytes: record.bytes(),
+            }
         } else {
-            let effort = match own.living() {
-                0 => Effort::Evicting,
-                _ => Effort::Gentle,
-            };
-            let first = own.needs().first(record.bytes());
             let tenant = Tenant::Sessions(record.id);
             let name = format!("sessions of voice {}", record.name);
-            let settled =
-                self.open_in_region(&name, tenant, first, effort, |region| own.open(region))?;
-            own.needs().learn(settled.needed);
-            let bytes = settled.region.map_or(0, |region| {
-                region.fit(Keep::Used);
-                region.bytes()
-            });
-            own.add(settled.opened, bytes);
-        }
+            let first = needs.first(record.bytes());
+            let settled = self.open_in_region(&name, tenant, first, effort, open)?;
+            settled.kept(needs)
+        };
         let took = start.elapsed();
         let mut state = record.lock();
         state.usage.arrive(self.now());
         state.reload = Some(took);
         drop(state);
         self.loaded(record, took);
-        Ok(())
+        Ok(opened)
     }
 
     /// Bytes that voices may hold on the device.

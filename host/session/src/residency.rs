@@ -15,17 +15,16 @@ use crate::error::Error;
 use crate::events;
 use crate::examine::{Examiner, Proof, Proofs, Subject, Terms};
 use crate::gate::Verdict;
-use crate::library::{Library, Ready, Record, Rules};
+use crate::library::{Effort, Library, Needs, Own, Ready, Record, Rules};
 use crate::memory::MemoryPolicy;
 use crate::memory::policy::Amount;
 use crate::native::heap;
 use crate::native::reservation::Kind;
-use crate::native::tensors::Region;
 use crate::onnx::{Inside, Part, Template};
-use crate::own::Own;
 use crate::package::{Package, Unpacking};
 use crate::placement::{Placement, Sizes};
 use crate::runtime::Runtime;
+use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::slab::{Zone, round_up};
 use crate::slot::Slots;
@@ -334,8 +333,8 @@ impl Residency {
         let way = match &entry.slots {
             Some(slots) => Way::Slots(Arc::clone(slots)),
             None => {
-                let needs = proof.map_or(0, |proof| proof.region);
-                let own = self.own(&estate, &package, &record, settings, needs);
+                let needs = Needs::new(proof.map_or(0, |proof| proof.region), OPENING);
+                let own = self.own(library, &package, &record, settings, needs);
                 record.owns(&own);
                 Way::Own(own)
             }
@@ -347,33 +346,36 @@ impl Residency {
     /// Sessions of the voice's own, opened when it is first wanted.
     fn own(
         &self,
-        estate: &Estate,
+        library: &Arc<Library>,
         package: &Package,
         record: &Arc<Record>,
         settings: &Settings,
-        needs: usize,
+        needs: Needs,
     ) -> Arc<Own> {
-        let (runtime, placement) = (self.runtime.clone(), estate.placement.clone());
+        let (runtime, library) = (self.runtime.clone(), Arc::clone(library));
+        let departures = Arc::clone(library.departures());
         let (lanes, settings) = (settings.lanes, settings.clone());
         let (name, record) = (package.name().to_owned(), Arc::downgrade(record));
-        let open = move |region: Option<&Arc<Region>>| {
+        let open = move |needs: &Needs, effort: Effort| {
             let record = record.upgrade();
             let record = record.ok_or_else(|| Error::Open("the voice is gone".to_owned()))?;
-            let template = record.template();
-            let part = |part: Part| record.weights().model(template, part, Inside::Constant);
-            let opened = if placement.tensors().is_none() {
-                // As other servers do: the model, whole.
-                let model = part(Part::Whole)?;
-                VoiceSession::whole(&runtime, &name, &model, &settings, &placement)
-            } else {
-                VoiceSession::with_weights(
-                    &runtime, &name, template, &settings, &placement, region, part,
-                )
-            };
-            heap::trim();
-            opened
+            library.open_own(&record, needs, effort, |region| {
+                let (template, placement) = (record.template(), library.placement());
+                let part = |part: Part| record.weights().model(template, part, Inside::Constant);
+                let opened = if placement.tensors().is_none() {
+                    // As other servers do: the model, whole.
+                    let model = part(Part::Whole)?;
+                    VoiceSession::whole(&runtime, &name, &model, &settings, placement)
+                } else {
+                    VoiceSession::with_weights(
+                        &runtime, &name, template, &settings, placement, region, part,
+                    )
+                };
+                heap::trim();
+                opened
+            })
         };
-        Own::new(package.name(), lanes, needs, open)
+        Sessions::new("voice", package.name(), lanes, needs, &departures, open)
     }
 
     /// Opens every idle slot anew, one at a time, beside the runs of the
@@ -426,13 +428,15 @@ impl Residency {
         }
     }
 
-    /// Forgets what was learnt about graphs that are gone.
+    /// Forgets what was learnt about graphs that are gone, and closes the gaps
+    /// that they left.
     pub fn tidy(&self) {
         if let Some(estate) = lock(&self.estate).clone() {
             let library = &estate.library;
             library
                 .workspace()
                 .retain(|graph| graph.starts_with("bert") || library.knows(graph));
+            library.close_gaps();
             if let Some(tensors) = library.placement().tensors() {
                 // What was free for a while; runs want theirs again soon.
                 tensors.give_back(&[Zone::Models]);
@@ -446,6 +450,9 @@ impl Residency {
         lock(&self.estate).as_ref().map(|it| it.placement.clone())
     }
 }
+
+/// What a session of one voice allocates beside its weights.
+const OPENING: usize = 4 << 20;
 
 /// A package that changes while it is opened is opened again, but not for ever.
 const TRIES: usize = 3;

@@ -11,88 +11,23 @@
 //! come from the high end: they are copies, and can be moved. `sum of owners =
 //! in use` at every step.
 
+mod census;
+mod layout;
+mod regions;
 mod space;
 mod touched;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+pub use census::{Lot, ModelsCensus, OwnerCensus, ZoneCensus};
+pub use layout::{Layout, Zone};
+use regions::Region;
 use space::{Fit, Space};
 use touched::Touched;
 
 /// ONNX Runtime wants its blocks aligned; CUDA's own allocator gives 256 bytes.
 pub const ALIGNMENT: usize = 256;
-
-/// A part of the slab for what lives about as long.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, utoipa::ToSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Zone {
-    /// Weights: BERT's, those that sessions alias or own, those that wait.
-    Models,
-    /// What a run needs while it runs.
-    Activations,
-    /// For what threads of ONNX Runtime's own allocate when there is no room:
-    /// there nobody can be refused, so it gets this and the run is told to end.
-    Reserve,
-}
-
-impl Zone {
-    pub const ALL: [Self; 3] = [Self::Models, Self::Activations, Self::Reserve];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Models => "models",
-            Self::Activations => "activations",
-            Self::Reserve => "reserve",
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
-}
-
-/// Bytes of each zone, in the order of [`Zone::ALL`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Layout(pub [usize; 3]);
-
-impl Layout {
-    pub fn of(self, zone: Zone) -> usize {
-        self.0[zone.index()]
-    }
-
-    #[must_use]
-    pub fn with(mut self, zone: Zone, bytes: usize) -> Self {
-        self.0[zone.index()] = round_up(bytes);
-        self
-    }
-
-    pub fn total(self) -> usize {
-        self.0.iter().sum()
-    }
-
-    /// With no zone smaller than so many bytes.
-    #[must_use]
-    pub fn at_least(self, bytes: usize) -> Self {
-        Self(self.0.map(|zone| zone.max(bytes)))
-    }
-
-    /// Zones behind each other, each as long as here and full up to `limits`.
-    fn ranges(self, limits: Self) -> [Range<usize>; 3] {
-        let mut start = 0;
-        let mut ranges = self.0.map(|bytes| {
-            let range = start..start + bytes;
-            start = range.end;
-            range
-        });
-        for (range, limit) in ranges.iter_mut().zip(limits.0) {
-            range.end = range.start + limit;
-        }
-        ranges
-    }
-}
 
 /// Who holds bytes: a BERT, a voice, a slot, a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,26 +78,6 @@ impl Tenant {
     }
 }
 
-/// A tenant and its stretch, as bytes from the zone's start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lot {
-    pub tenant: Tenant,
-    pub offset: usize,
-    pub bytes: usize,
-}
-
-/// The zone of models by what lies in it, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-pub struct ModelsCensus {
-    pub bert: usize,
-    pub slots: usize,
-    /// Of voices that have sessions of their own.
-    pub sessions: usize,
-    /// Weights of voices that wait.
-    pub blobs: usize,
-    pub other: usize,
-}
-
 /// How much of a region is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
@@ -182,42 +97,6 @@ pub struct NoRoom {
     pub free: usize,
 }
 
-/// What the counters say of a zone, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-pub struct ZoneCensus {
-    pub zone: Zone,
-    /// Its limit.
-    pub bytes: usize,
-    pub in_use: usize,
-    /// Of it, beyond a limit that was lowered: until it goes.
-    pub over: usize,
-    pub blocks: usize,
-    pub high_water: usize,
-    pub free: usize,
-    pub largest_free: usize,
-    /// Free stretches: 1 in a zone at rest.
-    pub free_entries: usize,
-}
-
-impl ZoneCensus {
-    /// The share of the free bytes that the largest block could not use.
-    pub fn fragmentation(&self) -> f64 {
-        match self.free {
-            0 => 0.0,
-            free => 1.0 - self.largest_free as f64 / free as f64,
-        }
-    }
-}
-
-/// What an owner holds, in bytes.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-pub struct OwnerCensus {
-    pub owner: String,
-    pub in_use: usize,
-    pub blocks: usize,
-    pub high_water: usize,
-}
-
 #[derive(Debug)]
 struct Block {
     bytes: usize,
@@ -226,16 +105,6 @@ struct Block {
     tenant: Tenant,
     /// That it is the stretch of.
     region: Option<RegionId>,
-}
-
-#[derive(Debug)]
-struct Region {
-    start: usize,
-    space: Space,
-    /// The end of the highest block there ever was.
-    reached: usize,
-    /// Nobody will allocate in it again; goes with its last block.
-    closed: bool,
 }
 
 #[derive(Debug)]
@@ -426,103 +295,6 @@ impl Slab {
         Ok(offset)
     }
 
-    fn allocate_inside(&mut self, id: RegionId, bytes: usize) -> Result<usize, NoRoom> {
-        let refused = NoRoom {
-            zone: Zone::Models,
-            needed: bytes,
-            largest: 0,
-            free: 0,
-        };
-        let region = self.regions.get_mut(&id).ok_or(refused)?;
-        let found =
-            rounded(bytes).and_then(|bytes| Some((region.space.take(bytes, Fit::Lowest)?, bytes)));
-        let Some((offset, rounded)) = found else {
-            return Err(no_room(&region.space, Zone::Models, bytes));
-        };
-        region.reached = region.reached.max(offset + rounded);
-        self.inside.insert(offset, (id, rounded));
-        self.allocations += 1;
-        Ok(offset)
-    }
-
-    /// A stretch for one who allocates in it, at the low end.
-    pub fn open_region(
-        &mut self,
-        owner: Owner,
-        tenant: Tenant,
-        bytes: usize,
-    ) -> Result<RegionId, NoRoom> {
-        let start = self.occupy(Zone::Models, Fit::Lowest, owner, tenant, bytes)?;
-        let id = RegionId(self.number());
-        let mut end = start;
-        if let Some(block) = self.blocks.get_mut(&start) {
-            block.region = Some(id);
-            end += block.bytes;
-        }
-        let region = Region {
-            start,
-            space: Space::new(start..end),
-            reached: start,
-            closed: false,
-        };
-        self.regions.insert(id, region);
-        Ok(id)
-    }
-
-    /// Gives back the end of a region that is not used.
-    pub fn fit_region(&mut self, id: RegionId, keep: Keep) {
-        let Some(region) = self.regions.get_mut(&id) else {
-            return;
-        };
-        let range = region.space.range();
-        let blocks = self.inside.range(range.clone());
-        let blocks: Vec<_> = blocks
-            .map(|(offset, (_, bytes))| (*offset, *bytes))
-            .collect();
-        let used = blocks.last().map_or(range.start, |(at, bytes)| at + bytes);
-        let end = match keep {
-            Keep::Used => used,
-            Keep::Ever => region.reached,
-        };
-        // Never none at all: it is known by where it begins.
-        let end = end.clamp(range.start + ALIGNMENT, range.end);
-        region.space = region.space.reshaped(range.start..end, blocks.into_iter());
-        let kept = end - range.start;
-        if let Some(block) = self.blocks.get_mut(&range.start) {
-            let spare = block.bytes - kept;
-            self.spaces[Zone::Models.index()].shorten(range.start, block.bytes, kept);
-            block.bytes = kept;
-            self.in_use -= spare;
-            if let Some(account) = self.accounts.get_mut(&block.owner) {
-                account.in_use -= spare;
-            }
-        }
-    }
-
-    /// Goes at once, or with its last block.
-    pub fn close_region(&mut self, id: RegionId) {
-        if let Some(region) = self.regions.get_mut(&id) {
-            region.closed = true;
-            if region.space.blocks() == 0 {
-                let start = region.start;
-                self.regions.remove(&id);
-                self.vacate(start);
-            }
-        }
-    }
-
-    /// Bytes of a region; of them in use; and the most it ever reached to.
-    pub fn region(&self, id: RegionId) -> (usize, usize, usize) {
-        self.regions.get(&id).map_or((0, 0, 0), |region| {
-            let space = &region.space;
-            (
-                space.range().len(),
-                space.in_use(),
-                region.reached - region.start,
-            )
-        })
-    }
-
     /// Gives a block back; its bytes, or nothing if no block starts here.
     pub fn free(&mut self, offset: usize) -> Option<usize> {
         if let Some((id, bytes)) = self.inside.remove(&offset) {
@@ -597,49 +369,6 @@ impl Slab {
         Ok(())
     }
 
-    pub fn zone(&self, zone: Zone) -> ZoneCensus {
-        let space = &self.spaces[zone.index()];
-        ZoneCensus {
-            zone,
-            bytes: space.range().len(),
-            in_use: space.in_use(),
-            over: (space.in_use() + space.free()).saturating_sub(space.range().len()),
-            blocks: space.blocks(),
-            high_water: space.high_water(),
-            free: space.free(),
-            largest_free: space.largest(),
-            free_entries: space.entries(),
-        }
-    }
-
-    /// Whatever lies in the zone of models, from the low end.
-    pub fn tenants(&self) -> Vec<Lot> {
-        let blocks = self.blocks.iter();
-        let models = blocks.filter(|(_, block)| block.zone == Zone::Models);
-        let lot = |(offset, block): (&usize, &Block)| Lot {
-            tenant: block.tenant,
-            // The first zone begins where the slab does.
-            offset: *offset,
-            bytes: block.bytes,
-        };
-        models.map(lot).collect()
-    }
-
-    pub fn models(&self) -> ModelsCensus {
-        let mut sums = [0; 5];
-        for lot in self.tenants() {
-            sums[lot.tenant.index()] += lot.bytes;
-        }
-        let [bert, slots, sessions, blobs, other] = sums;
-        ModelsCensus {
-            bert,
-            slots,
-            sessions,
-            blobs,
-            other,
-        }
-    }
-
     /// Bytes that may have pages of the system's behind them.
     pub fn touched(&self) -> usize {
         self.touched.bytes()
@@ -668,22 +397,6 @@ impl Slab {
     /// Their pages were given back to the system.
     pub fn given_back(&mut self, pages: &Range<usize>) {
         self.touched.remove(pages);
-    }
-
-    /// Every open account, the largest first.
-    pub fn owners(&self) -> Vec<OwnerCensus> {
-        let mut owners: Vec<_> = self
-            .accounts
-            .values()
-            .map(|account| OwnerCensus {
-                owner: account.name.clone(),
-                in_use: account.in_use,
-                blocks: account.blocks,
-                high_water: account.high_water,
-            })
-            .collect();
-        owners.sort_by(|a, b| b.in_use.cmp(&a.in_use).then(a.owner.cmp(&b.owner)));
-        owners
     }
 }
 

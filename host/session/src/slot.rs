@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Error;
 use crate::events;
-use crate::library::{Library, Record};
+use crate::library::{Fixed, Library, Record};
 use crate::native::tensors::{Block, Region};
 use crate::onnx::Template;
 use crate::placement::Placement;
@@ -205,23 +205,27 @@ impl Slots {
             return Ok(false);
         };
         let epoch = self.epoch.load(Ordering::Relaxed);
-        let old = {
-            let mut idle = self.lock();
-            let place = idle.iter().position(|slot| slot.epoch < epoch);
-            place.map(|place| idle.swap_remove(place))
-        };
-        let Some(mut slot) = old else {
+        let Some(mut slot) = self.take(|slot| slot.epoch < epoch) else {
             return Ok(false);
         };
         slot.session = None;
+        let outcome = self.bring_back(slot);
+        events::slot_renewed(outcome.is_ok());
+        outcome.map(|()| true)
+    }
+
+    fn take(&self, which: impl Fn(&Slot) -> bool) -> Option<Slot> {
+        let mut idle = self.lock();
+        let place = idle.iter().position(which)?;
+        Some(idle.swap_remove(place))
+    }
+
+    /// Opens one without a session again and puts it back; even if it could
+    /// not be opened: its next run tries again.
+    fn bring_back(&self, mut slot: Slot) -> Result<(), Error> {
+        slot.epoch = self.epoch.load(Ordering::Relaxed);
         let opened = self.open(slot.number, &slot.block, &slot.region);
-        slot.epoch = epoch;
-        let outcome = opened.map(|session| {
-            slot.session = Some(session);
-            true
-        });
-        events::slot_renewed(slot.number, outcome.is_ok());
-        // Kept even if it could not be opened: its next run tries again.
+        let outcome = opened.map(|session| slot.session = Some(session));
         self.lock().push(slot);
         outcome
     }
@@ -244,6 +248,39 @@ impl Slots {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Fixed for Slots {
+    fn kind(&self) -> &'static str {
+        "slot"
+    }
+
+    fn sink_one(&self) -> Result<bool, Error> {
+        let Ok(_permit) = self.permits.try_acquire() else {
+            return Ok(false);
+        };
+        let lies_high = |slot: &Slot| slot.region.would_sink(slot.region.bytes());
+        let Some(slot) = self.take(lies_high) else {
+            return Ok(false);
+        };
+        self.bring_back(slot.sunk()).map(|()| true)
+    }
+}
+
+impl Slot {
+    /// Without its session and what it held, as low as its region can lie.
+    fn sunk(self) -> Self {
+        let bytes = self.block.bytes();
+        drop((self.session, self.block));
+        self.region.sink();
+        let block = self.region.block(bytes);
+        Self {
+            session: None,
+            block: block.expect("it had room for its block before"),
+            holds: None,
+            ..self
+        }
     }
 }
 

@@ -15,14 +15,14 @@ use crate::error::Error;
 use crate::events;
 use crate::examine::TOKENS_MAX;
 use crate::graph::{Input, Inputs, OpenGraph, Opened, floats, tensor};
-use crate::library::{Flight, Library, Record};
+use crate::library::{Flight, Library, Own, Record};
 use crate::native::tensors::{Region, Used};
 use crate::onnx::{CONDITION, LATENT, NOISE, NOISE_LENGTH, Part, Template};
-use crate::own::{self, Own};
 use crate::package::Package;
 use crate::placement::Placement;
 use crate::residency::TemplateEntry;
 use crate::runtime::{Model, Opening, Runtime};
+use crate::sessions;
 use crate::settings::Settings;
 use crate::signature::{self, Port, float, int, scalar};
 use crate::slot::{self, Slots};
@@ -232,7 +232,7 @@ impl Voice {
         let graph = self.record.graph();
         let seat = match &self.way {
             Way::Slots(slots) => Seat::Slot(slots.checkout(self.record.id(), wait).await?),
-            Way::Own(own) => Seat::Own(self.library.own_session(&self.record, own, wait).await?),
+            Way::Own(own) => Seat::Own(own.checkout(wait).await?),
         };
         let permit = self.library.admit(&graph, tokens, wait).await?;
         Ok(Lease {
@@ -264,7 +264,7 @@ pub struct Lease {
 
 enum Seat {
     Slot(slot::Lease),
-    Own(own::Lease),
+    Own(sessions::Lease<VoiceSession>),
 }
 
 impl Lease {

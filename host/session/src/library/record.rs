@@ -10,9 +10,12 @@ use crate::halves::{Copied, Halves};
 use crate::memory::policy::Precision;
 use crate::memory::{Tier, Usage};
 use crate::onnx::Template;
-use crate::own::Own;
+use crate::sessions::Sessions;
 use crate::slab::round_up;
+use crate::voice::VoiceSession;
 use crate::weights::Weights;
+
+pub(crate) type Own = Sessions<VoiceSession>;
 
 /// Goes, with all it holds, with its last user.
 pub struct Record {

@@ -12,7 +12,8 @@ use crate::memory::stretch::{Map, Tenant};
 use crate::memory::trace::Line;
 use crate::memory::{Decision, Level, NO_VOICE, Pressure, Step, Tier, decide};
 use crate::native::tensors::{Region, Tensors};
-use crate::slab::{self, NoRoom, Zone, round_up};
+use crate::sessions::Opened;
+use crate::slab::{self, Keep, NoRoom, Zone, round_up};
 
 /// Something that was opened in a region of its own.
 pub(crate) struct Settled<T> {
@@ -21,6 +22,22 @@ pub(crate) struct Settled<T> {
     pub(crate) region: Option<Arc<Region>>,
     /// What opening took.
     pub(crate) needed: usize,
+}
+
+impl<T> Settled<T> {
+    /// With as much of the region as it has in use now.
+    pub(crate) fn kept(self, needs: &Needs) -> Opened<T> {
+        needs.learn(self.needed);
+        let bytes = self.region.as_ref().map_or(0, |region| {
+            region.fit(Keep::Used);
+            region.bytes()
+        });
+        Opened {
+            session: self.opened,
+            region: self.region,
+            bytes,
+        }
+    }
 }
 
 /// What opening a session takes: as was found, else by its weights.
@@ -88,7 +105,7 @@ impl Library {
             });
         };
         // Whoever wants more than there can ever be tries with that.
-        let most = self.most_for(tenant) / slab::ALIGNMENT * slab::ALIGNMENT;
+        let most = self.most_in_one_piece(tenant, round_up(first), effort);
         let mut bytes = round_up(first).min(most).max(slab::ALIGNMENT);
         loop {
             let region = self.region(tensors, name, tenant, bytes, effort)?;
@@ -103,7 +120,8 @@ impl Library {
                 }
                 Err(Error::NoRoom(no_room)) => {
                     drop(region);
-                    let most = self.most_for(tenant) / slab::ALIGNMENT * slab::ALIGNMENT;
+                    let larger = (bytes + bytes / 2).max(bytes + 2 * no_room.needed);
+                    let most = self.most_in_one_piece(tenant, round_up(larger), effort);
                     if bytes >= most {
                         return Err(Error::NeverFits(NoRoom {
                             needed: bytes + no_room.needed,
@@ -111,7 +129,6 @@ impl Library {
                             ..no_room
                         }));
                     }
-                    let larger = (bytes + bytes / 2).max(bytes + 2 * no_room.needed);
                     events::region_grown(name, bytes, &no_room);
                     bytes = round_up(larger).min(most);
                 }
@@ -147,6 +164,9 @@ impl Library {
                 Ok(region) => return Ok(region),
                 Err(no_room) => no_room,
             };
+            if effort != Effort::Gentle && self.close_gaps() > 0 {
+                continue;
+            }
             match effort {
                 Effort::Waiting(until) if bytes <= self.most_for(tenant) => {
                     if !self.departures.wait(departures, until) {
@@ -156,6 +176,17 @@ impl Library {
                 _ => return Err(Error::NoRoom(no_room)),
             }
         }
+    }
+
+    /// The most of so many bytes that there can be; what stands in the way and
+    /// is idle is brought together for it.
+    fn most_in_one_piece(&self, tenant: slab::Tenant, wanted: usize, effort: Effort) -> usize {
+        let aligned = |bytes: usize| bytes / slab::ALIGNMENT * slab::ALIGNMENT;
+        let most = aligned(self.most_for(tenant));
+        if most < wanted && effort != Effort::Gentle && self.close_gaps() > 0 {
+            return aligned(self.most_for(tenant));
+        }
+        most
     }
 
     /// The longest stretch there can be once every run has ended and whoever

@@ -113,11 +113,13 @@ impl Estate {
             }
             slots.add(session, block, region);
         }
+        let slots = Arc::new(slots);
+        self.library.stands(&slots);
         Ok(TemplateEntry {
             template,
             family: family.unwrap_or(Family::JpExtra),
             verdict: verdict.unwrap_or(Verdict::Swappable { difference: 0.0 }),
-            slots: Some(Arc::new(slots)),
+            slots: Some(slots),
         })
     }
 

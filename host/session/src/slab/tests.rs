@@ -33,6 +33,7 @@ enum Step {
         ever: bool,
     },
     Close(usize),
+    Sink(usize),
     /// The n-th living block, modulo their number.
     Free(usize),
     Relocate {
@@ -57,6 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(region, bytes)| Step::Inside { region, bytes }),
         1 => (0..50usize, any::<bool>()).prop_map(|(region, ever)| Step::Fit { region, ever }),
         2 => (0..50usize).prop_map(Step::Close),
+        3 => (0..50usize).prop_map(Step::Sink),
         8 => (0..1_000usize).prop_map(Step::Free),
         2 => (0..1_000usize, 0..64usize)
             .prop_map(|(block, to)| Step::Relocate { block, to: to * 256 }),
@@ -161,6 +163,29 @@ impl Checked {
                 );
                 self.closed.push(id);
             }
+            Step::Sink(nth) if !self.regions.is_empty() => {
+                let id = self.regions[nth % self.regions.len()];
+                let place = |slab: &Slab| {
+                    let held = slab.region(id);
+                    (slab.regions.get(&id).map(|it| it.start), held.0, held.2)
+                };
+                let (before, census) = (place(&self.slab), self.slab.zone(Zone::Models));
+                let empty = !self.living.iter().any(|it| it.region == Some(id));
+                let expected = empty && self.slab.would_sink(id, before.1);
+                assert_eq!(self.slab.sink_region(id), expected);
+                let after = place(&self.slab);
+                assert_eq!(
+                    (before.1, before.2),
+                    (after.1, after.2),
+                    "it stays what it was"
+                );
+                match expected {
+                    true => assert!(after.0 < before.0 && !self.slab.would_sink(id, 1)),
+                    false => assert_eq!(after.0, before.0),
+                }
+                let now = self.slab.zone(Zone::Models);
+                assert_eq!(now.in_use, census.in_use);
+            }
             Step::Free(nth) if !self.living.is_empty() => {
                 let Living { offset, bytes, .. } = self.living.swap_remove(nth % self.living.len());
                 assert_eq!(self.slab.free(offset), Some(bytes));
@@ -201,6 +226,7 @@ impl Checked {
             Step::Inside { .. }
             | Step::Fit { .. }
             | Step::Close(_)
+            | Step::Sink(_)
             | Step::Free(_)
             | Step::Relocate { .. } => {}
         }
@@ -313,6 +339,35 @@ fn regions_come_from_the_low_end_and_copies_from_the_high_one() {
     assert_eq!(slab.free(0), Some(256));
     slab.close_region(region);
     assert_eq!(slab.models().sessions, 0);
+}
+
+#[test]
+fn an_empty_region_sinks_into_what_went_below_it() {
+    let mut slab = Slab::new(Layout([20 * 256, 0, 0]));
+    let owner = slab.owner("slots");
+    let mut open = |blocks: usize| {
+        let region = slab.open_region(owner, Tenant::Slot, blocks * 256);
+        region.expect("room")
+    };
+    let (first, second, third) = (open(3), open(5), open(2));
+    assert!(!slab.would_sink(second, 0));
+    slab.close_region(first);
+    assert!(slab.would_sink(second, 5 * 256), "over a part of itself");
+    assert!(slab.would_sink(second, 8 * 256), "as long as both");
+    assert!(!slab.would_sink(second, 9 * 256), "the third is in the way");
+    let inside = slab.allocate(Place::Region(second), owner, 256);
+    let inside = inside.expect("room");
+    assert!(!slab.sink_region(second), "something lies in it");
+    slab.free(inside).expect("a block");
+    assert!(slab.sink_region(second) && slab.sink_region(third));
+    assert!(!slab.sink_region(second) && !slab.sink_region(third));
+    let inside = slab.allocate(Place::Region(second), owner, 256);
+    assert_eq!(inside, Ok(0), "it serves from where it lies");
+    assert_eq!(slab.zone(Zone::Models).largest_free, 13 * 256);
+    slab.free(0).expect("a block");
+    slab.close_region(second);
+    slab.close_region(third);
+    assert_eq!(slab.zone(Zone::Models).largest_free, 20 * 256);
 }
 
 #[test]

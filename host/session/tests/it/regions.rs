@@ -12,7 +12,7 @@ use session::voice::{Voice, VoiceInput};
 use session::{Error, Settings, Source};
 
 use crate::stand::{
-    WAIT, demo, fixture, folder_voice, input, policy, residency_with, rules, speak,
+    WAIT, demo, fixture, folder_voice, input, policy, read, residency_with, rules, speak,
 };
 
 const MIB: usize = 1 << 20;
@@ -457,6 +457,89 @@ async fn renewal_opens_every_slot_anew_beside_runs() {
         speaker.await.expect("nothing was lost");
     }
     assert!(speak(&shared, input(64)).await == said);
+    check_at_rest(&residency);
+}
+
+/// What a run holds stays; what is idle is opened anew in the gap that a template
+/// or a BERT leaves below it, and says the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn gaps_below_what_cannot_be_moved_are_closed() {
+    let residency = residency_with(policy(
+        "budget = \"300MiB\"\nworkspace = \"96MiB\"\n[eviction]\nchurn_guard = \"0s\"\npins = [\"kept\"]",
+    ));
+    let open = |name: &str, source: &Source, settings: &Settings| {
+        let voice = residency.voice(name, source, settings);
+        voice.unwrap_or_else(|e| panic!("{name}: {e}"))
+    };
+    let open_bert = |lanes: usize| {
+        let settings = Settings {
+            lanes,
+            ..Settings::default()
+        };
+        let bert = residency.bert(&demo("bert.onnx"), &demo("tokenizer.json"), &settings);
+        bert.expect("a BERT")
+    };
+    // Two of everything, in turn; the settings keep them apart.
+    let one = Settings {
+        slots: 1,
+        ..Settings::default()
+    };
+    let old = Settings {
+        lanes: 2,
+        ..one.clone()
+    };
+    let gone = (open("old", &demo("demo.aivmx"), &old), open_bert(2));
+    let bert = open_bert(1);
+    let shared = open("shared", &demo("demo.aivmx"), &one);
+    let kept = open("kept", &demo("demo.aivmx"), &own());
+    let said = (
+        speak(&shared, input(64)).await,
+        speak(&kept, input(64)).await,
+    );
+    let ids = bert.encode("きょうはいい").expect("ids");
+    let features = read(&bert, ids.clone(), ids.len()).await;
+    let slab = crate::stand::slab(&residency);
+    let fixed = || {
+        let lots = slab.slab().tenants();
+        let fixed = lots
+            .into_iter()
+            .filter(|lot| !matches!(lot.tenant, books::Tenant::Blob(_)));
+        fixed
+            .map(|lot| (lot.tenant, lot.offset, lot.bytes))
+            .collect::<Vec<_>>()
+    };
+    residency.tidy();
+    let before = fixed();
+    drop(gone);
+    let torn = fixed();
+    assert!(torn.len() < before.len() && torn[0].1 > 0, "{torn:?}");
+    let lease = shared.checkout(64, WAIT).await.expect("its slot");
+    residency.tidy();
+    let place = |fixed: &[(books::Tenant, usize, usize)], of: books::Tenant| {
+        fixed.iter().find(|it| it.0 == of).map(|it| it.1)
+    };
+    assert_eq!(
+        place(&fixed(), books::Tenant::Slot),
+        place(&torn, books::Tenant::Slot),
+        "it is on loan"
+    );
+    assert_ne!(
+        place(&fixed(), books::Tenant::Bert),
+        place(&torn, books::Tenant::Bert)
+    );
+    lease.release();
+    residency.tidy();
+    let mut end = 0;
+    for (tenant, offset, bytes) in fixed() {
+        assert_eq!(offset, end, "a gap below {tenant:?}: {:?}", fixed());
+        end += bytes;
+    }
+    let quiet = report(&residency).allocations;
+    residency.tidy();
+    assert_eq!(report(&residency).allocations, quiet, "nothing lies high");
+    assert!(speak(&shared, input(64)).await == said.0);
+    assert!(speak(&kept, input(64)).await == said.1);
+    assert!(read(&bert, ids.clone(), ids.len()).await == features);
     check_at_rest(&residency);
 }
 

@@ -48,6 +48,18 @@ impl Region {
         self.tensors.slab().fit_region(self.id, keep);
     }
 
+    /// Whether one of so many bytes would lie lower in its stead.
+    pub(crate) fn would_sink(&self, bytes: usize) -> bool {
+        self.tensors.slab().would_sink(self.id, bytes)
+    }
+
+    /// Lies as low as it can from then on, if nothing lies in it; says whether
+    /// that is lower than before.
+    pub(crate) fn sink(&self) -> bool {
+        let _arranged = self.tensors.arrange();
+        self.tensors.slab().sink_region(self.id)
+    }
+
     /// A block inside, which stays where it is.
     pub(crate) fn block(&self, bytes: usize) -> Result<Block, NoRoom> {
         let nobody = self.tensors.stray;
