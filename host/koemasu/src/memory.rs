@@ -128,7 +128,11 @@ pub async fn tend(app: Arc<App>) {
     let mut ticks = tokio::time::interval(EVERY);
     let mut renewed_at = (Instant::now(), 0);
     loop {
-        ticks.tick().await;
+        // What a generation leaves is tidied up at once.
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = app.live.ended() => {}
+        }
         let watched = Arc::clone(&app);
         let watch = move || {
             watched.live.residency().watch();

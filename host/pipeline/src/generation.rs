@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use session::device::Device;
 use session::voice::Voice;
+use tokio::sync::Notify;
 
 use crate::answers::{Answers, Hold};
 use crate::error::Error;
@@ -33,6 +34,18 @@ pub struct Generation {
     pub(crate) left_out: Vec<LeftOut>,
     /// Requests that hold a [`Pin`] now.
     pub(crate) requests: AtomicUsize,
+    /// The last: tells once all else has gone.
+    pub(crate) ended: Ended,
+}
+
+/// Tells whoever waits that a generation has gone, with what only it held.
+#[derive(Clone, Default)]
+pub(crate) struct Ended(pub(crate) Arc<Notify>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 /// Something that is configured and could not be prepared.
@@ -113,6 +126,7 @@ impl Generation {
             device: self.device,
             left_out: self.left_out.clone(),
             requests: AtomicUsize::new(0),
+            ended: self.ended.clone(),
         }
     }
 

@@ -141,6 +141,11 @@ impl Live {
         }
     }
 
+    /// Waits until a generation has gone, with the models that only it held.
+    pub async fn ended(&self) {
+        self.workshop.ended.notified().await;
+    }
+
     /// What this place does not give, and what that costs; for reports.
     pub fn without(&self) -> impl Iterator<Item = String> {
         self.workshop.without().into_iter()

@@ -15,13 +15,14 @@ use sha2::{Digest, Sha256};
 use speech::dictionary::{Dictionary, DictionaryFiles};
 use speech::g2p::Frontend;
 use speech::user::UserWords;
+use tokio::sync::Notify;
 
 use crate::apart::Apart;
 use crate::document::{Document, Place};
 use crate::events;
 use crate::features::{BertModel, FeatureCache};
 use crate::gate::{self, Gate};
-use crate::generation::{Generation, Kind};
+use crate::generation::{Ended, Generation, Kind};
 use crate::lexicon::{self, DictionaryError, Words};
 use crate::plan::Plan;
 use crate::policy::{BucketStep, NormalizeStep};
@@ -87,6 +88,8 @@ pub(crate) struct Workshop {
     /// Never held while something is opened: what hangs must hang alone.
     carried: Mutex<Carried>,
     apart: Apart,
+    /// Told when a generation has gone.
+    pub(crate) ended: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -160,6 +163,7 @@ impl Workshop {
             residency,
             carried: Mutex::default(),
             apart: Apart::default(),
+            ended: Arc::default(),
         }
     }
 
@@ -263,6 +267,7 @@ impl Workshop {
                 device: settings.device,
                 left_out: Vec::new(),
                 requests: AtomicUsize::new(0),
+                ended: Ended(Arc::clone(&self.ended)),
             }
         };
 

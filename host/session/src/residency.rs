@@ -436,7 +436,7 @@ impl Residency {
             library
                 .workspace()
                 .retain(|graph| graph.starts_with("bert") || library.knows(graph));
-            library.close_gaps();
+            library.close_large_gaps();
             if let Some(tensors) = library.placement().tensors() {
                 // What was free for a while; runs want theirs again soon.
                 tensors.give_back(&[Zone::Models]);

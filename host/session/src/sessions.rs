@@ -9,7 +9,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Error;
 use crate::events;
-use crate::library::{Departures, Effort, Fixed, Needs};
+use crate::library::{Departures, Effort, Fixed, Library, Needs};
+use crate::memory::stretch::Sink;
 use crate::native::tensors::Region;
 
 /// Up to `lanes` sessions of one model.
@@ -167,23 +168,28 @@ impl<S: Send + 'static> Fixed for Sessions<S> {
         self.kind
     }
 
-    fn sink_one(&self) -> Result<bool, Error> {
+    fn sink(&self, library: &Library, sink: &Sink) -> Result<bool, Error> {
         let Ok(_place) = self.places.try_acquire() else {
             return Ok(false);
         };
-        let needed = self.needs.found();
+        let lies_there = |it: &Opened<S>| {
+            let region = it.region.as_ref();
+            region.is_some_and(|region| region.at() as u64 == sink.from)
+        };
         let found = {
             let mut held = self.lock();
-            let lies_high = |it: &Opened<S>| {
-                let region = it.region.as_deref();
-                region.is_some_and(|region| region.would_sink(needed))
-            };
-            let place = held.idle.iter().position(lies_high);
+            let place = held.idle.iter().position(lies_there);
             place.map(|place| held.idle.swap_remove(place))
         };
         let Some(opened) = found else {
             return Ok(false);
         };
+        // Opening one takes more than it keeps.
+        let needed = self.needs.found().max(opened.bytes);
+        if library.clear(sink, needed).is_none() {
+            self.lock().idle.push(opened);
+            return Ok(false);
+        }
         self.close(opened);
         self.open_with(Effort::Evicting)?;
         Ok(true)

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::error::Error;
 use crate::events;
 use crate::library::{Fixed, Library, Record};
+use crate::memory::stretch::Sink;
 use crate::native::tensors::{Block, Region};
 use crate::onnx::Template;
 use crate::placement::Placement;
@@ -256,24 +257,30 @@ impl Fixed for Slots {
         "slot"
     }
 
-    fn sink_one(&self) -> Result<bool, Error> {
+    fn sink(&self, library: &Library, sink: &Sink) -> Result<bool, Error> {
         let Ok(_permit) = self.permits.try_acquire() else {
             return Ok(false);
         };
-        let lies_high = |slot: &Slot| slot.region.would_sink(slot.region.bytes());
-        let Some(slot) = self.take(lies_high) else {
+        let Some(slot) = self.take(|slot| slot.region.at() as u64 == sink.from) else {
             return Ok(false);
         };
-        self.bring_back(slot.sunk()).map(|()| true)
+        let bytes = slot.region.bytes();
+        let Some(cleared) = library.clear(sink, bytes) else {
+            self.lock().push(slot);
+            return Ok(false);
+        };
+        let slot = slot.moved(sink.to as usize);
+        drop(cleared);
+        self.bring_back(slot).map(|()| true)
     }
 }
 
 impl Slot {
-    /// Without its session and what it held, as low as its region can lie.
-    fn sunk(self) -> Self {
+    /// Elsewhere, if that is free; without its session and what it held.
+    fn moved(self, to: usize) -> Self {
         let bytes = self.block.bytes();
         drop((self.session, self.block));
-        self.region.sink();
+        self.region.move_to(to);
         let block = self.region.block(bytes);
         Self {
             session: None,

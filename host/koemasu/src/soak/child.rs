@@ -124,10 +124,11 @@ impl<O: Write> Soak<O> {
                 break;
             }
             self.asked += burst.asked.len();
+            let changed = burst.change.is_some();
             self.burst(live, burst).await?;
             self.faults.spill(live, self.asked);
             // As a server does.
-            if self.tidied.elapsed() >= EVERY {
+            if changed || self.tidied.elapsed() >= EVERY {
                 live.residency().watch();
                 live.residency().tidy();
                 self.tidied = Instant::now();

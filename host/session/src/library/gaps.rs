@@ -4,18 +4,22 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::{Library, Own};
+use super::{Library, Own, Record};
 use crate::error::Error;
 use crate::events;
+use crate::memory::Step;
+use crate::memory::Tier;
+use crate::memory::stretch::{Map, Sink};
+use crate::slab::Lot;
 
 /// Sessions that no eviction closes.
 pub(crate) trait Fixed: Send + Sync {
     /// For logs.
     fn kind(&self) -> &'static str;
 
-    /// Opens one that is idle anew where it will lie lower. Says whether there
-    /// was one.
-    fn sink_one(&self) -> Result<bool, Error>;
+    /// If one that is idle lies there: opens it anew where it should lie, once
+    /// that is [cleared](Library::clear). Says whether it did.
+    fn sink(&self, library: &Library, sink: &Sink) -> Result<bool, Error>;
 }
 
 #[derive(Default)]
@@ -24,6 +28,9 @@ pub(super) struct Walls {
     /// One at a time: opening one may ask for room itself.
     closing: Mutex<()>,
 }
+
+/// A stretch that is free for as long as this is held.
+pub(crate) struct Cleared<'a>(#[expect(dead_code, reason = "a guard")] MutexGuard<'a, ()>);
 
 impl Library {
     /// From now on gaps below these are closed.
@@ -34,41 +41,135 @@ impl Library {
         known.push(fixed);
     }
 
-    /// Lets what is idle lie as low as it can; says how many sessions were
-    /// opened anew for it. `loading` is not held.
-    pub(crate) fn close_gaps(&self) -> usize {
+    /// Lets what is idle lie lower until there could be so many bytes in one
+    /// piece; says how many sessions were opened anew for it. `loading` is not
+    /// held.
+    pub(crate) fn close_gaps_for(&self, bytes: usize) -> usize {
+        self.close_gaps(|map, gone| map.longest(gone) >= bytes as u64)
+    }
+
+    /// The same until little is divided.
+    pub(crate) fn close_large_gaps(&self) -> usize {
+        self.close_gaps(|map, gone| map.divided(gone) <= DIVIDED_MOST)
+    }
+
+    fn close_gaps(&self, enough: impl Fn(&Map, &[u64]) -> bool) -> usize {
         let Ok(_one) = self.walls.closing.try_lock() else {
             return 0;
         };
-        let known = lock(&self.walls.known).clone();
-        let fixed = known.iter().filter_map(Weak::upgrade);
-        let pinned = self.pinned().into_iter();
-        let pinned = pinned.map(|own| own as Arc<dyn Fixed>);
-        let mut sunk = 0;
-        for fixed in fixed.chain(pinned) {
-            loop {
-                match fixed.sink_one() {
-                    Ok(true) => events::sunk(fixed.kind()),
-                    Ok(false) => break,
-                    Err(error) => {
-                        events::not_sunk(fixed.kind(), &error);
-                        break;
-                    }
-                }
-                sunk += 1;
+        let (mut sunk, mut stuck) = (0, Vec::new());
+        while let Some(map) = self.map() {
+            let may_go = self.records().into_iter().filter(|it| !self.is_pinned(it));
+            let (idle, all): (Vec<_>, Vec<_>) =
+                may_go.map(|it| (it.in_flight() == 0, it.id)).unzip();
+            if enough(&map, &all) {
+                break;
+            }
+            let idle = all
+                .iter()
+                .zip(idle)
+                .filter_map(|(id, idle)| idle.then_some(*id));
+            let idle: Vec<_> = idle.collect();
+            let Some(sink) = map.sink(&idle, &stuck) else {
+                break;
+            };
+            match self.sink(&sink) {
+                true => sunk += 1,
+                false => stuck.push(sink.from),
             }
         }
         sunk
     }
 
+    fn sink(&self, sink: &Sink) -> bool {
+        let known = lock(&self.walls.known).clone();
+        let fixed = known.iter().filter_map(Weak::upgrade);
+        let pinned = self.pinned().into_iter();
+        let pinned = pinned.map(|own| own as Arc<dyn Fixed>);
+        for fixed in fixed.chain(pinned) {
+            match fixed.sink(self, sink) {
+                Ok(true) => {
+                    events::sunk(fixed.kind());
+                    return true;
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    events::not_sunk(fixed.kind(), &error);
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    /// Sends away or aside whoever lies where this one should lie, if all of
+    /// them may go now and there is so much room.
+    pub(crate) fn clear(&self, sink: &Sink, bytes: usize) -> Option<Cleared<'_>> {
+        let tensors = self.placement().tensors()?;
+        let (start, end) = (sink.to as usize, sink.to as usize + bytes);
+        if bytes as u64 > sink.room {
+            return None;
+        }
+        let one = lock(&self.loading);
+        let in_the_way = |lot: &Lot| {
+            lot.offset as u64 != sink.from && lot.offset < end && lot.offset + lot.bytes > start
+        };
+        let lots = tensors.slab().tenants().into_iter().filter(in_the_way);
+        let records = self.records();
+        let mut going = Vec::new();
+        for lot in lots {
+            let record = records
+                .iter()
+                .find(|it| lot.tenant.voice() == Some(it.id))?;
+            if record.in_flight() > 0 || self.is_pinned(record) {
+                return None;
+            }
+            going.push(record);
+        }
+        for record in going {
+            if !self.aside(record, &(start..end)) {
+                return None;
+            }
+        }
+        Some(Cleared(one))
+    }
+
+    /// Says whether the voice lies there no more. `loading` is held.
+    fn aside(&self, record: &Arc<Record>, stretch: &std::ops::Range<usize>) -> bool {
+        let (Some(tensors), Some(tenancy)) = (self.placement().tensors(), &record.tenancy) else {
+            return false;
+        };
+        let copied = record.blob().is_some_and(|blob| {
+            let copy = tensors.blob(tenancy.owner(), record.id, blob.block.bytes());
+            let elsewhere = copy.ok().filter(|copy| {
+                let at = copy.offset();
+                at >= stretch.end || at + copy.bytes() <= stretch.start
+            });
+            elsewhere.is_some_and(|copy| self.replace(record, &blob, copy))
+        });
+        copied
+            || self.take(Step::Demote {
+                id: record.id,
+                from: Tier::Device,
+                to: Tier::Host,
+            })
+    }
+
+    fn is_pinned(&self, record: &Record) -> bool {
+        self.rules.load().policy.is_pinned(&record.name)
+    }
+
     /// Sessions of voices that no policy sends away.
     fn pinned(&self) -> Vec<Arc<Own>> {
-        let rules = self.rules.load();
         let records = self.records().into_iter();
-        let pinned = records.filter(|record| rules.policy.is_pinned(&record.name));
+        let pinned = records.filter(|record| self.is_pinned(record));
         pinned.filter_map(|record| record.own()).collect()
     }
 }
+
+/// What may stay divided when nobody asks for it: opening sessions anew has its
+/// price as well.
+const DIVIDED_MOST: f64 = 1.0 / 16.0;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

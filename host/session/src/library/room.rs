@@ -11,7 +11,7 @@ use crate::halves::Copied;
 use crate::memory::stretch::{Map, Tenant};
 use crate::memory::trace::Line;
 use crate::memory::{Decision, Level, NO_VOICE, Pressure, Step, Tier, decide};
-use crate::native::tensors::{Region, Tensors};
+use crate::native::tensors::{Block, Region, Tensors};
 use crate::sessions::Opened;
 use crate::slab::{self, Keep, NoRoom, Zone, round_up};
 
@@ -164,7 +164,7 @@ impl Library {
                 Ok(region) => return Ok(region),
                 Err(no_room) => no_room,
             };
-            if effort != Effort::Gentle && self.close_gaps() > 0 {
+            if effort != Effort::Gentle && self.close_gaps_for(bytes) > 0 {
                 continue;
             }
             match effort {
@@ -183,7 +183,7 @@ impl Library {
     fn most_in_one_piece(&self, tenant: slab::Tenant, wanted: usize, effort: Effort) -> usize {
         let aligned = |bytes: usize| bytes / slab::ALIGNMENT * slab::ALIGNMENT;
         let most = aligned(self.most_for(tenant));
-        if most < wanted && effort != Effort::Gentle && self.close_gaps() > 0 {
+        if most < wanted && effort != Effort::Gentle && self.close_gaps_for(wanted) > 0 {
             return aligned(self.most_for(tenant));
         }
         most
@@ -355,7 +355,11 @@ impl Library {
             return false;
         };
         let copy = tensors.blob(tenancy.owner(), record.id, blob.block.bytes());
-        let Ok(mut block) = copy else { return false };
+        copy.is_ok_and(|block| self.replace(record, blob, block))
+    }
+
+    /// A voice lies in this block from then on.
+    pub(super) fn replace(&self, record: &Record, blob: &Copied, mut block: Block) -> bool {
         if block.copy_from(&blob.block).is_err() {
             return false;
         }
@@ -399,7 +403,7 @@ impl Library {
     }
 
     /// `loading` is held, so that nobody brings back what is being sent away.
-    fn take(&self, step: Step) -> bool {
+    pub(super) fn take(&self, step: Step) -> bool {
         let Step::Demote { id, from, to } = step;
         let Some(record) = self.records().into_iter().find(|record| record.id == id) else {
             return false;

@@ -35,6 +35,15 @@ pub struct Shift {
     pub bytes: u64,
 }
 
+/// Something that stays where it is while it is open should lie lower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sink {
+    pub from: u64,
+    pub to: u64,
+    /// From there to the next that stays.
+    pub room: u64,
+}
+
 impl Map {
     /// The least that has to be moved so that `needed` bytes are free in one
     /// stretch once these voices have gone; none if no moving helps.
@@ -70,6 +79,50 @@ impl Map {
             (start, held) = (tenant.offset + tenant.bytes, 0);
         }
         longest.max(self.bytes.saturating_sub(start + held))
+    }
+
+    /// The share of the zone that nobody could have in one piece once these have
+    /// gone: what stays among it divides it.
+    pub fn divided(&self, gone: &[u64]) -> f64 {
+        let stays = |tenant: &&Tenant| tenant.voice.is_none_or(|voice| !gone.contains(&voice));
+        let held: u64 = self.tenants.iter().filter(stays).map(|it| it.bytes).sum();
+        let lost = self.bytes.saturating_sub(held + self.longest(gone));
+        lost as f64 / self.bytes.max(1) as f64
+    }
+
+    /// Who of those that stay should lie lower, where only these lie, so that
+    /// less is divided: the highest that fits into the lowest gap, else the
+    /// next above it. Never one of `stuck`, by where they lie. Taken as often as
+    /// it says, it ends with all of them at the low end.
+    pub fn sink(&self, gone: &[u64], stuck: &[u64]) -> Option<Sink> {
+        let stays = |tenant: &&Tenant| tenant.voice.is_none_or(|voice| !gone.contains(&voice));
+        let fixed: Vec<_> = self.tenants.iter().filter(stays).collect();
+        let moves = |tenant: &Tenant| !stuck.contains(&tenant.offset);
+        let (mut to, mut next_above) = (0, None);
+        for (number, above) in fixed.iter().enumerate() {
+            let gap = above.offset.saturating_sub(to);
+            if gap > 0 {
+                let fits = |it: &&&Tenant| it.bytes <= gap && moves(it);
+                if let Some(highest) = fixed[number + 1..].iter().rev().find(fits) {
+                    let from = highest.offset;
+                    return Some(Sink {
+                        from,
+                        to,
+                        room: gap,
+                    });
+                }
+                if next_above.is_none() && moves(above) {
+                    let end = fixed.get(number + 1).map_or(self.bytes, |next| next.offset);
+                    next_above = Some(Sink {
+                        from: above.offset,
+                        to,
+                        room: end.saturating_sub(to),
+                    });
+                }
+            }
+            to = above.offset + above.bytes;
+        }
+        next_above
     }
 
     /// Whether there can be such a stretch.
@@ -267,5 +320,57 @@ mod tests {
             prop_assert!(map.fits(map.bytes - pinned, &idle));
             prop_assert!(!map.fits(map.bytes - pinned + 1, &idle));
         }
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_stays_ends_at_the_low_end_and_nobody_is_moved_into_another(
+            sizes in prop::collection::vec((1..40_u64, 0..30_u64, any::<bool>()), 1..24),
+        ) {
+            let (mut tenants, mut end, mut gone) = (Vec::new(), 0, Vec::new());
+            for (number, (bytes, before, goes)) in sizes.iter().enumerate() {
+                tenants.push((end + before, *bytes, false));
+                end += before + bytes;
+                if *goes {
+                    gone.push(number as u64);
+                }
+            }
+            let mut map = map(end + 10, &tenants);
+            let held: u64 = map.tenants.iter().filter(|it| !gone.contains(&it.voice.expect("all"))).map(|it| it.bytes).sum();
+            let mut sum = u64::MAX;
+            while let Some(Sink { from, to, room }) = map.sink(&gone, &[]) {
+                let place = map.tenants.iter().position(|it| it.offset == from && !gone.contains(&it.voice.expect("all")));
+                let mut it = map.tenants.remove(place.expect("it lies there"));
+                prop_assert!(it.bytes <= room && to < from);
+                it.offset = to;
+                let beside = map.tenants.iter().filter(|it| !gone.contains(&it.voice.expect("all")));
+                for other in beside {
+                    prop_assert!(other.offset + other.bytes <= to || to + room <= other.offset);
+                }
+                map.tenants.push(it);
+                map.tenants.sort_by_key(|it| it.offset);
+                let now = map.tenants.iter().map(|it| it.offset).sum();
+                prop_assert!(now < sum, "it comes to an end");
+                sum = now;
+            }
+            prop_assert_eq!(map.longest(&gone), map.bytes - held);
+            prop_assert_eq!(map.divided(&gone), 0.0);
+        }
+    }
+
+    #[test]
+    fn what_is_stuck_is_left_where_it_is() {
+        let walls = map(100, &[(10, 20, false), (40, 10, false), (70, 5, false)]);
+        let sink = |stuck: &[u64]| walls.sink(&[], stuck).map(|it| (it.from, it.to, it.room));
+        assert_eq!(sink(&[]), Some((70, 0, 10)), "the highest that fits");
+        assert_eq!(sink(&[70]), Some((40, 0, 10)));
+        assert_eq!(sink(&[70, 40]), Some((10, 0, 40)), "the next above");
+        assert_eq!(sink(&[70, 40, 10]), None);
+        assert_eq!(
+            walls.sink(&[0], &[]).map(|it| it.room),
+            Some(40),
+            "over who goes"
+        );
+        assert!((walls.divided(&[]) - 0.4).abs() < 1e-9);
     }
 }

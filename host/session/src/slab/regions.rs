@@ -90,46 +90,37 @@ impl Slab {
     }
 
     /// Goes at once, or with its last block.
-    /// Whether a region of so many bytes would lie lower if this one had gone.
-    pub fn would_sink(&self, id: RegionId, bytes: usize) -> bool {
-        let Some(region) = self.regions.get(&id) else {
-            return false;
-        };
-        let held = region.space.range().len();
-        let models = &self.spaces[Zone::Models.index()];
-        let bytes = rounded(bytes).unwrap_or(usize::MAX);
-        models.lower(region.start, held, bytes.max(held)).is_some()
+    /// Where it begins.
+    pub fn region_at(&self, id: RegionId) -> Option<usize> {
+        self.regions.get(&id).map(|region| region.start)
     }
 
-    /// Moves a region in which nothing lies as low as it can; it stays the
-    /// same to who holds it. False if something lies in it, or it lies as low
-    /// already.
-    pub fn sink_region(&mut self, id: RegionId) -> bool {
+    /// Moves a region in which nothing lies; it stays the same to who holds
+    /// it. False if something lies in it, or where it should lie.
+    pub fn move_region(&mut self, id: RegionId, to: usize) -> bool {
         let Some(region) = self.regions.get_mut(&id) else {
             return false;
         };
-        let (start, range) = (region.start, region.space.range());
-        let models = &mut self.spaces[Zone::Models.index()];
-        if region.space.blocks() > 0 || models.lower(start, range.len(), range.len()).is_none() {
-            return false;
-        }
+        let start = region.start;
         let Some(block) = self.blocks.remove(&start) else {
             return false;
         };
+        let models = &mut self.spaces[Zone::Models.index()];
         models.give(start, block.bytes);
-        let Some(lower) = models.take(block.bytes, Fit::Lowest) else {
-            models.occupy(start, block.bytes);
-            self.blocks.insert(start, block);
-            return false;
-        };
-        region.start = lower;
-        region.reached = lower + (region.reached - start);
-        region.space = Space::new(lower..lower + block.bytes);
-        self.touched.add(lower..lower + block.bytes);
-        self.blocks.insert(lower, block);
-        true
+        let moves = region.space.blocks() == 0 && models.is_free(to, block.bytes);
+        let at = if moves { to } else { start };
+        models.occupy(at, block.bytes);
+        if moves {
+            region.start = at;
+            region.reached = at + (region.reached - start);
+            region.space = Space::new(at..at + block.bytes);
+            self.touched.add(at..at + block.bytes);
+        }
+        self.blocks.insert(at, block);
+        moves
     }
 
+    /// Goes with the last block in it.
     pub fn close_region(&mut self, id: RegionId) {
         if let Some(region) = self.regions.get_mut(&id) {
             region.closed = true;

@@ -98,19 +98,6 @@ impl Space {
         self.count(bytes);
     }
 
-    /// Where so many bytes would begin if this block had gone, if that is lower
-    /// than where it lies.
-    pub(super) fn lower(&self, offset: usize, held: usize, bytes: usize) -> Option<usize> {
-        let mut below = self.by_offset.range(..offset);
-        if let Some((start, _)) = below.find(|(_, size)| **size >= bytes) {
-            return Some(*start);
-        }
-        let (start, size) = self.by_offset.range(..offset).next_back()?;
-        let end = (offset + held).min(self.range.end);
-        let behind = self.by_offset.get(&end).copied().unwrap_or(0);
-        (start + size == offset && end + behind >= start + bytes).then_some(*start)
-    }
-
     /// Whether nobody has any of this stretch.
     pub(super) fn is_free(&self, offset: usize, bytes: usize) -> bool {
         let found = self.by_offset.range(..=offset).next_back();

@@ -33,7 +33,10 @@ enum Step {
         ever: bool,
     },
     Close(usize),
-    Sink(usize),
+    Move {
+        region: usize,
+        to: usize,
+    },
     /// The n-th living block, modulo their number.
     Free(usize),
     Relocate {
@@ -58,7 +61,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(region, bytes)| Step::Inside { region, bytes }),
         1 => (0..50usize, any::<bool>()).prop_map(|(region, ever)| Step::Fit { region, ever }),
         2 => (0..50usize).prop_map(Step::Close),
-        3 => (0..50usize).prop_map(Step::Sink),
+        3 => (0..50usize, 0..64usize)
+            .prop_map(|(region, to)| Step::Move { region, to: to * 256 }),
         8 => (0..1_000usize).prop_map(Step::Free),
         2 => (0..1_000usize, 0..64usize)
             .prop_map(|(block, to)| Step::Relocate { block, to: to * 256 }),
@@ -163,28 +167,17 @@ impl Checked {
                 );
                 self.closed.push(id);
             }
-            Step::Sink(nth) if !self.regions.is_empty() => {
-                let id = self.regions[nth % self.regions.len()];
-                let place = |slab: &Slab| {
-                    let held = slab.region(id);
-                    (slab.regions.get(&id).map(|it| it.start), held.0, held.2)
-                };
-                let (before, census) = (place(&self.slab), self.slab.zone(Zone::Models));
-                let empty = !self.living.iter().any(|it| it.region == Some(id));
-                let expected = empty && self.slab.would_sink(id, before.1);
-                assert_eq!(self.slab.sink_region(id), expected);
-                let after = place(&self.slab);
-                assert_eq!(
-                    (before.1, before.2),
-                    (after.1, after.2),
-                    "it stays what it was"
-                );
-                match expected {
-                    true => assert!(after.0 < before.0 && !self.slab.would_sink(id, 1)),
-                    false => assert_eq!(after.0, before.0),
-                }
-                let now = self.slab.zone(Zone::Models);
-                assert_eq!(now.in_use, census.in_use);
+            Step::Move { region, to } if !self.regions.is_empty() => {
+                let id = self.regions[region % self.regions.len()];
+                let before = (self.slab.region_at(id), self.slab.region(id));
+                let census = self.slab.zone(Zone::Models);
+                let used = self.living.iter().any(|it| it.region == Some(id));
+                let moved = self.slab.move_region(id, to);
+                assert!(!(moved && used), "something lies in it");
+                let after = (self.slab.region_at(id), self.slab.region(id));
+                assert_eq!(before.1, after.1, "it stays what it was");
+                assert_eq!(after.0, if moved { Some(to) } else { before.0 });
+                assert_eq!(self.slab.zone(Zone::Models).in_use, census.in_use);
             }
             Step::Free(nth) if !self.living.is_empty() => {
                 let Living { offset, bytes, .. } = self.living.swap_remove(nth % self.living.len());
@@ -226,7 +219,7 @@ impl Checked {
             Step::Inside { .. }
             | Step::Fit { .. }
             | Step::Close(_)
-            | Step::Sink(_)
+            | Step::Move { .. }
             | Step::Free(_)
             | Step::Relocate { .. } => {}
         }
@@ -342,7 +335,7 @@ fn regions_come_from_the_low_end_and_copies_from_the_high_one() {
 }
 
 #[test]
-fn an_empty_region_sinks_into_what_went_below_it() {
+fn an_empty_region_moves_where_it_is_free_and_over_a_part_of_itself() {
     let mut slab = Slab::new(Layout([20 * 256, 0, 0]));
     let owner = slab.owner("slots");
     let mut open = |blocks: usize| {
@@ -350,17 +343,18 @@ fn an_empty_region_sinks_into_what_went_below_it() {
         region.expect("room")
     };
     let (first, second, third) = (open(3), open(5), open(2));
-    assert!(!slab.would_sink(second, 0));
+    assert!(!slab.move_region(second, 0), "the first is there");
     slab.close_region(first);
-    assert!(slab.would_sink(second, 5 * 256), "over a part of itself");
-    assert!(slab.would_sink(second, 8 * 256), "as long as both");
-    assert!(!slab.would_sink(second, 9 * 256), "the third is in the way");
     let inside = slab.allocate(Place::Region(second), owner, 256);
     let inside = inside.expect("room");
-    assert!(!slab.sink_region(second), "something lies in it");
+    assert!(!slab.move_region(second, 0), "something lies in it");
     slab.free(inside).expect("a block");
-    assert!(slab.sink_region(second) && slab.sink_region(third));
-    assert!(!slab.sink_region(second) && !slab.sink_region(third));
+    assert!(
+        !slab.move_region(second, 4 * 256),
+        "the third is in the way"
+    );
+    assert!(slab.move_region(second, 0) && slab.move_region(third, 5 * 256));
+    assert!(!slab.move_region(third, 19 * 256), "over the end");
     let inside = slab.allocate(Place::Region(second), owner, 256);
     assert_eq!(inside, Ok(0), "it serves from where it lies");
     assert_eq!(slab.zone(Zone::Models).largest_free, 13 * 256);

@@ -48,16 +48,15 @@ impl Region {
         self.tensors.slab().fit_region(self.id, keep);
     }
 
-    /// Whether one of so many bytes would lie lower in its stead.
-    pub(crate) fn would_sink(&self, bytes: usize) -> bool {
-        self.tensors.slab().would_sink(self.id, bytes)
+    /// Where it begins.
+    pub(crate) fn at(&self) -> usize {
+        self.tensors.slab().region_at(self.id).unwrap_or(usize::MAX)
     }
 
-    /// Lies as low as it can from then on, if nothing lies in it; says whether
-    /// that is lower than before.
-    pub(crate) fn sink(&self) -> bool {
+    /// Lies elsewhere from then on; false if something lies in it or there.
+    pub(crate) fn move_to(&self, to: usize) -> bool {
         let _arranged = self.tensors.arrange();
-        self.tensors.slab().sink_region(self.id)
+        self.tensors.slab().move_region(self.id, to)
     }
 
     /// A block inside, which stays where it is.
