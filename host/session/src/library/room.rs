@@ -123,11 +123,16 @@ impl Library {
                     let larger = (bytes + bytes / 2).max(bytes + 2 * no_room.needed);
                     let most = self.most_in_one_piece(tenant, round_up(larger), effort);
                     if bytes >= most {
-                        return Err(Error::NeverFits(NoRoom {
+                        let no_room = NoRoom {
                             needed: bytes + no_room.needed,
                             largest: most,
                             ..no_room
-                        }));
+                        };
+                        return Err(match effort {
+                            // One more beside others, which may go.
+                            Effort::Gentle => Error::NoRoom(no_room),
+                            Effort::Evicting | Effort::Waiting(_) => Error::NeverFits(no_room),
+                        });
                     }
                     events::region_grown(name, bytes, &no_room);
                     bytes = round_up(larger).min(most);

@@ -77,7 +77,7 @@ impl Estate {
             let (mut session, mut block, region) = match self.slot(&slots, &template, number) {
                 Ok(opened) => opened,
                 // One slot serves all voices; more are a convenience.
-                Err(error @ Error::NoRoom(_)) if number > 0 => {
+                Err(error @ (Error::NoRoom(_) | Error::NeverFits(_))) if number > 0 => {
                     events::fewer_slots(number, &error);
                     break;
                 }
