@@ -8,6 +8,7 @@ use tokenizers::Tokenizer;
 
 use crate::error::Error;
 use crate::events;
+use crate::family::FEATURE_WIDTH;
 use crate::files::Sum;
 use crate::graph::{Inputs, OpenGraph, floats, tensor};
 use crate::library::{Effort, Library, Needs};
@@ -20,7 +21,6 @@ use crate::signature::{self, Port, float, int};
 use crate::slab::Tenant;
 use crate::source::{Graph, Source};
 use crate::stop::Stop;
-use crate::voice::FEATURE_WIDTH;
 use crate::weights;
 use crate::workspace::{Permit, Step};
 

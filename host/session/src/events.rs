@@ -11,12 +11,8 @@ use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use crate::gate::Verdict;
 use crate::memory::{Decision, Tier};
-use crate::residency::MemoryReport;
 use crate::slab::NoRoom;
-use crate::slot::Activation;
-use crate::watch::{Reading, Watermark};
 
 /// Registers names, units and meanings with whatever recorder is installed.
 pub fn describe() {
@@ -228,43 +224,6 @@ pub fn describe() {
     );
 }
 
-/// The memory report as gauges, for whoever reads metrics next.
-pub fn export(report: &MemoryReport) {
-    if let Some(slab) = &report.slab {
-        gauge!("koemasu_slab_budget_bytes").set(slab.budget as f64);
-        gauge!("koemasu_slab_in_use_bytes").set(slab.in_use as f64);
-        gauge!("koemasu_slab_high_water_bytes").set(slab.high_water as f64);
-        gauge!("koemasu_slab_resident_bytes").set(slab.resident as f64);
-        let models = &slab.models;
-        for (tenant, bytes) in [
-            ("bert", models.bert),
-            ("slots", models.slots),
-            ("sessions", models.sessions),
-            ("blobs", models.blobs),
-            ("other", models.other),
-        ] {
-            gauge!("koemasu_slab_models_bytes", "tenant" => tenant).set(bytes as f64);
-        }
-        for zone in &slab.zones {
-            let name = zone.census.zone.name();
-            gauge!("koemasu_slab_zone_bytes", "zone" => name).set(zone.census.bytes as f64);
-            gauge!("koemasu_slab_zone_in_use_bytes", "zone" => name).set(zone.census.in_use as f64);
-            gauge!("koemasu_slab_zone_high_water_bytes", "zone" => name)
-                .set(zone.census.high_water as f64);
-            gauge!("koemasu_slab_zone_largest_free_bytes", "zone" => name)
-                .set(zone.census.largest_free as f64);
-            gauge!("koemasu_slab_zone_fragmentation_ratio", "zone" => name).set(zone.fragmentation);
-        }
-    }
-    for tier in ["device", "host", "file"] {
-        let there = report.library.voices.iter().filter(|it| it.tier == tier);
-        gauge!("koemasu_voices", "tier" => tier).set(there.count() as f64);
-    }
-    gauge!("koemasu_workspace_free_bytes").set(report.workspace.free as f64);
-    gauge!("koemasu_process_resident_bytes").set(report.outside.rss as f64);
-    gauge!("koemasu_memory_beyond_slab_bytes").set(report.outside.beyond_slab as f64);
-}
-
 pub(crate) fn ran(kind: &'static str, took: Duration) {
     histogram!("koemasu_session_run_seconds", "kind" => kind).record(took);
 }
@@ -356,10 +315,11 @@ pub(crate) fn window_halved(no_room: &NoRoom, size: usize) {
     tracing::warn!(?no_room, size, "the rest is decoded in smaller windows");
 }
 
-/// A template was tried for whether voices may be swapped in it.
-pub(crate) fn template_tried(digest: &str, verdict: &Verdict, took: Duration) {
-    match verdict {
-        Verdict::Swappable { difference } => {
+/// A template was tried for whether voices may be swapped in it: with the
+/// difference that swapping makes, or why they may not.
+pub(crate) fn template_tried(digest: &str, found: Result<f32, &str>, took: Duration) {
+    match found {
+        Ok(difference) => {
             tracing::info!(
                 digest,
                 difference,
@@ -367,7 +327,7 @@ pub(crate) fn template_tried(digest: &str, verdict: &Verdict, took: Duration) {
                 "template tried: voices are swapped in place"
             );
         }
-        Verdict::NotSwappable { why } => {
+        Err(why) => {
             tracing::warn!(
                 digest,
                 why,
@@ -404,9 +364,9 @@ pub(crate) fn template_whole(digest: &str, why: &str) {
     );
 }
 
-pub(crate) fn activated(way: Activation, took: Duration) {
-    counter!("koemasu_voice_activations_total", "from" => way.name()).increment(1);
-    histogram!("koemasu_voice_activation_seconds", "from" => way.name()).record(took);
+pub(crate) fn activated(from: &'static str, took: Duration) {
+    counter!("koemasu_voice_activations_total", "from" => from).increment(1);
+    histogram!("koemasu_voice_activation_seconds", "from" => from).record(took);
 }
 
 pub(crate) fn voice_loaded(voice: &str, bytes: u64, took: Duration) {
@@ -486,17 +446,18 @@ pub(crate) fn fewer_slots(count: usize, error: &crate::Error) {
     tracing::warn!(count, %error, "fewer slots than configured");
 }
 
-pub(crate) fn watched(reading: &Reading) {
-    gauge!("koemasu_process_resident_bytes").set(reading.outside.rss as f64);
-    gauge!("koemasu_memory_beyond_slab_bytes").set(reading.outside.beyond_slab as f64);
-    gauge!("koemasu_memory_limit_share").set(reading.share);
-    match reading.level {
-        Watermark::Calm => {}
-        Watermark::Warn => tracing::warn!(share = reading.share, "memory: above the first mark"),
-        Watermark::Relieve => {
-            tracing::error!(share = reading.share, "memory: above the second mark");
-        }
-    }
+pub(crate) fn watched(resident: u64, beyond_slab: u64, share: f64) {
+    gauge!("koemasu_process_resident_bytes").set(resident as f64);
+    gauge!("koemasu_memory_beyond_slab_bytes").set(beyond_slab as f64);
+    gauge!("koemasu_memory_limit_share").set(share);
+}
+
+pub(crate) fn above_first_mark(share: f64) {
+    tracing::warn!(share, "memory: above the first mark");
+}
+
+pub(crate) fn above_second_mark(share: f64) {
+    tracing::error!(share, "memory: above the second mark");
 }
 
 pub(crate) fn trace_line_lost(first: bool, why: &dyn std::fmt::Display) {

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::device::Device;
 use crate::error::Error;
 use crate::events;
+use crate::family::{FEATURE_WIDTH, STYLE_WIDTH};
 use crate::native::tensors::Block;
 use crate::onnx::{Inside, Part, Template};
 use crate::placement::Placement;
@@ -21,7 +22,7 @@ use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::source::hex;
 use crate::stop::Stop;
-use crate::voice::{FEATURE_WIDTH, Pace, STYLE_WIDTH, VoiceInput, VoiceSession};
+use crate::synthesis::{Pace, VoiceInput, VoiceSession};
 use crate::weights::Weights;
 
 /// How far two runs of the same voice may be apart. A stale weight is heard at
@@ -105,7 +106,11 @@ pub(crate) fn verdict(
         )),
         error => error,
     })?;
-    events::template_tried(&template.digest, &verdict, start.elapsed());
+    let found = match &verdict {
+        Verdict::Swappable { difference } => Ok(*difference),
+        Verdict::NotSwappable { why } => Err(why.as_str()),
+    };
+    events::template_tried(&template.digest, found, start.elapsed());
     if let Some(place) = place {
         write(&place, &verdict);
     }

@@ -14,14 +14,19 @@
 //! - [`workspace`]: who may run. - [`watch`]: what the system counts.
 //! - [`examine`]: a voice is tried in a process of its own.
 //! - [`files`]: files of others, read with care. - [`stop`]: ends a run.
-//! - [`voice`], [`bert`]: one struct per graph.
+//! - `synthesis`, [`bert`]: one struct per graph. - [`voice`]: who speaks, and
+//!   the lease of one run.
 
 pub mod bert;
 mod bounds;
+mod choose;
 pub mod device;
+mod entry;
 mod error;
 mod events;
 pub mod examine;
+mod export;
+mod family;
 pub mod files;
 pub mod gate;
 mod graph;
@@ -44,6 +49,7 @@ pub mod slab;
 pub mod slot;
 mod source;
 mod stop;
+mod synthesis;
 pub mod units;
 pub mod voice;
 pub mod watch;
@@ -61,7 +67,8 @@ pub mod workspace;
 mod library_of_tests;
 
 pub use error::Error;
-pub use events::{describe as describe_metrics, export};
+pub use events::describe as describe_metrics;
+pub use export::export;
 pub use settings::{Optimization, Pointwise, Settings};
 pub use source::Source;
 pub use stop::{Stop, StopOnDrop};

@@ -9,6 +9,7 @@
 //! Locks, the outer first: `loading`; then one of the others at a time, each
 //! for a moment. Bytes are copied under `loading` alone.
 
+mod activation;
 mod departures;
 mod gaps;
 mod record;
@@ -32,11 +33,10 @@ use crate::onnx::Template;
 use crate::placement::Placement;
 use crate::sessions::Opened;
 use crate::slab::{Tenant, Zone};
-use crate::slot::{Activation, short};
-use crate::voice::VoiceSession;
 use crate::weights::Weights;
 use crate::workspace::{Permit, Workspace};
 
+pub use activation::Activation;
 pub(crate) use departures::Departures;
 pub(crate) use gaps::Fixed;
 pub(crate) use record::Flight;
@@ -325,13 +325,13 @@ impl Library {
     }
 
     /// Opens one more session of a voice that cannot share a slot.
-    pub(crate) fn open_own(
+    pub(crate) fn open_own<S>(
         &self,
         record: &Record,
         needs: &Needs,
         effort: Effort,
-        open: impl Fn(Option<&Arc<Region>>) -> Result<VoiceSession, Error>,
-    ) -> Result<Opened<VoiceSession>, Error> {
+        open: impl Fn(Option<&Arc<Region>>) -> Result<S, Error>,
+    ) -> Result<Opened<S>, Error> {
         let start = Instant::now();
         let opened = if self.placement.tensors().is_none() {
             let _one = lock(&self.loading);
@@ -427,7 +427,7 @@ impl Library {
             let state = record.lock();
             VoiceCensus {
                 name: record.name.clone(),
-                template: short(&record.template.digest),
+                template: record.template.short(),
                 tier: match tier {
                     Tier::File => "file",
                     Tier::Host => "host",

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use ort::environment::Environment;
+
 use crate::device::Device;
 use crate::error::Error;
 use crate::events;
 use crate::memory::policy::Mode;
 use crate::native::reservation::Kind;
 use crate::native::tensors::{self, Tensors};
-use crate::runtime::Runtime;
 use crate::slab::{Layout, Zone, round_up};
 
 /// Bytes of the slab and of its parts.
@@ -48,7 +49,7 @@ pub enum Placement {
 
 impl Placement {
     pub(crate) fn new(
-        runtime: &Runtime,
+        environment: &Environment,
         mode: Mode,
         device: Device,
         sizes: &Sizes,
@@ -57,7 +58,7 @@ impl Placement {
         match mode {
             Mode::Arena => Ok(Self::Arena),
             Mode::SharedArena => {
-                tensors::register_shared_arena(runtime.environment(), kind)?;
+                tensors::register_shared_arena(environment, kind)?;
                 Ok(Self::SharedArena)
             }
             Mode::Slab => {
@@ -65,7 +66,7 @@ impl Placement {
                 if sizes.touch {
                     slab.touch();
                 }
-                tensors::register(runtime.environment(), &slab)?;
+                tensors::register(environment, &slab)?;
                 if let Kind::Cuda(number) = kind {
                     // What a CUDA session keeps on the host goes through
                     // allocators of its own, which must not creep either.
@@ -77,7 +78,7 @@ impl Placement {
                             .with(Zone::Models, bytes / 2)
                             .with(Zone::Activations, bytes / 2 - (1 << 20))
                             .with(Zone::Reserve, 1 << 20);
-                        tensors::register(runtime.environment(), &Tensors::new(kind, layout)?)?;
+                        tensors::register(environment, &Tensors::new(kind, layout)?)?;
                     }
                 }
                 events::slab_reserved(kind.name(), sizes.budget);

@@ -10,26 +10,27 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::bert::Bert;
-use crate::device::{self, Device, Wanted};
+use crate::choose;
+use crate::device::{Device, Wanted};
+use crate::entry::TemplateEntry;
 use crate::error::Error;
 use crate::events;
 use crate::examine::{Examiner, Proof, Proofs, Subject, Terms};
-use crate::gate::Verdict;
 use crate::library::{Effort, Library, Needs, Own, Ready, Record, Rules};
 use crate::memory::MemoryPolicy;
 use crate::memory::policy::Amount;
 use crate::native::heap;
 use crate::native::reservation::Kind;
-use crate::onnx::{Inside, Part, Template};
+use crate::onnx::{Inside, Part};
 use crate::package::{Package, Unpacking};
 use crate::placement::{Placement, Sizes};
 use crate::runtime::Runtime;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::slab::{Zone, round_up};
-use crate::slot::Slots;
 use crate::source::Source;
-use crate::voice::{Family, Voice, VoiceSession, Way};
+use crate::synthesis::VoiceSession;
+use crate::voice::{Voice, Way};
 use crate::watch;
 use crate::weights::Weights;
 use crate::whole;
@@ -58,15 +59,6 @@ struct Estate {
     /// others leave.
     sizes: Sizes,
     templates: Resident<TemplateEntry>,
-}
-
-/// A template, how its voices are spoken with, and its slots.
-pub(crate) struct TemplateEntry {
-    template: Arc<Template>,
-    family: Family,
-    verdict: Verdict,
-    /// None if its voices have sessions of their own.
-    slots: Option<Arc<Slots>>,
 }
 
 /// Open models by fingerprint and settings. Weak: whoever uses one keeps it.
@@ -152,7 +144,7 @@ impl Residency {
     }
 
     pub fn device(&self, wanted: Wanted) -> Result<Device, Error> {
-        device::choose(wanted, &self.runtime)
+        choose::choose(wanted, &self.runtime)
     }
 
     /// Makes ready what a policy asks for; changes nothing that is obeyed.

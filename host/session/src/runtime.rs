@@ -157,7 +157,7 @@ impl Runtime {
             }
             return Ok(placement.clone());
         }
-        let placement = Placement::new(self, mode, device, sizes)?;
+        let placement = Placement::new(self.environment(), mode, device, sizes)?;
         *placed = Some(placement.clone());
         Ok(placement)
     }

@@ -9,14 +9,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Error;
 use crate::events;
-use crate::library::{Fixed, Library, Record};
+use crate::library::{Activation, Fixed, Library, Record};
 use crate::memory::stretch::Sink;
 use crate::native::tensors::{Block, Region};
 use crate::onnx::Template;
 use crate::placement::Placement;
 use crate::runtime::{Model, Runtime};
 use crate::settings::Settings;
-use crate::voice::VoiceSession;
+use crate::synthesis::VoiceSession;
 
 /// All slots of one template.
 pub struct Slots {
@@ -53,30 +53,6 @@ pub(crate) struct Lease {
     /// a state nobody knows.
     begun: bool,
     _permit: OwnedSemaphorePermit,
-}
-
-/// How a slot came to hold a voice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// It held the voice already.
-    Sticky,
-    /// Copied from the slab's library.
-    Device,
-    /// Copied from host memory.
-    Host,
-    /// Read from the file.
-    File,
-}
-
-impl Activation {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sticky => "sticky",
-            Self::Device => "device",
-            Self::Host => "host",
-            Self::File => "file",
-        }
-    }
 }
 
 /// One slot, for the report.
@@ -129,7 +105,7 @@ impl Slots {
         region: &Arc<Region>,
     ) -> Result<VoiceSession, Error> {
         let template = &self.template;
-        let name = format!("slot {number} of template {}", short(&template.digest));
+        let name = format!("slot {number} of template {}", template.short());
         VoiceSession::of_parts(
             &self.runtime,
             &name,
@@ -318,7 +294,7 @@ impl Lease {
             slot.holds = Some(record.id());
             way
         };
-        events::activated(way, start.elapsed());
+        events::activated(way.name(), start.elapsed());
         self.begun = true;
         Ok(slot.session.as_mut().expect("opened above"))
     }
@@ -338,14 +314,9 @@ impl Drop for Lease {
             // The weights are only read by runs, and the region is ours.
             if self.begun {
                 slot.session = None;
-                events::discarded("slot", &short(&self.slots.template.digest));
+                events::discarded("slot", &self.slots.template.short());
             }
             self.slots.lock().push(slot);
         }
     }
-}
-
-/// Enough of a digest to tell templates apart in a log.
-pub(crate) fn short(digest: &str) -> String {
-    digest.chars().take(8).collect()
 }

@@ -118,14 +118,17 @@ fn over(outside: &Outside, policy: &MemoryPolicy) -> usize {
 }
 
 pub(crate) fn act(reading: &Reading, policy: &MemoryPolicy, library: &Library) {
-    events::watched(reading);
+    let Reading { outside, share, .. } = *reading;
+    events::watched(outside.rss, outside.beyond_slab, share);
     let over = over(&reading.outside, policy);
     match reading.level {
         Watermark::Calm => {}
         Watermark::Warn => {
+            events::above_first_mark(share);
             library.relieve_by(over, Level::Low);
         }
         Watermark::Relieve => {
+            events::above_second_mark(share);
             library.relieve_by(over, Level::Soft);
             heap::trim();
         }

@@ -19,8 +19,8 @@ use crate::residency::Residency;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::source::{Source, hex};
+use crate::synthesis::VoiceInput;
 use crate::units::Bytes;
-use crate::voice::VoiceInput;
 use crate::{files, whole};
 
 /// For a lane or for workspace, of which nobody else wants any.

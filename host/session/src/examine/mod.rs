@@ -30,6 +30,7 @@ use crate::memory::policy::Mode;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::source::{Source, hex};
+use crate::synthesis::TOKENS_MAX;
 use crate::whole;
 
 /// The word of the command line, for [`answer`].
@@ -47,8 +48,6 @@ pub struct Examiner {
 /// one of each template.
 pub(crate) const TOKENS: [usize; 4] = [128, LONG, 2_048, TOKENS_MAX];
 const LONG: usize = 512;
-/// Longer inputs than any that was tried are refused before they run.
-pub(crate) const TOKENS_MAX: usize = 8_192;
 /// The same of BERT, in characters.
 pub(crate) const CHARACTERS: [usize; 3] = [16, 128, 1_024];
 

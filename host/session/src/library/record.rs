@@ -12,7 +12,7 @@ use crate::memory::{Tier, Usage};
 use crate::onnx::Template;
 use crate::sessions::Sessions;
 use crate::slab::round_up;
-use crate::voice::VoiceSession;
+use crate::synthesis::VoiceSession;
 use crate::weights::Weights;
 
 pub(crate) type Own = Sessions<VoiceSession>;
@@ -67,7 +67,7 @@ impl Record {
         Self {
             id,
             name: name.to_owned(),
-            graph: Arc::from(crate::slot::short(&template.digest)),
+            graph: Arc::from(template.short()),
             halves: Halves::of(&template, &weights.stored()),
             whole: AtomicBool::new(false),
             template,

@@ -134,6 +134,11 @@ pub(crate) struct Piece {
 }
 
 impl Template {
+    /// Enough of the digest to tell templates apart in a log.
+    pub(crate) fn short(&self) -> String {
+        self.digest.chars().take(8).collect()
+    }
+
     pub fn graph(&self, part: Part) -> &[u8] {
         match (part, &self.cut) {
             (Part::Front, Ok(cut)) => &cut.front,

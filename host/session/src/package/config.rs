@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::bounds::{self, CONFIG_BYTES_MAX, SPEAKERS_MAX, STYLES_MAX};
-use crate::voice::Family;
+use crate::family::Family;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]

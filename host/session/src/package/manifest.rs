@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::bounds::{self, LIST_MAX, SPEAKERS_MAX, STYLES_MAX};
 use super::style_id;
 use super::styles::Styles;
+use crate::family::Family;
 use crate::source::hex;
-use crate::voice::Family;
 
 /// The version of a voice that does not say its own.
 const FIRST_VERSION: &str = "1.0.0";
@@ -232,8 +232,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::family::STYLE_WIDTH;
     use crate::package::styles::Vectors;
-    use crate::voice::STYLE_WIDTH;
 
     /// Two speakers and two styles, whose rows have a gap.
     fn own() -> Manifest {

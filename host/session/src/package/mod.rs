@@ -30,8 +30,8 @@ pub use styles::Styles;
 pub use vary::vary;
 
 use crate::error::Error;
+use crate::family::Family;
 use crate::source::{Graph, Source};
-use crate::voice::Family;
 use config::HyperParameters;
 
 /// Who a voice is, and where its graph lies.

@@ -8,7 +8,7 @@
 //! Source of the format: numpy's `numpy.lib.format`, versions 1.0 to 3.0.
 
 use super::bounds::STYLES_MAX;
-use crate::voice::STYLE_WIDTH;
+use crate::family::STYLE_WIDTH;
 
 /// A header says three things; numpy itself trusts no more than 10,000 bytes.
 const HEADER_BYTES_MAX: usize = 64 << 10;

@@ -13,9 +13,9 @@ use super::manifest::Manifest;
 use super::styles::{Styles, Vectors};
 use super::unpack::{self, Failed, Unpacking};
 use crate::events;
+use crate::family::STYLE_WIDTH;
 use crate::files::Held;
 use crate::source::Graph;
-use crate::voice::STYLE_WIDTH;
 
 /// No model of this kind comes near it.
 const MODEL_BYTES_MAX: u64 = 2 << 30;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::bounds::{STYLES_MAX, sized};
 use super::npy;
-use crate::voice::STYLE_WIDTH;
+use crate::family::STYLE_WIDTH;
 
 /// Rows of 256 numbers; row 0 is the mean of the voice.
 #[derive(Clone, Debug)]

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Estate, Residency, TemplateEntry};
+use super::{Estate, Residency};
 use crate::device::Device;
+use crate::entry::TemplateEntry;
 use crate::error::Error;
 use crate::events;
+use crate::family::Family;
 use crate::gate::{self, Verdict};
 use crate::library::Effort;
 use crate::native::heap;
@@ -16,8 +18,8 @@ use crate::onnx::{Inside, Part, Template};
 use crate::placement::Placement;
 use crate::settings::Settings;
 use crate::slab::{Keep, Tenant};
-use crate::slot::{Slots, short};
-use crate::voice::{Family, VoiceSession};
+use crate::slot::Slots;
+use crate::synthesis::VoiceSession;
 use crate::weights::Weights;
 
 /// What the sessions of a slot keep beside their weights: integers and shapes.
@@ -155,7 +157,7 @@ impl Estate {
         template: &Template,
         number: usize,
     ) -> Result<(VoiceSession, Block, Arc<Region>), Error> {
-        let name = format!("slot {number} of template {}", short(&template.digest));
+        let name = format!("slot {number} of template {}", template.short());
         let first = template.blob_bytes + SESSION;
         // More than one is a convenience that nobody has to wait for.
         let effort = match number {
