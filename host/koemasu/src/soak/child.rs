@@ -258,15 +258,16 @@ impl<O: Write> Soak<O> {
         self.tell(&Line::Sample(sample))
     }
 
-    /// Waits for the ends of runs whose readers have gone, and of generations
-    /// that were replaced.
+    /// Waits for the ends of runs whose readers have gone, of sessions that are
+    /// opened for them all the same, and of generations that were replaced.
     async fn rest(&mut self, live: &Live) -> anyhow::Result<MemoryReport> {
         let start = Instant::now();
         loop {
             let report = live.residency().report().context("no model is open")?;
             let of_runs = Slab::of(&report).map_or(0, |slab| slab.of_runs());
             let in_flight = report.library.voices.iter().any(|it| it.in_flight > 0);
-            if of_runs == 0 && !in_flight && live.report().len() <= 1 {
+            let opening = zones::of_nobody_yet(&report) > 0;
+            if of_runs == 0 && !in_flight && !opening && live.report().len() <= 1 {
                 return Ok(report);
             }
             if start.elapsed() >= self.patience {

@@ -91,6 +91,15 @@ impl Slab {
     }
 }
 
+/// What lies there for voices and is none's: a session that is being opened.
+pub(super) fn of_nobody_yet(report: &MemoryReport) -> usize {
+    let voices = report.library.voices.iter();
+    let on_device = voices.filter(|voice| voice.tier == "device");
+    let known: usize = on_device.map(|voice| voice.bytes).sum();
+    let models = report.slab.as_ref().map(|slab| slab.models);
+    models.map_or(0, |it| (it.sessions + it.blobs).saturating_sub(known))
+}
+
 impl Zone {
     fn of(zone: &ZoneReport) -> Self {
         Self {
