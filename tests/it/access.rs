@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use koemasu::access::Digest256;
 use koemasu::config::Config;
-use koemasu::dialect::Part;
+use koemasu::parts::Part;
 use koemasu::server::Server;
 use serde_json::json;
 

@@ -346,7 +346,10 @@ async fn a_key_goes_while_a_reload_hangs_and_takes_its_stream_along() {
 
     configure(&folder, &key("stays"));
     // Nobody waits for it, as nobody waits for one that hangs.
-    server.app().reloads.ask(koemasu::reload::Cause::FileChange);
+    server
+        .app()
+        .reloads
+        .ask(koemasu::reloads::Cause::FileChange);
     let until = std::time::Instant::now() + Duration::from_secs(30);
     while status(to, "GET", "/v1/models", &gone).await != 401 {
         assert!(std::time::Instant::now() < until, "the key still opens");

@@ -18,7 +18,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::admission::Admission;
 use crate::doors::{Asker, Names};
 use crate::fault::Fault;
 use crate::shares::{Owner, Short};
@@ -211,9 +211,9 @@ impl Caller {
     }
 
     /// Takes a place for a request that will be spoken.
-    pub fn enter(&self, app: &App, owner: Owner) -> Result<Place, Fault> {
+    pub fn enter(&self, admission: &Admission, owner: Owner) -> Result<Place, Fault> {
         let own = self.own_place()?;
-        let server = app.admission.enter(owner).map_err(|short| match short {
+        let server = admission.enter(owner).map_err(|short| match short {
             Short::All(most) => Fault::later(format!("{most} requests are already taken in"), 1),
             Short::Address(most) => {
                 Fault::too_many(format!("this address has {most} requests under way"), 1)

@@ -9,10 +9,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::answer::{self, Answer};
+use crate::described::Pinning;
 use crate::events;
 use crate::fault::Fault;
-use crate::openapi::Pinning;
-use crate::reload::{Cause, LastReload};
+use crate::reloads::{Cause, LastReload};
 use crate::route::Call;
 
 /// The process answers. Touches nothing that could block.

@@ -12,10 +12,11 @@ use crate::admission::Admission;
 use crate::config::{Config, Entry, Files, Server};
 use crate::cors::Cors;
 use crate::dangers;
-use crate::dialect::{Dialects, voicevox};
+use crate::dialect::voicevox::presets::Presets;
 use crate::events;
 use crate::fault::Fault;
-use crate::reload::Reloads;
+use crate::parts::Dialects;
+use crate::reloads::Reloads;
 use crate::shares::Ledger;
 
 pub struct App {
@@ -39,7 +40,7 @@ pub struct App {
     pub bodies: Arc<Ledger>,
     pub reloads: Reloads,
     pub metrics: PrometheusHandle,
-    pub(crate) presets: voicevox::Presets,
+    pub(crate) presets: Presets,
     pub(crate) stopping: AtomicBool,
 }
 
@@ -85,7 +86,7 @@ impl App {
             ),
             settings: config.server.clone(),
             dialects: config.dialects.clone(),
-            presets: voicevox::Presets::new(config.dialects.voicevox.presets.clone()),
+            presets: Presets::new(config.dialects.voicevox.presets.clone()),
             access: RwLock::new(Arc::new(Access::new(&config.entry, &Access::default()))),
             entering: Mutex::new(()),
             dangers: Mutex::default(),

@@ -17,7 +17,7 @@ use session::memory::MemoryPolicy;
 
 use crate::access::KeySpec;
 use crate::cors::Cors;
-use crate::dialect::{DIALECTS, Dialects};
+use crate::parts::{DIALECTS, Dialects};
 use crate::shares::Network;
 
 /// Where configuration comes from, as the command line and environment say.

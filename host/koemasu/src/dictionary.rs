@@ -17,9 +17,10 @@ use utoipa::ToSchema;
 
 use crate::answer::{self, Answer};
 use crate::app::App;
+use crate::described::{Missing, Taking};
 use crate::fault::Fault;
-use crate::openapi::{Missing, Taking};
-use crate::reload::Cause;
+use crate::files;
+use crate::reloads::Cause;
 use crate::route::Call;
 
 /// One change at a time: each reads the file it writes.
@@ -266,7 +267,7 @@ impl Draft {
 
     /// Writes the file and reloads; takes it back if the reload is refused.
     async fn save(self, app: &App) -> Result<Edited, Fault> {
-        write(&self.file, self.new.into_bytes()).await?;
+        files::replace(&self.file, self.new.into_bytes()).await?;
         let reloaded = app.reloads.ask_and_wait(Cause::Admin).await;
         // Whatever else is left out is no fault of these words.
         let refused = |published: &Published| {
@@ -287,7 +288,7 @@ impl Draft {
             }),
             Err(reason) => {
                 match self.old {
-                    Some(old) => write(&self.file, old).await?,
+                    Some(old) => files::replace(&self.file, old).await?,
                     // There was none before.
                     None => drop(tokio::fs::remove_file(&self.file).await),
                 }
@@ -431,21 +432,4 @@ fn missing(surface: &str) -> Fault {
 
 fn wrong(cause: String) -> Fault {
     Fault::caller(StatusCode::UNPROCESSABLE_ENTITY, cause)
-}
-
-/// The whole file or none. A smaller one is also written where the disk is
-/// full, so that a word can be deleted to make room.
-pub(crate) async fn write(file: &Path, bytes: Vec<u8>) -> Result<(), Fault> {
-    let file = file.to_owned();
-    beside(move || {
-        session::whole::shrink(&file, &bytes).map_err(|e| {
-            let full = session::whole::is_full(&e);
-            let cure = if full { "; make room on its disk" } else { "" };
-            Fault::operator(
-                StatusCode::CONFLICT,
-                format!("{} cannot be written: {e}{cure}", file.display()),
-            )
-        })
-    })
-    .await
 }

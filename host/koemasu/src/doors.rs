@@ -9,7 +9,7 @@ use hyper::{Method, Request, StatusCode, Uri, Version};
 
 use crate::cors::Cors;
 use crate::fault::Fault;
-use crate::route::Who;
+use crate::parts::Who;
 
 /// What proxies, tunnels and CDNs add to what they pass on. Whoever shows one
 /// of these was somewhere else before.

@@ -15,7 +15,7 @@ use metrics::{
 use pipeline::{Published, Spoken};
 
 use crate::fault::{Fault, Who};
-use crate::reload::{Cause, ReloadError};
+use crate::reloads::Cause;
 
 pub(crate) fn describe() {
     describe_histogram!(
@@ -146,7 +146,7 @@ pub(crate) fn reloaded(cause: Cause, published: &Published) {
     );
 }
 
-pub(crate) fn reload_failed(cause: Cause, error: &ReloadError) {
+pub(crate) fn reload_failed(cause: Cause, error: &dyn std::fmt::Display) {
     counter!("koemasu_reloads_total", "outcome" => "refused", "cause" => cause.name()).increment(1);
     tracing::error!(cause = cause.name(), %error, "reload refused; the old generation serves on");
 }

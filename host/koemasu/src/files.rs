@@ -4,10 +4,12 @@
 use std::io::{Error, Result, Write};
 use std::path::Path;
 
+use hyper::StatusCode;
 use pipeline::document::{Document, OpenError};
 use session::{files, whole};
 use tokio::sync::Semaphore;
 
+use crate::fault::Fault;
 use crate::line;
 
 /// Work for callers that blocks and holds no place: so much at a time. A
@@ -43,6 +45,27 @@ pub(crate) async fn document(path: &Path) -> std::result::Result<Document, OpenE
             cause: Error::other(lost),
         })
     })
+}
+
+/// The whole file or none, for what the server keeps for others. A smaller one
+/// is also written where the disk is full, so that something can be deleted to
+/// make room.
+pub(crate) async fn replace(path: &Path, bytes: Vec<u8>) -> std::result::Result<(), Fault> {
+    let path = path.to_owned();
+    let write = move || {
+        whole::shrink(&path, &bytes).map_err(|e| {
+            let full = whole::is_full(&e);
+            let cure = if full { "; make room on its disk" } else { "" };
+            Fault::operator(
+                StatusCode::CONFLICT,
+                format!("{} cannot be written: {e}{cure}", path.display()),
+            )
+        })
+    };
+    let lost = |e: tokio::task::JoinError| {
+        Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())
+    };
+    tokio::task::spawn_blocking(write).await.map_err(lost)?
 }
 
 /// The whole file or none. What is no file, such as a pipe, is written to, and

@@ -14,10 +14,10 @@ use utoipa::ToSchema;
 
 use crate::answer::{self, Answer};
 use crate::app::App;
+use crate::described::{Free, Pinning, Taking};
 use crate::events;
 use crate::fault::Fault;
 use crate::files;
-use crate::openapi::{Free, Pinning, Taking};
 use crate::route::Call;
 
 /// How often the system's own count is looked at.

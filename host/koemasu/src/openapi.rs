@@ -4,25 +4,23 @@
 //! the types that serde reads and writes. Here that is put together, and what
 //! is the same everywhere is added: who may ask, how a failure is told.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use hyper::Method;
-use utoipa::ToSchema;
-use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::response::Response;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{Content, Info, KnownFormat, License, OpenApi, RefOr, SchemaFormat};
+use utoipa::openapi::{Content, Info, License, OpenApi, RefOr};
 
 use crate::answer::{self, Answer};
-use crate::dialect::{DIALECTS, Part, Parts};
+use crate::api::ROUTES;
+use crate::described::{Free, add_header};
+use crate::dialect;
 use crate::fault::{Fault, Problem};
-use crate::route::{Call, ROUTES, Route, Who};
+use crate::parts::{DIALECTS, Part, Parts, Who};
+use crate::route::{Call, Route};
 use crate::{admin, dictionary, line, memory, read};
 
 /// The HTTP of this port, as OpenAPI 3.1.
@@ -82,7 +80,7 @@ fn describe(parts: Parts, locks: Locks) -> OpenApi {
     let mut document = OpenApi::new(info(), utoipa::openapi::Paths::new());
     let there = std::iter::once(Part::Core).chain(DIALECTS);
     for part in there.filter(|part| parts.has(*part)) {
-        let mut described = part.described();
+        let mut described = described(part);
         for (path, item) in &mut described.paths.paths {
             for (method, operation) in operations(item) {
                 finish(operation, &method, path, part, locks);
@@ -95,6 +93,11 @@ fn describe(parts: Parts, locks: Locks) -> OpenApi {
     }
     lock(&mut document, locks);
     document
+}
+
+/// What the routes of a part take and answer.
+fn described(part: Part) -> OpenApi {
+    dialect::described(part).unwrap_or_else(<Core as utoipa::OpenApi>::openapi)
 }
 
 fn info() -> Info {
@@ -166,7 +169,7 @@ fn dress(response: &mut Response, status: &str, part: Part) {
         _ => {}
     }
     if status >= "400" && response.content.is_empty() {
-        let (content_type, schema) = part.told();
+        let (content_type, schema) = dialect::told(part);
         let content = Content::new(Some(schema));
         response
             .content
@@ -238,213 +241,11 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
     ),
     components(schemas(Problem<'_>))
 )]
-pub(crate) struct Core;
-
-/// Statuses by what they come from, for the `responses` of a handler. In which
-/// shape they are told is the part's matter.
-macro_rules! outcomes {
-    ($($(#[$doc:meta])* $name:ident { $($status:literal: $about:literal,)* })*) => {$(
-        $(#[$doc])*
-        pub(crate) struct $name;
-
-        impl utoipa::IntoResponses for $name {
-            fn responses() -> std::collections::BTreeMap<String, utoipa::openapi::RefOr<utoipa::openapi::Response>> {
-                [$(($status, $about)),*]
-                    .into_iter()
-                    .map(|(status, about)| {
-                        (status.to_owned(), utoipa::openapi::Response::new(about).into())
-                    })
-                    .collect()
-            }
-        }
-    )*};
-}
-
-outcomes! {
-    /// `Call::body`.
-    Taking {
-        "400": "The body is not as documented, or broke off",
-        "408": "The body did not arrive in time",
-        "413": "The body has more bytes than this server takes",
-    }
-    /// `App::pin`.
-    Pinning {
-        "503": "The first generation is still being prepared",
-    }
-    /// `Call::enter`.
-    Entering {
-        "429": "More than this key may ask",
-        "503": "Every place is taken, or nothing serves yet",
-    }
-    /// A pipeline's dictionary and the words in it.
-    Missing {
-        "404": "There is no such pipeline or no such word",
-        "409": "The pipeline has no dictionary, its file cannot be written, the reload was refused, or the word is there already",
-        "500": "The dictionary's file is none, or cannot be read",
-        "503": "Nothing serves yet, or the server is stopping",
-    }
-    /// What a text can meet in plugins and models.
-    Working {
-        "413": "More sound or bytes than one answer may have, or than a run has memory for; or the body is too large",
-        "500": "A model failed, or work was lost; the log says why",
-        "502": "A plugin is broken",
-        "503": "No place, model or memory was free in time, or nothing serves yet",
-        "504": "The request's time was over",
-    }
-}
-
-/// What the headers say of sound.
-const OF_SOUND: [(&str, Type, &str); 5] = [
-    (
-        "x-koemasu-generation",
-        Type::Integer,
-        "The generation that spoke",
-    ),
-    (
-        "x-koemasu-sampling-rate",
-        Type::Integer,
-        "Samples per second",
-    ),
-    (
-        "x-koemasu-loudness",
-        Type::String,
-        "How the level was set: `whole`, `running` or `none`",
-    ),
-    (
-        "x-koemasu-warnings",
-        Type::Integer,
-        "How many warnings there are",
-    ),
-    (
-        "x-koemasu-warning",
-        Type::String,
-        "The first 16, a header each: what was not read, percent-encoded",
-    ),
-];
-
-fn add_header(response: &mut Response, (name, of, about): (&str, Type, &str)) {
-    let header = HeaderBuilder::new().schema(Some(Object::with_type(of)));
-    let header = header.description(Some(about)).build();
-    response.headers.insert(name.to_owned(), header.into());
-}
-
-macro_rules! sounds {
-    ($($(#[$doc:meta])* $name:ident($about:literal: $($content_type:literal),*);)*) => {$(
-        $(#[$doc])*
-        pub(crate) struct $name;
-
-        impl utoipa::IntoResponses for $name {
-            fn responses() -> BTreeMap<String, RefOr<Response>> {
-                let mut response = Response::new($about);
-                OF_SOUND.into_iter().for_each(|header| add_header(&mut response, header));
-                for content_type in [$($content_type),*] {
-                    // What an event is, 3.1 cannot say here.
-                    let sound = content_type.starts_with("audio/");
-                    let content = Content::new(sound.then(<Sound as utoipa::PartialSchema>::schema));
-                    response.content.insert(content_type.to_owned(), content.into());
-                }
-                BTreeMap::from([("200".to_owned(), response.into())])
-            }
-        }
-    )*};
-}
-
-sounds! {
-    /// In the format that was asked for.
-    Spoken("The sound, from its first bytes on":
-        "audio/mpeg", "audio/wav", "audio/flac", "audio/ogg", "audio/pcm", "text/event-stream");
-    Wav("WAV, 16 bit, mono, at the voice's own rate": "audio/wav");
-    WavFloat("WAV, 32-bit floats, mono, at the voice's own rate": "audio/wav");
-}
-
-/// Bytes of sound.
-pub(crate) struct Sound;
-
-impl utoipa::PartialSchema for Sound {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
-            .into()
-    }
-}
-
-impl ToSchema for Sound {
-    fn name() -> Cow<'static, str> {
-        Cow::Borrowed("Sound")
-    }
-}
-
-/// `["コ", 0]`: kana and tone.
-pub(crate) struct SaidMora;
-
-impl utoipa::PartialSchema for SaidMora {
-    fn schema() -> RefOr<Schema> {
-        let (kana, tone) = (ObjectBuilder::new(), ObjectBuilder::new());
-        let tone = tone.schema_type(Type::Integer);
-        let tone = tone.minimum(Some(0)).maximum(Some(1));
-        utoipa::openapi::schema::ArrayBuilder::new()
-            .prefix_items([kana.schema_type(Type::String).build(), tone.build()])
-            .items(utoipa::openapi::schema::ArrayItems::False)
-            .min_items(Some(2))
-            .into()
-    }
-}
-
-impl ToSchema for SaidMora {}
-
-/// As FastAPI reads a boolean in a query.
-pub(crate) struct Flag;
-
-impl utoipa::PartialSchema for Flag {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .pattern(Some(
-                "^(?:[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|1|0|[Oo][Nn]|[Oo][Ff][Ff]|[Yy][Ee][Ss]|[Nn][Oo]|[TtFfYyNn])$",
-            ))
-            .into()
-    }
-}
-
-impl ToSchema for Flag {}
-
-/// A name or a number.
-pub(crate) struct Step;
-
-impl utoipa::PartialSchema for Step {
-    fn schema() -> RefOr<Schema> {
-        let either = utoipa::openapi::schema::SchemaType::from_iter([Type::String, Type::Integer]);
-        ObjectBuilder::new().schema_type(either).into()
-    }
-}
-
-impl ToSchema for Step {}
-
-/// A JSON object of which nothing is said.
-pub(crate) struct Free;
-
-impl utoipa::PartialSchema for Free {
-    fn schema() -> RefOr<Schema> {
-        Object::with_type(Type::Object).into()
-    }
-}
-
-impl ToSchema for Free {}
-
-/// Any text.
-pub(crate) fn text() -> RefOr<Schema> {
-    Object::with_type(Type::String).into()
-}
-
-/// A schema by its name.
-pub(crate) fn reference<S: ToSchema>() -> RefOr<Schema> {
-    utoipa::openapi::Ref::from_schema_name(S::name()).into()
-}
+struct Core;
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::path::Path;
 
     use super::*;
@@ -481,7 +282,7 @@ mod tests {
     #[test]
     fn a_part_describes_its_own_routes() {
         for part in std::iter::once(Part::Core).chain(DIALECTS) {
-            let mut described = part.described();
+            let mut described = described(part);
             for (path, item) in &mut described.paths.paths {
                 for (method, _) in operations(item) {
                     let route = known(&method, path);
@@ -496,7 +297,7 @@ mod tests {
     fn no_two_shapes_share_a_name() {
         let mut all = BTreeMap::new();
         for part in std::iter::once(Part::Core).chain(DIALECTS) {
-            let components = part.described().components.unwrap_or_default();
+            let components = described(part).components.unwrap_or_default();
             for (name, schema) in components.schemas {
                 let schema = serde_json::to_value(schema).expect("a schema");
                 if let Some((other, of)) = all.get(&name) {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::answer::{self, Answer};
+use crate::described::{Entering, Taking, Working};
 use crate::fault::Fault;
-use crate::openapi::{Entering, Taking, Working};
 use crate::route::Call;
 
 #[derive(Deserialize, ToSchema)]

@@ -19,12 +19,13 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{Body, Cut};
+use crate::api::route;
 use crate::app::App;
 use crate::config::{Config, Files};
-use crate::dialect::Parts;
 use crate::house::{Guest, House, Serving};
-use crate::reload::{self, Asks, Cause, Reloads};
-use crate::route::route;
+use crate::parts::Parts;
+use crate::reload;
+use crate::reloads::{Asks, Cause, Reloads};
 use crate::shares::Owner;
 use crate::wire::{Line, Wire};
 use crate::{events, memory, platform, signal, telemetry};

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::events;
-use crate::reload::Cause;
+use crate::reloads::Cause;
 use crate::{platform, serve};
 
 /// Editors write in several steps; a reload waits until files have been quiet

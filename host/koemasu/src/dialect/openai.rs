@@ -22,14 +22,13 @@ use speech::moras::{Given, Mora};
 use utoipa::ToSchema;
 
 use crate::answer::{self, Answer, Body, Cut, Flow};
-use crate::dialect::Part;
+use crate::described::{self, Entering, Pinning, Taking, Working};
 use crate::fault::Fault;
-use crate::openapi::{self, Entering, Pinning, Taking, Working};
-use crate::route::{Call, Route, Who, routes};
+use crate::parts::Part;
+use crate::route::{Call, Route, routes};
 use crate::speak::{self, Speech as Spoken};
 
 pub(crate) fn routes() -> Vec<Route> {
-    use hyper::Method;
     routes![
         POST "/v1/audio/speech" "speech" Key Part::OpenAi => speech;
         GET "/v1/audio/voices" "voices" Key Part::OpenAi => voices;
@@ -50,7 +49,7 @@ pub(crate) struct Described;
 /// `koemasu.stream` is false. With `stream_format` `sse` it comes in
 /// server-sent events, each of them one `SpeechEvent` as JSON after `data: `.
 #[utoipa::path(post, path = "/v1/audio/speech", request_body = Speech, responses(
-    openapi::Spoken,
+    described::Spoken,
     Taking,
     Entering,
     Working,

@@ -17,17 +17,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::answer::{self, Answer};
-use crate::dialect::Part;
+use crate::described::{self, Entering, Flag, Free, Pinning, SaidMora, Step, Working};
 use crate::fault::Fault;
 use crate::files;
 use crate::machine::{self, Machine};
-use crate::openapi::{self, Entering, Flag, Free, Pinning, SaidMora, Step, Working};
+use crate::parts::Part;
 use crate::query::{Query, wrong};
-use crate::route::{Call, Route, Who, routes};
+use crate::route::{Call, Route, routes};
 use crate::speak;
 
 pub(crate) fn routes() -> Vec<Route> {
-    use hyper::Method;
     routes![
         GET "/voice" "voice" Key Part::Sbv2 => voice;
         POST "/voice" "voice" Key Part::Sbv2 => voice;
@@ -52,7 +51,7 @@ pub(crate) struct Described;
     path = "/voice",
     params(Parameters),
     responses(
-        openapi::Wav,
+        described::Wav,
         Entering,
         Working,
         (status = 422, description = "A parameter is wrong or missing, or the text cannot be spoken"),
@@ -427,7 +426,7 @@ impl Status {
 #[utoipa::path(get, path = "/tools/get_audio",
     params(("path" = String, Query, pattern = r"\.[Ww][Aa][Vv]$", description = "Within the folder")),
     responses(
-        (status = 200, description = "The file", body = openapi::Sound, content_type = "audio/wav"),
+        (status = 200, description = "The file", body = described::Sound, content_type = "audio/wav"),
         (status = 404, description = "This server hands out no files"),
         (status = 422, description = "A parameter is missing, or there is no such file"),
     ),

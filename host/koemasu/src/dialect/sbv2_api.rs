@@ -12,14 +12,13 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::answer::{self, Answer};
-use crate::dialect::Part;
+use crate::described::{self, Entering, Pinning, Taking, Working};
 use crate::fault::Fault;
-use crate::openapi::{self, Entering, Pinning, Taking, Working};
-use crate::route::{Call, Route, Who, routes};
+use crate::parts::Part;
+use crate::route::{Call, Route, routes};
 use crate::speak;
 
 pub(crate) fn routes() -> Vec<Route> {
-    use hyper::Method;
     routes![
         GET "/models" "sbv2-api-models" Key Part::Sbv2Api => models;
         POST "/synthesize" "synthesize" Key Part::Sbv2Api => synthesize;
@@ -64,7 +63,7 @@ struct Synthesize {
 
 /// Speaks a text at the model's own level.
 #[utoipa::path(post, path = "/synthesize", request_body = Synthesize, responses(
-    openapi::WavFloat,
+    described::WavFloat,
     Taking,
     Entering,
     Working,

@@ -10,8 +10,8 @@ use session::device::Device;
 
 use super::query::SAMPLING_RATE;
 use crate::answer::{self, Answer};
+use crate::described::{Free, Pinning};
 use crate::fault::Fault;
-use crate::openapi::{Free, Pinning};
 use crate::route::Call;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -16,21 +16,21 @@ mod catalog;
 mod engine;
 mod models;
 pub(crate) mod parse;
-mod presets;
+mod preset_routes;
+pub(crate) mod presets;
 mod query;
 mod speakers;
 mod synthesis;
 mod waves;
 mod words;
 
-pub(crate) use presets::Presets;
-
 use hyper::StatusCode;
 
-use crate::dialect::{Part, sbv2};
+use crate::dialect::sbv2;
 use crate::fault::Fault;
+use crate::parts::Part;
 use crate::query::Query;
-use crate::route::{Call, Route, Who, routes};
+use crate::route::{Call, Route, routes};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -39,8 +39,8 @@ use crate::route::{Call, Route, Who, routes};
         query::validate_kana, synthesis::synthesis, synthesis::streaming, synthesis::multi,
         waves::connect, speakers::list, speakers::info, speakers::icon, speakers::style_icon,
         speakers::sample, speakers::initialize, speakers::is_initialized,
-        speakers::morphable_targets, engine::no_morphing, engine::no_songs, presets::list,
-        presets::add, presets::update, presets::delete, words::list, words::add, words::change,
+        speakers::morphable_targets, engine::no_morphing, engine::no_songs, preset_routes::list,
+        preset_routes::add, preset_routes::update, preset_routes::delete, words::list, words::add, words::change,
         words::remove, words::import, models::list, models::install, models::one, models::load,
         models::unload, models::update, models::uninstall, engine::page, engine::version,
         engine::core_versions, engine::manifest, engine::devices, engine::setting, engine::set,
@@ -81,7 +81,6 @@ impl utoipa::Modify for Namesakes {
 }
 
 pub(crate) fn routes() -> Vec<Route> {
-    use hyper::Method;
     routes![
         POST "/audio_query" "audio-query" Key Part::Voicevox => query::audio_query;
         POST "/audio_query_from_preset" "audio-query" Key Part::Voicevox => query::from_preset;
@@ -113,10 +112,10 @@ pub(crate) fn routes() -> Vec<Route> {
         POST "/sing_frame_volume" "unsupported" Key Part::Voicevox => engine::no_songs;
         POST "/frame_synthesis" "unsupported" Key Part::Voicevox => engine::no_songs;
 
-        GET "/presets" "presets" Key Part::Voicevox => presets::list;
-        POST "/add_preset" "presets" Key Part::Voicevox => presets::add;
-        POST "/update_preset" "presets" Key Part::Voicevox => presets::update;
-        POST "/delete_preset" "presets" Key Part::Voicevox => presets::delete;
+        GET "/presets" "presets" Key Part::Voicevox => preset_routes::list;
+        POST "/add_preset" "presets" Key Part::Voicevox => preset_routes::add;
+        POST "/update_preset" "presets" Key Part::Voicevox => preset_routes::update;
+        POST "/delete_preset" "presets" Key Part::Voicevox => preset_routes::delete;
 
         GET "/user_dict" "user-dict" Key Part::Voicevox => words::list;
         POST "/user_dict_word" "user-dict" Key Part::Voicevox => words::add;

@@ -10,8 +10,8 @@ use session::voice::Family;
 use super::catalog::{Catalog, Listed};
 use super::speakers::{self, Pictures};
 use crate::answer::{self, Answer};
+use crate::described::{Entering, Free, Pinning, Working};
 use crate::fault::Fault;
-use crate::openapi::{Entering, Free, Pinning, Working};
 use crate::route::Call;
 
 /// The voices, by uuid.

@@ -11,16 +11,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::body::{self, Loc, whole};
-use super::may_change;
-use crate::answer::{self, Answer};
-use crate::dictionary;
 use crate::fault::Fault;
 use crate::files;
-use crate::openapi::{Pinning, Taking};
-use crate::query::{Query, wrong};
-use crate::route::Call;
 
-const PRESETS_MAX: usize = 1_000;
 const NAME_MAX: usize = 200;
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
@@ -106,7 +99,7 @@ impl Presets {
     }
 
     /// All of the change, or nothing.
-    async fn change<T>(
+    pub(super) async fn change<T>(
         &self,
         change: impl FnOnce(&mut Vec<Preset>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
@@ -120,112 +113,12 @@ impl Presets {
                 let text = toml::to_string(&file).map_err(|e| {
                     Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())
                 })?;
-                dictionary::write(path, text.into_bytes()).await?;
+                files::replace(path, text.into_bytes()).await?;
             }
             None => *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = presets,
         }
         Ok(changed)
     }
-}
-
-/// The presets.
-#[utoipa::path(get, path = "/presets",
-    responses(
-        (status = 200, description = "All of them", body = Vec<Preset>),
-        (status = 500, description = "The file of the presets cannot be read"),
-    ),
-)]
-pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
-    Ok(answer::json(&call.app.presets.all().await?))
-}
-
-/// One more preset; a number that is taken becomes another one.
-#[utoipa::path(post, path = "/add_preset",
-    request_body = Preset,
-    responses(
-        (status = 200, description = "Its number", body = i64, content_type = "application/json"),
-        Taking,
-        Pinning,
-        (status = 500, description = "The file of the presets cannot be read"),
-        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
-        (status = 409, description = "Their file cannot be written"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
-    ),
-)]
-pub(crate) async fn add(mut call: Call) -> Result<Answer, Fault> {
-    may_change(&call)?;
-    let mut preset = Preset::parse(&call.body())?;
-    let add = |presets: &mut Vec<Preset>| {
-        if presets.len() >= PRESETS_MAX {
-            return Err(Loc::body().wrong(format!("there are {PRESETS_MAX} presets, the most")));
-        }
-        if preset.id < 0 || presets.iter().any(|it| it.id == preset.id) {
-            preset.id = presets.iter().map(|it| it.id).max().unwrap_or(-1).max(-1) + 1;
-        }
-        let id = preset.id;
-        presets.push(preset);
-        Ok(id)
-    };
-    Ok(answer::json(&call.app.presets.change(add).await?))
-}
-
-/// Another preset of the same number.
-#[utoipa::path(post, path = "/update_preset",
-    request_body = Preset,
-    responses(
-        (status = 200, description = "Its number", body = i64, content_type = "application/json"),
-        Taking,
-        Pinning,
-        (status = 500, description = "The file of the presets cannot be read"),
-        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
-        (status = 409, description = "Their file cannot be written"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
-    ),
-)]
-pub(crate) async fn update(mut call: Call) -> Result<Answer, Fault> {
-    may_change(&call)?;
-    let preset = Preset::parse(&call.body())?;
-    let update = |presets: &mut Vec<Preset>| {
-        let id = preset.id;
-        let known = presets.iter_mut().find(|it| it.id == id);
-        let known = known.ok_or_else(|| {
-            Loc::body()
-                .at("id")
-                .wrong(format!("there is no preset {id}"))
-        })?;
-        *known = preset;
-        Ok(id)
-    };
-    Ok(answer::json(&call.app.presets.change(update).await?))
-}
-
-/// A preset less.
-#[utoipa::path(post, path = "/delete_preset",
-    params(("id" = i64, Query)),
-    responses(
-        (status = 204, description = "It is done"),
-        Pinning,
-        (status = 500, description = "The file of the presets cannot be read"),
-        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
-        (status = 409, description = "Their file cannot be written"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
-    ),
-)]
-pub(crate) async fn delete(call: Call) -> Result<Answer, Fault> {
-    may_change(&call)?;
-    let query = Query::new(call.query());
-    query.needed("id")?;
-    let id: i64 = query.number("id")?.unwrap_or_default();
-    let delete = |presets: &mut Vec<Preset>| {
-        let before = presets.len();
-        presets.retain(|it| it.id != id);
-        match presets.len() == before {
-            true => Err(wrong("id", format!("there is no preset {id}"))),
-            false => Ok(()),
-        }
-    };
-    call.app.presets.change(delete).await?;
-    Ok(answer::no_content())
 }
 
 impl Preset {

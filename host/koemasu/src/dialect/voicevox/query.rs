@@ -10,8 +10,8 @@ use super::body::{self, Loc, whole};
 use super::catalog::Catalog;
 use super::{presets::Preset, style_id};
 use crate::answer::{self, Answer};
+use crate::described::{Entering, Flag, Pinning, Taking, Working};
 use crate::fault::Fault;
-use crate::openapi::{Entering, Flag, Pinning, Taking, Working};
 use crate::query::{Query, wrong};
 use crate::route::Call;
 

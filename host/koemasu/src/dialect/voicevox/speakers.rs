@@ -13,9 +13,9 @@ use super::engine::ICON;
 use super::{body, style_id};
 use crate::answer::{self, Answer};
 use crate::app::App;
+use crate::described::{self, Entering, Flag, Free, Pinning, Taking, Working};
 use crate::fault::Fault;
 use crate::files;
-use crate::openapi::{self, Entering, Flag, Free, Pinning, Taking, Working};
 use crate::query::{Query, wrong};
 use crate::route::Call;
 use crate::speak;
@@ -178,7 +178,7 @@ pub(super) fn base(call: &Call) -> String {
 #[utoipa::path(get, path = "/_resources/{speaker}/icon",
     params(("speaker" = String, Path, description = "Uuid of the speaker")),
     responses(
-        (status = 200, description = "A picture", content((openapi::Sound = "image/png"), (openapi::Sound = "image/jpeg"), (openapi::Sound = "application/octet-stream"))),
+        (status = 200, description = "A picture", content((described::Sound = "image/png"), (described::Sound = "image/jpeg"), (described::Sound = "application/octet-stream"))),
         Pinning,
         (status = 500, description = "The voice's file cannot be read"),
         (status = 404, description = "There is no such speaker, picture or sample"),
@@ -196,7 +196,7 @@ pub(crate) async fn icon(call: Call) -> Result<Answer, Fault> {
         ("style" = u64, Path, description = "Its number within the speaker"),
     ),
     responses(
-        (status = 200, description = "A picture", content((openapi::Sound = "image/png"), (openapi::Sound = "image/jpeg"), (openapi::Sound = "application/octet-stream"))),
+        (status = 200, description = "A picture", content((described::Sound = "image/png"), (described::Sound = "image/jpeg"), (described::Sound = "application/octet-stream"))),
         Pinning,
         (status = 500, description = "The voice's file cannot be read"),
         (status = 404, description = "There is no such speaker, picture or sample"),
@@ -216,7 +216,7 @@ pub(crate) async fn style_icon(call: Call) -> Result<Answer, Fault> {
         ("number" = u64, Path),
     ),
     responses(
-        (status = 200, description = "Sound", content((openapi::Sound = "audio/wav"), (openapi::Sound = "audio/mp4"), (openapi::Sound = "application/octet-stream"))),
+        (status = 200, description = "Sound", content((described::Sound = "audio/wav"), (described::Sound = "audio/mp4"), (described::Sound = "application/octet-stream"))),
         Pinning,
         (status = 500, description = "The voice's file cannot be read"),
         (status = 404, description = "There is no such speaker, picture or sample"),

@@ -24,8 +24,8 @@ use super::query::AudioQuery;
 use super::style_id;
 use crate::access::Place;
 use crate::answer::{self, Answer, Body, Cut, Flow};
+use crate::described::{self, Entering, Flag, Taking, Working};
 use crate::fault::Fault;
-use crate::openapi::{self, Entering, Flag, Taking, Working};
 use crate::query::{Query, wrong};
 use crate::route::Call;
 use crate::speak::{self, Speech};
@@ -48,7 +48,7 @@ const SILENCE: f64 = 0.5;
     ),
     request_body = AudioQuery,
     responses(
-        (status = 200, description = "WAV, 16 bit", body = openapi::Sound, content_type = "audio/wav"),
+        (status = 200, description = "WAV, 16 bit", body = described::Sound, content_type = "audio/wav"),
         Taking,
         Entering,
         Working,
@@ -86,7 +86,7 @@ pub(crate) async fn synthesis(mut call: Call) -> Result<Answer, Fault> {
     ),
     request_body = AudioQuery,
     responses(
-        (status = 200, description = "WAV, 16 bit", body = openapi::Sound, content_type = "audio/wav"),
+        (status = 200, description = "WAV, 16 bit", body = described::Sound, content_type = "audio/wav"),
         Taking,
         Entering,
         Working,
@@ -143,7 +143,7 @@ pub(crate) async fn streaming(mut call: Call) -> Result<Answer, Fault> {
     ),
     request_body = Vec<AudioQuery>,
     responses(
-        (status = 200, description = "The files, by number", body = openapi::Sound, content_type = "application/zip"),
+        (status = 200, description = "The files, by number", body = described::Sound, content_type = "application/zip"),
         Taking,
         Entering,
         Working,

@@ -14,8 +14,8 @@ use tokio::sync::Semaphore;
 
 use super::body::{self, Loc};
 use crate::answer::{self, Answer};
+use crate::described::{self, Entering, Taking};
 use crate::fault::Fault;
-use crate::openapi::{self, Entering, Taking};
 use crate::route::Call;
 
 pub(super) const BODY_MAX: usize = 64 << 20;
@@ -36,7 +36,7 @@ const WAIT: Duration = Duration::from_secs(1);
 #[utoipa::path(post, path = "/connect_waves",
     request_body = Vec<String>,
     responses(
-        (status = 200, description = "WAV, 16 bit", body = openapi::Sound, content_type = "audio/wav"),
+        (status = 200, description = "WAV, 16 bit", body = described::Sound, content_type = "audio/wav"),
         Taking,
         Entering,
         (status = 413, description = "The body or the sound is larger than this server takes or gives"),

@@ -16,9 +16,9 @@ use sha2::{Digest, Sha256};
 use super::body::{self, Loc};
 use super::may_change;
 use crate::answer::{self, Answer};
+use crate::described::{Flag, Free, Pinning, Taking};
 use crate::dictionary;
 use crate::fault::Fault;
-use crate::openapi::{Flag, Free, Pinning, Taking};
 use crate::query::{Query, wrong};
 use crate::route::Call;
 
