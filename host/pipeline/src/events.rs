@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::generation::{Kind, LeftOut};
+use crate::left_out::{Kind, LeftOut};
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };

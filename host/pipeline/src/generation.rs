@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::events;
 use crate::features::FeatureCache;
 use crate::gate::Gate;
+use crate::left_out::{Kind, LeftOut};
 use crate::plan::Plan;
 
 pub struct Generation {
@@ -45,39 +46,6 @@ pub(crate) struct Ended(pub(crate) Arc<Notify>);
 impl Drop for Ended {
     fn drop(&mut self) {
         self.0.notify_one();
-    }
-}
-
-/// Something that is configured and could not be prepared.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-pub struct LeftOut {
-    pub kind: Kind,
-    pub name: String,
-    pub cause: String,
-    /// What served under this name before goes on.
-    pub carried_on: bool,
-}
-
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, utoipa::ToSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    Voice,
-    Pipeline,
-    /// Of the system, or the user's words of a pipeline.
-    Dictionary,
-}
-
-impl Kind {
-    pub const ALL: [Self; 3] = [Self::Voice, Self::Pipeline, Self::Dictionary];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Voice => "voice",
-            Self::Pipeline => "pipeline",
-            Self::Dictionary => "dictionary",
-        }
     }
 }
 

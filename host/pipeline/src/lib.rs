@@ -22,6 +22,7 @@ pub mod evict;
 mod features;
 mod gate;
 mod generation;
+mod left_out;
 mod lexicon;
 mod live;
 mod master;
@@ -41,7 +42,8 @@ mod work;
 pub use answers::{Answers, Hold};
 pub use error::Error;
 pub use events::describe as describe_metrics;
-pub use generation::{Generation, Kind, LeftOut, Pin};
+pub use generation::{Generation, Pin};
+pub use left_out::{Kind, LeftOut};
 pub use lexicon::{
     DICTIONARY_BYTES_MAX, DictionaryError, DictionaryFormat, WORDS_MAX, WrittenCase,
     WrittenPartOfSpeech, WrittenWord, check as check_words, open as open_words,

@@ -18,7 +18,8 @@ use session::library::Ready;
 
 use crate::apart::apart;
 use crate::events;
-use crate::generation::{Generation, LeftOut, Pin};
+use crate::generation::{Generation, Pin};
+use crate::left_out::LeftOut;
 use crate::prepare::{PrepareError, Workshop};
 use crate::rehearsal::rehearse;
 use crate::spec::{Memory, Service};

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::document::Place;
 use crate::error::Error;
-use crate::generation::{Generation, Kind, LeftOut};
+use crate::generation::Generation;
+use crate::left_out::{Kind, LeftOut};
 use crate::prepare::PrepareError;
 use crate::request::Request;
 use crate::spec::Service;

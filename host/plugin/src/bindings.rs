@@ -12,9 +12,9 @@ pub(crate) mod bucketing {
         world: "bucketing-policy",
         path: "../../wit",
         with: {
-            "koemasu:policy/log@1.0.0": super::normalizer::koemasu::policy::log,
-            "koemasu:policy/config@1.0.0": super::normalizer::koemasu::policy::config,
-            "koemasu:policy/types@1.0.0": super::normalizer::koemasu::policy::types,
+            "koemasu:policy/log@1.0.0": crate::bindings::normalizer::koemasu::policy::log,
+            "koemasu:policy/config@1.0.0": crate::bindings::normalizer::koemasu::policy::config,
+            "koemasu:policy/types@1.0.0": crate::bindings::normalizer::koemasu::policy::types,
         },
     });
 }
@@ -24,9 +24,9 @@ pub(crate) mod eviction {
         world: "eviction-policy",
         path: "../../wit",
         with: {
-            "koemasu:policy/log@1.0.0": super::normalizer::koemasu::policy::log,
-            "koemasu:policy/config@1.0.0": super::normalizer::koemasu::policy::config,
-            "koemasu:policy/types@1.0.0": super::normalizer::koemasu::policy::types,
+            "koemasu:policy/log@1.0.0": crate::bindings::normalizer::koemasu::policy::log,
+            "koemasu:policy/config@1.0.0": crate::bindings::normalizer::koemasu::policy::config,
+            "koemasu:policy/types@1.0.0": crate::bindings::normalizer::koemasu::policy::types,
         },
     });
 }

@@ -15,9 +15,7 @@ use crate::events;
 use crate::host::Host;
 use crate::limits::Limits;
 use crate::load::{Identity, Plugin, Source, World};
-use crate::normalizer::{kind, said};
 use crate::sandbox::Sandbox;
-use crate::selfcheck;
 
 /// A loaded bucketing policy. Calls block for microseconds, at worst for their
 /// deadline.
@@ -46,22 +44,17 @@ pub struct Axis {
     pub max: u32,
 }
 
-impl Sandbox {
-    /// Compiles, links, configures and tries a bucketing policy.
-    pub fn load_bucketer(
-        self: &Arc<Self>,
+impl Bucketer {
+    pub(crate) fn load(
+        sandbox: &Arc<Sandbox>,
         source: Source,
         settings: &Value,
         limits: &Limits,
-    ) -> Result<Bucketer, LoadError> {
-        let plugin = Plugin::load(self, source, settings, limits)?;
-        let bucketer = Bucketer { plugin };
-        selfcheck::bucketer(&bucketer)?;
-        Ok(bucketer)
+    ) -> Result<Self, LoadError> {
+        let plugin = Plugin::load(sandbox, source, settings, limits)?;
+        Ok(Self { plugin })
     }
-}
 
-impl Bucketer {
     pub fn identity(&self) -> &Identity {
         self.plugin.identity()
     }
@@ -70,7 +63,7 @@ impl Bucketer {
     pub fn choose(&self, shape: &Shape) -> Result<Vec<u32>, CallError> {
         let outcome = self.try_choose(shape);
         if let Err(error) = &outcome {
-            events::failed(self.plugin.name(), kind(error));
+            events::failed(self.plugin.name(), error.kind());
         }
         outcome
     }
@@ -90,7 +83,7 @@ impl Bucketer {
         let answer = self.plugin.call(0, deadline, |it, store| {
             it.koemasu_policy_bucketing().call_choose(store, &asked)
         })?;
-        let lengths = answer.map_err(said)?;
+        let lengths = answer.map_err(CallError::from)?;
         answer::check_lengths(shape, &lengths)?;
         Ok(lengths)
     }

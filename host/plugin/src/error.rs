@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::bindings::types::PolicyError;
+
 /// The sandbox itself cannot start. The operator can act.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -126,6 +128,29 @@ impl From<wasmtime::Error> for Trap {
             None if format!("{error:#}").contains("growing memory") => Self::Memory,
             // The whole chain, never the debug form: that carries host frames.
             None => Self::Other(format!("{error:#}")),
+        }
+    }
+}
+
+impl CallError {
+    /// For metrics.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Unsupported(_) => "unsupported",
+            Self::InvalidInput(_) => "invalid-input",
+            Self::Failed(_) => "failed",
+            Self::Trap(_) => "trap",
+            Self::TooLong { .. } | Self::Answer(_) => "answer",
+        }
+    }
+}
+
+impl From<PolicyError> for CallError {
+    fn from(error: PolicyError) -> Self {
+        match error {
+            PolicyError::Unsupported(what) => Self::Unsupported(what),
+            PolicyError::InvalidInput(why) => Self::InvalidInput(why),
+            PolicyError::Failed(why) => Self::Failed(why),
         }
     }
 }

@@ -17,9 +17,7 @@ use crate::events;
 use crate::host::Host;
 use crate::limits::Limits;
 use crate::load::{Identity, Plugin, Ready, Source, World};
-use crate::normalizer::{kind, said};
 use crate::sandbox::Sandbox;
-use crate::selfcheck;
 
 /// A loaded eviction policy.
 ///
@@ -85,26 +83,21 @@ pub struct Proposal {
     pub actions: Vec<Action>,
 }
 
-impl Sandbox {
-    /// Compiles, links, configures and tries an eviction policy.
-    pub fn load_evictor(
-        self: &Arc<Self>,
+impl Evictor {
+    pub(crate) fn load(
+        sandbox: &Arc<Sandbox>,
         source: Source,
         settings: &Value,
         limits: &Limits,
-    ) -> Result<Evictor, LoadError> {
-        let plugin = Plugin::load(self, source, settings, limits)?;
+    ) -> Result<Self, LoadError> {
+        let plugin = Plugin::load(sandbox, source, settings, limits)?;
         let ready = plugin.ready().map_err(LoadError::Configure)?;
-        let evictor = Evictor {
+        Ok(Self {
             plugin,
             ready: Mutex::new(Some(ready)),
-        };
-        selfcheck::evictor(&evictor)?;
-        Ok(evictor)
+        })
     }
-}
 
-impl Evictor {
     pub fn identity(&self) -> &Identity {
         self.plugin.identity()
     }
@@ -113,7 +106,7 @@ impl Evictor {
     pub fn propose(&self, snapshot: &Snapshot) -> Result<Proposal, CallError> {
         let outcome = self.try_propose(snapshot);
         if let Err(error) = &outcome {
-            events::failed(self.plugin.name(), kind(error));
+            events::failed(self.plugin.name(), error.kind());
         }
         outcome
     }
@@ -148,7 +141,7 @@ impl Evictor {
         // Made now and not when it is needed.
         *ready = instance.or_else(|| self.plugin.ready().ok());
         drop(ready);
-        let proposal = from_guest(answer?.map_err(said)?);
+        let proposal = from_guest(answer?.map_err(CallError::from)?);
         answer::check_proposal(snapshot, &proposal)?;
         Ok(proposal)
     }

@@ -22,6 +22,7 @@ mod sandbox;
 mod selfcheck;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod worlds;
 
 pub use bucketer::{Axis, Bucketer, Shape};
 pub use error::{CallError, LoadError, SandboxError, Trap};

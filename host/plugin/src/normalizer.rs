@@ -8,7 +8,7 @@ use wasmtime::component::{HasSelf, InstancePre, Linker};
 
 use crate::answer;
 use crate::bindings::normalizer::{TextNormalizer, TextNormalizerPre};
-use crate::bindings::types::{Descriptor, Diagnostic, PolicyError};
+use crate::bindings::types::{Descriptor, Diagnostic};
 use crate::error::{CallError, LoadError};
 use crate::events;
 use crate::host::Host;
@@ -16,7 +16,6 @@ use crate::lexicon::{Guess, Lexicon, NoWords};
 use crate::limits::Limits;
 use crate::load::{Identity, Plugin, Source, World};
 use crate::sandbox::Sandbox;
-use crate::selfcheck;
 
 /// A loaded normalizer. Calls block for microseconds, at worst for their
 /// deadline.
@@ -43,23 +42,17 @@ pub struct Span {
     pub source_end: u32,
 }
 
-impl Sandbox {
-    /// Compiles, links, configures and tries a normalizer. Takes milliseconds
-    /// if it is in the cache, else a fraction of a second.
-    pub fn load_normalizer(
-        self: &Arc<Self>,
+impl Normalizer {
+    pub(crate) fn load(
+        sandbox: &Arc<Sandbox>,
         source: Source,
         settings: &Value,
         limits: &Limits,
-    ) -> Result<Normalizer, LoadError> {
-        let plugin = Plugin::load(self, source, settings, limits)?;
-        let normalizer = Normalizer { plugin };
-        selfcheck::normalizer(&normalizer)?;
-        Ok(normalizer)
+    ) -> Result<Self, LoadError> {
+        let plugin = Plugin::load(sandbox, source, settings, limits)?;
+        Ok(Self { plugin })
     }
-}
 
-impl Normalizer {
     pub fn identity(&self) -> &Identity {
         self.plugin.identity()
     }
@@ -78,7 +71,7 @@ impl Normalizer {
     ) -> Result<Normalized, CallError> {
         let outcome = self.try_normalize(text, language, lexicon);
         if let Err(error) = &outcome {
-            events::failed(self.plugin.name(), kind(error));
+            events::failed(self.plugin.name(), error.kind());
         }
         outcome
     }
@@ -109,7 +102,7 @@ impl Normalizer {
                     let guesses = std::mem::take(&mut store.data_mut().questions.guesses);
                     Ok((answer, guesses))
                 })?;
-        let output = answer.map_err(said)?;
+        let output = answer.map_err(CallError::from)?;
         let spans = output.spans.into_iter().map(|span| Span {
             start: span.start,
             end: span.end,
@@ -132,24 +125,6 @@ impl Normalizer {
 }
 
 /// The plugin's own word for what went wrong.
-pub(crate) fn said(error: PolicyError) -> CallError {
-    match error {
-        PolicyError::Unsupported(what) => CallError::Unsupported(what),
-        PolicyError::InvalidInput(why) => CallError::InvalidInput(why),
-        PolicyError::Failed(why) => CallError::Failed(why),
-    }
-}
-
-pub(crate) fn kind(error: &CallError) -> &'static str {
-    match error {
-        CallError::Unsupported(_) => "unsupported",
-        CallError::InvalidInput(_) => "invalid-input",
-        CallError::Failed(_) => "failed",
-        CallError::Trap(_) => "trap",
-        CallError::TooLong { .. } | CallError::Answer(_) => "answer",
-    }
-}
-
 impl World for TextNormalizerPre<Host> {
     const NAME: &'static str = "text-normalizer";
     const EXPORT: &'static str = "koemasu:policy/normalizer@1.0.0";
