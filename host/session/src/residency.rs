@@ -3,11 +3,12 @@
 //! generation to the next.
 
 mod report;
+mod resident;
+mod sizes;
 mod templates;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bert::Bert;
 use crate::choose;
@@ -18,7 +19,6 @@ use crate::events;
 use crate::examine::{Examiner, Proof, Proofs, Subject, Terms};
 use crate::library::{Effort, Library, Needs, Own, Ready, Record, Rules};
 use crate::memory::MemoryPolicy;
-use crate::memory::policy::Amount;
 use crate::native::heap;
 use crate::native::reservation::Kind;
 use crate::onnx::{Inside, Part};
@@ -27,13 +27,15 @@ use crate::placement::{Placement, Sizes};
 use crate::runtime::Runtime;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
-use crate::slab::{Zone, round_up};
+use crate::slab::Zone;
 use crate::source::Source;
 use crate::synthesis::VoiceSession;
 use crate::voice::{Voice, Way};
 use crate::watch;
 use crate::weights::Weights;
 use crate::whole;
+
+use resident::Resident;
 
 pub use report::{MemoryReport, SlabReport, TemplateReport, WorkspaceReport, ZoneReport};
 
@@ -61,11 +63,6 @@ struct Estate {
     templates: Resident<TemplateEntry>,
 }
 
-/// Open models by fingerprint and settings. Weak: whoever uses one keeps it.
-/// Each has a lock of its own, held while it opens: two who want the same must
-/// not both pay, and one that hangs must not hold up the others.
-struct Resident<M>(Mutex<HashMap<String, Arc<Mutex<Weak<M>>>>>);
-
 impl Residency {
     /// `cache` is a folder for unpacked archives and for what was found out
     /// about templates; without one both are done again at each start.
@@ -87,8 +84,8 @@ impl Residency {
                 proposer: None,
             }),
             estate: Mutex::default(),
-            voices: Resident(Mutex::default()),
-            berts: Resident(Mutex::default()),
+            voices: Resident::default(),
+            berts: Resident::default(),
             proofs: None,
         }
     }
@@ -269,7 +266,7 @@ impl Residency {
         // The size of a device is asked of libraries that have to be there.
         self.runtime.prepare(settings.device)?;
         let rules = lock(&self.policy).clone();
-        let sizes = sizes(&rules.policy, settings)?;
+        let sizes = sizes::sizes(&rules.policy, settings)?;
         let mode = rules.policy.mode;
         let placement = self.runtime.place(mode, settings.device, &sizes)?;
         // The first in this process decides; its zones are what there is.
@@ -283,7 +280,7 @@ impl Residency {
             library: Arc::new(library),
             placement,
             sizes,
-            templates: Resident(Mutex::default()),
+            templates: Resident::default(),
         });
         *estate = Some(Arc::clone(&opened));
         Ok(opened)
@@ -448,83 +445,6 @@ const OPENING: usize = 4 << 20;
 
 /// A package that changes while it is opened is opened again, but not for ever.
 const TRIES: usize = 3;
-
-/// Zones of the slab by the policy, or by what there is.
-fn sizes(policy: &MemoryPolicy, settings: &Settings) -> Result<Sizes, Error> {
-    let budget = match bytes(policy.budget) {
-        Some(budget) => budget,
-        None => watch::available(settings.device)?,
-    };
-    let found = Sizes {
-        budget: round_up(budget),
-        workspace: 0,
-        reserve: 0,
-        lanes: settings.lanes.max(1),
-        most: watch::most(),
-        touch: policy.touch,
-    };
-    Ok(found.under(policy))
-}
-
-fn bytes(amount: Amount) -> Option<usize> {
-    amount
-        .bytes()
-        .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
-}
-
-impl Sizes {
-    /// As another policy would have them.
-    fn under(&self, policy: &MemoryPolicy) -> Self {
-        let budget = bytes(policy.budget).map_or(self.budget, round_up);
-        let workspace = bytes(policy.workspace)
-            .unwrap_or_else(|| (budget / 5).clamp(WORKSPACE_MIN.min(budget / 2), budget / 2));
-        let reserve =
-            bytes(policy.reserve).unwrap_or_else(|| (RESERVE * self.lanes).min(budget / 16));
-        Self {
-            budget,
-            workspace,
-            reserve,
-            ..*self
-        }
-    }
-}
-
-/// The stock voice's longest sentence takes 80 MiB, BERT's as much.
-const WORKSPACE_MIN: usize = 256 << 20;
-/// The largest single tensor of a stock voice is 14 MiB; a node has a few.
-const RESERVE: usize = 64 << 20;
-
-impl<M> Resident<M> {
-    fn get_or_open(
-        &self,
-        key: String,
-        open: impl FnOnce() -> Result<M, Error>,
-    ) -> Result<Arc<M>, Error> {
-        let place = {
-            let mut open_models = lock(&self.0);
-            open_models.retain(|_, place| {
-                let idle = Arc::strong_count(place) == 1;
-                !idle || lock(place).strong_count() > 0
-            });
-            Arc::clone(open_models.entry(key).or_default())
-        };
-        let mut held = lock(&place);
-        if let Some(model) = held.upgrade() {
-            return Ok(model);
-        }
-        let model = Arc::new(open()?);
-        *held = Arc::downgrade(&model);
-        Ok(model)
-    }
-
-    /// Those that are open now.
-    fn all(&self) -> Vec<Arc<M>> {
-        let open = lock(&self.0);
-        // One that is locked is being opened.
-        let all = open.values().filter_map(|place| place.try_lock().ok());
-        all.filter_map(|held| held.upgrade()).collect()
-    }
-}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

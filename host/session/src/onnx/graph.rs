@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::field;
 use super::wire::{self, Message, Value};
 
 /// The model: its graph, and the fields beside it that a session needs.
@@ -96,10 +97,12 @@ impl<'a> Model<'a> {
         let mut graph = None;
         for field in wire::fields(bytes) {
             match field? {
-                (7, Value::Bytes(_)) if graph.is_some() => {
+                (field::model::GRAPH, Value::Bytes(_)) if graph.is_some() => {
                     return Err("it has two graphs".to_owned());
                 }
-                (7, Value::Bytes(message)) => graph = Some(Graph::parse(message)?),
+                (field::model::GRAPH, Value::Bytes(message)) => {
+                    graph = Some(Graph::parse(message)?)
+                }
                 (number @ (1 | 8 | 25), value) => {
                     head.push((number, value));
                     within("operator sets and functions", head.len(), HEAD_MAX)?;
@@ -120,7 +123,7 @@ impl<'a> Model<'a> {
         for (number, value) in &self.head {
             model.value(*number, *value);
         }
-        model.message(7, graph);
+        model.message(field::model::GRAPH, graph);
         model.finish()
     }
 }
@@ -136,11 +139,17 @@ impl<'a> Graph<'a> {
         let mut graph = Self::default();
         for field in wire::fields(message) {
             match field? {
-                (1, Value::Bytes(node)) => graph.nodes.push(Node::parse(node)?),
-                (5, Value::Bytes(tensor)) => graph.tensors.push(Tensor::parse(tensor)?),
-                (11, Value::Bytes(port)) => graph.inputs.push(Port::parse(port)?),
-                (12, Value::Bytes(port)) => graph.outputs.push(Port::parse(port)?),
-                (15, _) => return Err("it has sparse initializers".to_owned()),
+                (field::graph::NODE, Value::Bytes(node)) => graph.nodes.push(Node::parse(node)?),
+                (field::graph::INITIALIZER, Value::Bytes(tensor)) => {
+                    graph.tensors.push(Tensor::parse(tensor)?)
+                }
+                (field::graph::INPUT, Value::Bytes(port)) => graph.inputs.push(Port::parse(port)?),
+                (field::graph::OUTPUT, Value::Bytes(port)) => {
+                    graph.outputs.push(Port::parse(port)?)
+                }
+                (field::graph::SPARSE_INITIALIZER, _) => {
+                    return Err("it has sparse initializers".to_owned());
+                }
                 _ => {}
             }
             within("nodes", graph.nodes.len(), NODES_MAX)?;
@@ -169,17 +178,17 @@ impl<'a> Node<'a> {
         };
         for field in wire::fields(message) {
             match field? {
-                (1, Value::Bytes(name)) => node.inputs.push(text(name)?),
-                (2, Value::Bytes(name)) => node.outputs.push(text(name)?),
-                (3, Value::Bytes(name)) => node.name = text(name)?,
-                (4, Value::Bytes(name)) => node.operator = text(name)?,
-                (5, Value::Bytes(attribute)) => {
+                (field::node::INPUT, Value::Bytes(name)) => node.inputs.push(text(name)?),
+                (field::node::OUTPUT, Value::Bytes(name)) => node.outputs.push(text(name)?),
+                (field::node::NAME, Value::Bytes(name)) => node.name = text(name)?,
+                (field::node::OP_TYPE, Value::Bytes(name)) => node.operator = text(name)?,
+                (field::node::ATTRIBUTE, Value::Bytes(attribute)) => {
                     for field in wire::fields(attribute) {
                         node.has_graphs |= matches!(field?, (6 | 11, Value::Bytes(_)));
                     }
                     node.attributes.push(attribute);
                 }
-                (7, Value::Bytes(name)) => node.domain = text(name)?,
+                (field::node::DOMAIN, Value::Bytes(name)) => node.domain = text(name)?,
                 _ => {}
             }
             within("inputs of a node", node.inputs.len(), NAMES_MAX)?;
@@ -203,17 +212,17 @@ impl<'a> Node<'a> {
     pub(crate) fn write(&self, names: &Names<'a>) -> Message {
         let mut message = Message::default();
         for name in &self.inputs {
-            message.bytes(1, names.get(name).as_bytes());
+            message.bytes(field::node::INPUT, names.get(name).as_bytes());
         }
         for name in &self.outputs {
-            message.bytes(2, names.get(name).as_bytes());
+            message.bytes(field::node::OUTPUT, names.get(name).as_bytes());
         }
-        message.bytes(4, self.operator.as_bytes());
+        message.bytes(field::node::OP_TYPE, self.operator.as_bytes());
         for attribute in &self.attributes {
-            message.bytes(5, attribute);
+            message.bytes(field::node::ATTRIBUTE, attribute);
         }
         if !self.domain.is_empty() {
-            message.bytes(7, self.domain.as_bytes());
+            message.bytes(field::node::DOMAIN, self.domain.as_bytes());
         }
         message
     }
@@ -254,31 +263,35 @@ impl<'a> Tensor<'a> {
         let mut is_external = false;
         for field in wire::fields(message) {
             match field? {
-                (1, Value::Varint(dim)) => tensor.dims.push(dim.cast_signed()),
-                (1, Value::Bytes(packed)) => {
+                (field::tensor::DIMS, Value::Varint(dim)) => tensor.dims.push(dim.cast_signed()),
+                (field::tensor::DIMS, Value::Bytes(packed)) => {
                     // No number takes more than ten bytes.
                     within("axes of a weight", packed.len() / 10, AXES_MAX)?;
                     let dims = wire::varints(packed)?;
                     tensor.dims.extend(dims.into_iter().map(u64::cast_signed));
                 }
-                (2, Value::Varint(kind)) => tensor.data_type = kind,
-                (8, Value::Bytes(name)) => tensor.name = text(name)?,
-                (9, Value::Bytes(bytes)) => tensor.data = Data::Inline(bytes),
+                (field::tensor::DATA_TYPE, Value::Varint(kind)) => tensor.data_type = kind,
+                (field::tensor::NAME, Value::Bytes(name)) => tensor.name = text(name)?,
+                (field::tensor::RAW_DATA, Value::Bytes(bytes)) => tensor.data = Data::Inline(bytes),
                 // Packed floats lie in the file as they lie in memory.
-                (4, Value::Bytes(bytes)) => tensor.data = Data::Inline(bytes),
+                (field::tensor::FLOAT_DATA, Value::Bytes(bytes)) => {
+                    tensor.data = Data::Inline(bytes)
+                }
                 (4 | 5 | 6 | 7 | 10 | 11, _) => tensor.data = Data::Other,
-                (13, Value::Bytes(entry)) => {
+                (field::tensor::EXTERNAL_DATA, Value::Bytes(entry)) => {
                     let (mut key, mut value) = ("", "");
                     for part in wire::fields(entry) {
                         match part? {
-                            (1, Value::Bytes(bytes)) => key = text(bytes)?,
-                            (2, Value::Bytes(bytes)) => value = text(bytes)?,
+                            (field::entry::KEY, Value::Bytes(bytes)) => key = text(bytes)?,
+                            (field::entry::VALUE, Value::Bytes(bytes)) => value = text(bytes)?,
                             _ => {}
                         }
                     }
                     external.insert(key, value);
                 }
-                (14, Value::Varint(location)) => is_external = location == 1,
+                (field::tensor::DATA_LOCATION, Value::Varint(location)) => {
+                    is_external = location == field::tensor::EXTERNAL
+                }
                 _ => {}
             }
             within("axes of a weight", tensor.dims.len(), AXES_MAX)?;
@@ -319,9 +332,9 @@ impl<'a> Tensor<'a> {
                 }
             }
         }
-        message.bytes(8, name.as_bytes());
+        message.bytes(field::tensor::NAME, name.as_bytes());
         if let Some(bytes) = external {
-            message.bytes(9, bytes);
+            message.bytes(field::tensor::RAW_DATA, bytes);
         }
         Ok(message)
     }
@@ -330,11 +343,11 @@ impl<'a> Tensor<'a> {
     pub(crate) fn write_shaped(&self, dims: Option<&Vec<i64>>) -> Result<Message, String> {
         let mut message = Message::default();
         for dim in dims.into_iter().flatten() {
-            message.number(1, dim.cast_unsigned());
+            message.number(field::tensor::DIMS, dim.cast_unsigned());
         }
         for field in wire::fields(self.raw) {
             match field? {
-                (1, _) if dims.is_some() => {}
+                (field::tensor::DIMS, _) if dims.is_some() => {}
                 (number, value) => {
                     message.value(number, value);
                 }
@@ -352,8 +365,8 @@ impl<'a> Port<'a> {
         };
         for field in wire::fields(message) {
             match field? {
-                (1, Value::Bytes(name)) => port.name = text(name)?,
-                (2, Value::Bytes(kind)) => port.kind = Some(kind),
+                (field::port::NAME, Value::Bytes(name)) => port.name = text(name)?,
+                (field::port::TYPE, Value::Bytes(kind)) => port.kind = Some(kind),
                 _ => {}
             }
         }
@@ -362,9 +375,9 @@ impl<'a> Port<'a> {
 
     pub(crate) fn write(&self) -> Message {
         let mut message = Message::default();
-        message.bytes(1, self.name.as_bytes());
+        message.bytes(field::port::NAME, self.name.as_bytes());
         if let Some(kind) = self.kind {
-            message.bytes(2, kind);
+            message.bytes(field::port::TYPE, kind);
         }
         message
     }
@@ -374,11 +387,11 @@ impl<'a> Port<'a> {
 pub(crate) fn plain(operator: &str, inputs: &[&str], output: &str) -> Message {
     let mut message = Message::default();
     for input in inputs {
-        message.bytes(1, input.as_bytes());
+        message.bytes(field::node::INPUT, input.as_bytes());
     }
     message
-        .bytes(2, output.as_bytes())
-        .bytes(4, operator.as_bytes());
+        .bytes(field::node::OUTPUT, output.as_bytes())
+        .bytes(field::node::OP_TYPE, operator.as_bytes());
     message
 }
 
@@ -414,7 +427,9 @@ fn port(name: &str, data_type: u64, dims: &[Option<i64>]) -> Message {
     let mut kind = Message::default();
     kind.message(1, tensor);
     let mut message = Message::default();
-    message.bytes(1, name.as_bytes()).message(2, kind);
+    message
+        .bytes(field::port::NAME, name.as_bytes())
+        .message(field::port::TYPE, kind);
     message
 }
 

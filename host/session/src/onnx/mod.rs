@@ -1,19 +1,24 @@
 //! ONNX files as we need to see them: a graph and its weights, apart.
-//!
-//! Field numbers are those of `onnx.proto` (ONNX 1.x, IR 3 to 13).
 
 mod dice;
+mod embed;
 mod examine;
+mod field;
 mod graph;
 mod pointwise;
+mod split;
 mod template;
 mod widen;
 pub(crate) mod wire;
+mod writer;
 
 pub(crate) use dice::{NOISE, NOISE_LENGTH};
+pub(crate) use embed::{Inside, embed};
 pub(crate) use pointwise::{Shapes, as_products};
-pub(crate) use template::{CONDITION, Inside, LATENT, Piece, embed, split};
+pub(crate) use split::split;
+pub(crate) use template::Piece;
 pub use template::{Element, Part, Template, Weight};
+pub(crate) use writer::{CONDITION, LATENT};
 
 /// Whether a tensor of this element type may be a weight.
 pub(crate) fn is_weight(data_type: u64) -> bool {

@@ -9,6 +9,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::field;
 use super::graph::{Graph, Model, Names, Node, plain, weight_port};
 use super::wire::Message;
 
@@ -25,40 +26,49 @@ pub(crate) fn as_products(bytes: &[u8]) -> Result<(Vec<u8>, Shapes), String> {
         return Ok((bytes.to_vec(), shapes));
     }
     let mut message = Message::default();
-    message.bytes(2, b"graph");
+    message.bytes(field::graph::NAME, b"graph");
     let names = Names::default();
     for (place, node) in graph.nodes.iter().enumerate() {
         if !chosen.contains(&place) {
-            message.message(1, node.write(&names));
+            message.message(field::graph::NODE, node.write(&names));
             continue;
         }
         let (input, weight) = (node.inputs[0], node.inputs[1]);
         let output = node.outputs[0];
         match bias(node) {
             None => {
-                message.message(1, plain("MatMul", &[weight, input], output));
+                message.message(
+                    field::graph::NODE,
+                    plain("MatMul", &[weight, input], output),
+                );
             }
             Some(bias) => {
                 let product = format!("{output}_product");
-                message.message(1, plain("MatMul", &[weight, input], &product));
-                message.message(1, plain("Add", &[&product, bias], output));
+                message.message(
+                    field::graph::NODE,
+                    plain("MatMul", &[weight, input], &product),
+                );
+                message.message(field::graph::NODE, plain("Add", &[&product, bias], output));
             }
         }
     }
     for tensor in &graph.tensors {
         let dims = shapes.get(tensor.name);
-        message.message(5, tensor.write_shaped(dims)?);
+        message.message(field::graph::INITIALIZER, tensor.write_shaped(dims)?);
         if let Some(dims) = dims {
-            message.message(11, weight_port(tensor.name, tensor.data_type, dims));
+            message.message(
+                field::graph::INPUT,
+                weight_port(tensor.name, tensor.data_type, dims),
+            );
         }
     }
     for input in &graph.inputs {
         if !shapes.contains_key(input.name) {
-            message.message(11, input.write());
+            message.message(field::graph::INPUT, input.write());
         }
     }
     for output in &graph.outputs {
-        message.message(12, output.write());
+        message.message(field::graph::OUTPUT, output.write());
     }
     Ok((model.around(message), shapes))
 }

@@ -1,0 +1,54 @@
+//! How long the zones of the slab are.
+
+use crate::error::Error;
+use crate::memory::MemoryPolicy;
+use crate::memory::policy::Amount;
+use crate::placement::Sizes;
+use crate::settings::Settings;
+use crate::slab::round_up;
+use crate::watch;
+
+/// Zones of the slab by the policy, or by what there is.
+pub(super) fn sizes(policy: &MemoryPolicy, settings: &Settings) -> Result<Sizes, Error> {
+    let budget = match bytes(policy.budget) {
+        Some(budget) => budget,
+        None => watch::available(settings.device)?,
+    };
+    let found = Sizes {
+        budget: round_up(budget),
+        workspace: 0,
+        reserve: 0,
+        lanes: settings.lanes.max(1),
+        most: watch::most(),
+        touch: policy.touch,
+    };
+    Ok(found.under(policy))
+}
+
+fn bytes(amount: Amount) -> Option<usize> {
+    amount
+        .bytes()
+        .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+impl Sizes {
+    /// As another policy would have them.
+    pub(super) fn under(&self, policy: &MemoryPolicy) -> Self {
+        let budget = bytes(policy.budget).map_or(self.budget, round_up);
+        let workspace = bytes(policy.workspace)
+            .unwrap_or_else(|| (budget / 5).clamp(WORKSPACE_MIN.min(budget / 2), budget / 2));
+        let reserve =
+            bytes(policy.reserve).unwrap_or_else(|| (RESERVE * self.lanes).min(budget / 16));
+        Self {
+            budget,
+            workspace,
+            reserve,
+            ..*self
+        }
+    }
+}
+
+/// The stock voice's longest sentence takes 80 MiB, BERT's as much.
+const WORKSPACE_MIN: usize = 256 << 20;
+/// The largest single tensor of a stock voice is 14 MiB; a node has a few.
+const RESERVE: usize = 64 << 20;
