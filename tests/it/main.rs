@@ -20,6 +20,7 @@ mod doors;
 mod eviction;
 mod features;
 mod formats;
+mod house;
 mod http;
 mod limits;
 mod memory;
