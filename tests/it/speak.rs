@@ -241,3 +241,51 @@ async fn an_answer_carries_the_callers_request_id() {
     assert_eq!(reply.header("x-request-id"), "bot-17");
     server.stop().await;
 }
+
+/// A speaker may be called like another one's number. Who asks by number means
+/// the graph's; who writes means the name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_is_no_name_of_a_speaker() {
+    let folder = Folder::new();
+    folder.add_decoded();
+    let config = folder.path().join("voices/decoded/config.json");
+    let text = std::fs::read_to_string(&config).expect("a config");
+    let crossed = text
+        .replace("\"low\"", "\"1\"")
+        .replace("\"high\"", "\"0\"");
+    assert_ne!(text, crossed);
+    std::fs::write(&config, crossed).expect("written");
+    let server = folder.serve().await;
+    let to = server.address();
+    let voice = async |who: &str| {
+        let path = format!(
+            "/voice?text=%E3%81%8A%E3%81%AF%E3%82%88%E3%81%86&model_name=decoded&noise=0&noisew=0&sdp_ratio=0&{who}"
+        );
+        let reply = get(to, &path).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        wav(&reply.body).1
+    };
+    let (first, second) = (voice("speaker_id=0").await, voice("speaker_id=1").await);
+    assert!(first != second, "they are two");
+    assert!(voice("speaker_name=1").await == first, "`1` has number 0");
+    assert!(voice("speaker_name=0").await == second, "`0` has number 1");
+
+    let body = |speaker: i64| json!({"text": "おはよう", "ident": "decoded", "speaker_id": speaker, "sdp_ratio": 0});
+    let two = async |speaker| {
+        let reply = post(to, "/synthesize", body(speaker).to_string()).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        reply.body.len()
+    };
+    assert!(two(0).await > 44 && two(1).await > 44);
+
+    let say = async |voice: &str| {
+        let reply = speak(to, json!({"input": "おはよう", "voice": voice})).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        wav(&reply.body).1
+    };
+    assert!(
+        say("decoded/1").await != say("decoded/0").await,
+        "by name where people write"
+    );
+    server.stop().await;
+}

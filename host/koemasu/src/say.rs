@@ -1,7 +1,7 @@
 //! `koemasu say`: the work of one request, without a server.
 
 use anyhow::Context;
-use pipeline::{Delivery, Request, synthesize};
+use pipeline::{Delivery, Request, VoiceRef, synthesize};
 
 use crate::args;
 use crate::config::{Config, Files};
@@ -33,7 +33,7 @@ pub fn run(args: &args::Say) -> anyhow::Result<()> {
 fn request(args: &args::Say) -> Request {
     Request {
         text: args.text.clone(),
-        voice: args.voice.clone(),
+        voice: VoiceRef::written(&args.voice),
         pipeline: args.pipeline.clone(),
         delivery: Delivery {
             style: args.style.clone(),

@@ -38,7 +38,7 @@ pub async fn speak(
 ) -> Result<Speech, Fault> {
     let start = Instant::now();
     request.priority = place.priority(request.priority);
-    let voice = request.voice.clone();
+    let voice = request.voice.to_string();
     let (performance, mut stream) = pipeline::begin(&pin, request).await?;
     let (id, warnings) = (request_id.to_owned(), stream.head().warnings.len());
     let number = pin.number();

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
+use session::package::Package;
 use session::voice::Voice;
 use sound::prosody::Change;
 
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::plan::Plan;
-use crate::request::{Delivery, Request, Sound};
+use crate::request::{Delivery, Request, Sound, Speaker};
 
 /// Who speaks, and how: a voice and the scalars of its graph.
 #[derive(Clone, Debug)]
@@ -30,22 +31,14 @@ pub(crate) fn cast(
     plan: &Plan,
     request: &Request,
 ) -> Result<(Arc<Voice>, Manner), Error> {
-    let (name, speaker) = match request.voice.split_once('/') {
-        Some((name, speaker)) => (name, Some(speaker)),
-        None => (request.voice.as_str(), None),
-    };
-    let voice = generation.voice(name)?;
+    let voice = generation.voice(&request.voice.name)?;
     let (defaults, delivery) = (&plan.spec.synthesize, &request.delivery);
     check(delivery)?;
     let package = voice.package();
     let style = delivery.style.as_deref().or(defaults.style.as_deref());
     let weight = delivery.style_weight.unwrap_or(defaults.style_weight);
     let manner = Manner {
-        speaker: package.speaker(speaker).ok_or_else(|| Error::Unknown {
-            kind: "speaker",
-            name: speaker.unwrap_or_default().to_owned(),
-            known: package.speakers().map(str::to_owned).collect(),
-        })?,
+        speaker: speaker(package, &request.voice.speaker)?,
         style_vector: package.style(style, weight).ok_or_else(|| Error::Unknown {
             kind: "style",
             name: style.unwrap_or_default().to_owned(),
@@ -62,6 +55,26 @@ pub(crate) fn cast(
         },
     };
     Ok((Arc::clone(voice), manner))
+}
+
+/// The graph's number of a speaker.
+fn speaker(package: &Package, wanted: &Speaker) -> Result<i64, Error> {
+    let mut ids = package.speaker_ids();
+    let (found, name) = match wanted {
+        Speaker::First => (ids.next(), String::new()),
+        Speaker::Numbered(number) => (ids.find(|(_, id)| id == number), number.to_string()),
+        Speaker::Written(text) => {
+            let named = ids.find(|(known, _)| known == text);
+            let number: Option<i64> = text.parse().ok();
+            let numbered = || package.speaker_ids().find(|(_, id)| Some(*id) == number);
+            (named.or_else(numbered), text.clone())
+        }
+    };
+    found.map(|(_, id)| id).ok_or_else(|| Error::Unknown {
+        kind: "speaker",
+        name,
+        known: package.speakers().map(str::to_owned).collect(),
+    })
 }
 
 /// Refuses what would make a graph run for minutes or answer with noise.

@@ -54,7 +54,8 @@ pub use plan::Plan;
 pub use prepare::PrepareError;
 pub use read::{Pronounced, fits, pronounce, recite};
 pub use request::{
-    Answer, Assist, Audio, Delivery, Head, Loudness, Pauses, Priority, Request, Sound, Split,
+    Answer, Assist, Audio, Delivery, Head, Loudness, Pauses, Priority, Request, Sound, Speaker,
+    Split, VoiceRef,
 };
 pub use session::units;
 pub use sound::{Channels, Format};

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::generation::Generation;
 use crate::left_out::{Kind, LeftOut};
 use crate::prepare::PrepareError;
-use crate::request::Request;
+use crate::request::{Request, VoiceRef};
 use crate::spec::Service;
 use crate::synthesize::synthesize;
 
@@ -102,7 +102,10 @@ async fn say(
         loop {
             let request = Request {
                 text: "こんにちは。".to_owned(),
-                voice: voice.to_owned(),
+                voice: VoiceRef {
+                    name: voice.to_owned(),
+                    ..VoiceRef::default()
+                },
                 pipeline: Some(pipeline.to_owned()),
                 rehearsal: true,
                 ..Request::default()

@@ -1,5 +1,6 @@
 //! What a caller wants, and what it gets: the one shape behind every dialect.
 
+use std::fmt;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -11,8 +12,7 @@ use speech::moras::Given;
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     pub text: String,
-    /// `voice` or `voice/speaker`; empty means the only voice there is.
-    pub voice: String,
+    pub voice: VoiceRef,
     pub pipeline: Option<String>,
     pub language: Option<String>,
     pub split: Option<Split>,
@@ -33,6 +33,52 @@ pub struct Request {
     /// A word of a generation that serves nobody yet: it stands in no queue of
     /// theirs, so that load keeps no reload from coming.
     pub rehearsal: bool,
+}
+
+/// Who speaks: a voice, and which of its speakers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VoiceRef {
+    /// Empty means the only voice there is.
+    pub name: String,
+    pub speaker: Speaker,
+}
+
+/// One of a voice's speakers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Speaker {
+    #[default]
+    First,
+    /// As people write it: by name, else by number.
+    Written(String),
+    /// By the graph's own number, whatever others are called.
+    Numbered(i64),
+}
+
+impl VoiceRef {
+    /// `voice` or `voice/speaker`, as people write it.
+    pub fn written(text: &str) -> Self {
+        match text.split_once('/') {
+            Some((name, speaker)) => Self {
+                name: name.to_owned(),
+                speaker: Speaker::Written(speaker.to_owned()),
+            },
+            None => Self {
+                name: text.to_owned(),
+                speaker: Speaker::First,
+            },
+        }
+    }
+}
+
+impl fmt::Display for VoiceRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        match &self.speaker {
+            Speaker::First => Ok(()),
+            Speaker::Written(speaker) => write!(f, "/{speaker}"),
+            Speaker::Numbered(number) => write!(f, "/{number}"),
+        }
+    }
 }
 
 /// Whether the sound leaves as it is made.

@@ -27,7 +27,8 @@ const USAGE: &str = "\
 cargo xtask COMMAND
 
   serve [ARGS]   set up, build and serve; ARGS go to `koemasu serve`
-  test [ARGS]    set up, build and run all tests; ARGS go to the test runner
+  test [ARGS]    set up, check, build and run all tests; with ARGS, which go to
+                 the test runner, nothing is checked
   setup [--device auto|cpu|cuda] [--onnxruntime FILE]
                  fetch ONNX Runtime, unpack the dictionary, build the plugins
   plugins        build the first-party plugins only

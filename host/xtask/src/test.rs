@@ -1,9 +1,11 @@
-//! `cargo xtask test`: everything from a fresh clone to passed tests.
+//! `cargo xtask test`: everything from a fresh clone to checked code and passed
+//! tests.
 
 use std::process::Command;
 
 use anyhow::Result;
 
+use crate::check;
 use crate::gpu_kit;
 use crate::guests::clean_cargo;
 use crate::home::repository;
@@ -13,6 +15,12 @@ use crate::setup::{self, Wishes};
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     setup::run(&Wishes::from_environment()?)?;
 
+    // Whoever names tests wants those.
+    let all = arguments.is_empty();
+    if all {
+        println!("formatting and lints …");
+        check::run()?;
+    }
     println!("tests of the guests' own logic …");
     let guests = repository().join("plugins");
     let mut native = clean_cargo();
@@ -36,8 +44,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .args(["--workspace", "--locked"])
         .args(arguments);
     process::run(&mut tests)?;
-    // Whoever names tests wants those.
-    if arguments.is_empty() {
+    if all {
         println!("the kit for GPU machines, on the processor …");
         gpu_kit::rehearse()?;
     }

@@ -15,7 +15,7 @@ use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use pipeline::{
     Answer as Way, Assist, Channels, Delivery, Format, Loudness, Pauses, Priority, Request, Sound,
-    Split,
+    Split, VoiceRef,
 };
 use serde::{Deserialize, Serialize};
 use speech::moras::{Given, Mora};
@@ -62,8 +62,9 @@ pub(crate) async fn speech(mut call: Call) -> Result<Answer, Fault> {
     let stream_format = asked.stream_format.unwrap_or_default();
     let mut request = asked.request()?;
     let dialect = &call.app.dialects.openai;
-    if let Some(other) = dialect.voices.get(&request.voice) {
-        request.voice.clone_from(other);
+    let written = asked.voice.as_ref().map_or("", VoiceName::text);
+    if let Some(other) = dialect.voices.get(written) {
+        request.voice = VoiceRef::written(other);
     }
     let generation = call.app.pin()?;
     let named = |name: &String| generation.pipelines().contains(&name.as_str());
@@ -260,6 +261,14 @@ struct Speech {
 enum VoiceName {
     Name(String),
     Object { id: String },
+}
+
+impl VoiceName {
+    fn text(&self) -> &str {
+        match self {
+            Self::Name(name) | Self::Object { id: name } => name,
+        }
+    }
 }
 
 /// `pcm` is 16 bits, little-endian, at 24,000 samples per second unless
@@ -489,10 +498,7 @@ impl Speech {
         let given = own.given()?;
         Ok(Request {
             text: self.input.clone(),
-            voice: match &self.voice {
-                Some(VoiceName::Name(name) | VoiceName::Object { id: name }) => name.clone(),
-                None => String::new(),
-            },
+            voice: VoiceRef::written(self.voice.as_ref().map_or("", VoiceName::text)),
             pipeline: own.pipeline,
             language: own.language,
             split: own.split,
@@ -686,7 +692,7 @@ mod tests {
             "response_format": "pcm", "koemasu": {"style": "Happy", "noise": 0, "split": "line",
             "sentence_pause": 0.25, "priority": "low", "channels": 2}}"#;
         let request = request(body).expect("a request");
-        assert_eq!(request.voice, "haru/a");
+        assert_eq!(request.voice, VoiceRef::written("haru/a"));
         assert_eq!(request.sound.format, Format::Pcm);
         assert_eq!(request.sound.sampling_rate, Some(24_000));
         assert_eq!(request.sound.channels, Channels::Stereo);

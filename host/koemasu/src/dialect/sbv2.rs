@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use pipeline::{
-    Answer as Way, Assist, Delivery, Format, Generation, Loudness, Pauses, Request, Sound, Split,
+    Answer as Way, Assist, Delivery, Format, Generation, Loudness, Pauses, Request, Sound, Speaker,
+    Split, VoiceRef,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -166,7 +167,10 @@ fn request(query: &Query<'_>, generation: &Generation) -> Result<Request, Fault>
     let weight = query.within("assist_text_weight", 0.0, 1.0)?.unwrap_or(1.0);
     Ok(Request {
         text: text(query)?,
-        voice: format!("{name}/{speaker}"),
+        voice: VoiceRef {
+            name: name.to_owned(),
+            speaker: Speaker::Numbered(speaker),
+        },
         language: match query.filled("language") {
             None => None,
             Some(tag @ ("JP" | "EN" | "ZH")) => Some(language(tag).to_owned()),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use pipeline::{
-    Answer as Way, Delivery, Format, Generation, Loudness, Pauses, Request, Sound, Split,
+    Answer as Way, Delivery, Format, Generation, Loudness, Pauses, Request, Sound, Speaker, Split,
+    VoiceRef,
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -127,7 +128,10 @@ impl Synthesize {
         }
         Ok(Request {
             text: self.text,
-            voice: format!("{}/{speaker}", self.ident),
+            voice: VoiceRef {
+                name: self.ident,
+                speaker: Speaker::Numbered(speaker),
+            },
             split: Some(Split::Line),
             delivery: Delivery {
                 style: Some(style.to_owned()),

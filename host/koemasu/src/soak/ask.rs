@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pipeline::{Answer, Error, Format, Pin, Request, Sound, Stream, begin, synthesize};
+use pipeline::{Answer, Error, Format, Pin, Request, Sound, Stream, VoiceRef, begin, synthesize};
 
 use super::plan::Reader;
 
@@ -28,7 +28,10 @@ pub(super) async fn ask(
 ) -> Result<Taken, Error> {
     let request = Request {
         text,
-        voice,
+        voice: VoiceRef {
+            name: voice,
+            ..VoiceRef::default()
+        },
         answer: match reader {
             Reader::Whole => Answer::Whole,
             Reader::Stream | Reader::Slow | Reader::Vanishing => Answer::Stream,

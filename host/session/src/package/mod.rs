@@ -155,17 +155,6 @@ impl Package {
         self.speakers.iter().map(|(name, id)| (name.as_str(), *id))
     }
 
-    /// The graph's id of a speaker by name or by number; none is the first.
-    pub fn speaker(&self, name: Option<&str>) -> Option<i64> {
-        let Some(name) = name else {
-            return self.speakers.first().map(|(_, id)| *id);
-        };
-        let by_name = self.speakers.iter().find(|(known, _)| known == name);
-        let number = name.parse().ok();
-        let found = by_name.or_else(|| self.speakers.iter().find(|(_, id)| Some(*id) == number));
-        found.map(|(_, id)| *id)
-    }
-
     pub fn styles(&self) -> impl Iterator<Item = &str> {
         self.styles.names()
     }

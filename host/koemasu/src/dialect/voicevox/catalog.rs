@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::StatusCode;
-use pipeline::{Delivery, Generation, Request};
+use pipeline::{Delivery, Generation, Request, VoiceRef};
 use session::package::{Manifest, Speaker, Style};
 use session::voice::Voice;
 
@@ -121,7 +121,10 @@ impl<'g> Listed<'g> {
     /// Who speaks in a request, and in which style.
     pub(super) fn cast(&self, style: &Style) -> Request {
         Request {
-            voice: format!("{}/{}", self.voice, self.speaker.key),
+            voice: VoiceRef {
+                name: self.voice.to_owned(),
+                speaker: pipeline::Speaker::Numbered(self.speaker.local_id),
+            },
             delivery: Delivery {
                 style: Some(style.key.clone()),
                 ..Delivery::default()
