@@ -36,19 +36,18 @@ static FRONTEND: LazyLock<Frontend> = LazyLock::new(|| {
     Frontend::new(dictionary.expect("the dictionary"))
 });
 
-/// The sentences of the reference; none where they are not at hand.
-fn corpus() -> Option<Vec<Value>> {
+/// The sentences of the reference: a part that is ours, and all of them where
+/// they are at hand.
+fn corpus() -> Vec<Value> {
     let shared = std::env::var_os("KOEMASU_SHARED").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
         PathBuf::from,
     );
-    let path = shared.join("corpora/ja.jsonl");
-    let Ok(corpus) = std::fs::read_to_string(&path) else {
-        eprintln!("skipped: {} is not there", path.display());
-        return None;
-    };
+    let part = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/frontend/ja.jsonl");
+    let all = std::fs::read_to_string(shared.join("corpora/ja.jsonl")).unwrap_or_default();
+    let part = std::fs::read_to_string(part).expect("a part of the corpus");
     let row = |line| serde_json::from_str(line).expect("a row");
-    Some(corpus.lines().map(row).collect())
+    part.lines().chain(all.lines()).map(row).collect()
 }
 
 fn read(text: &str) -> Utterance {
@@ -61,7 +60,7 @@ fn phones(text: &str) -> String {
 
 #[test]
 fn the_reference_is_met_on_every_row() {
-    let Some(corpus) = corpus() else { return };
+    let corpus = corpus();
     let (mut rows, mut equal) = (0_usize, 0);
     for row in corpus {
         let Some(text) = row["norm"]
@@ -82,10 +81,7 @@ fn the_reference_is_met_on_every_row() {
             }
         }
     }
-    assert!(
-        rows > 1_700 && equal == rows,
-        "{equal} of {rows} rows equal"
-    );
+    assert!(rows > 200 && equal == rows, "{equal} of {rows} rows equal");
 }
 
 #[test]
@@ -202,7 +198,7 @@ proptest! {
 
 #[test]
 fn moras_are_those_of_the_reference() {
-    for row in corpus().unwrap_or_default() {
+    for row in corpus() {
         let text = row["norm"].as_str().unwrap_or_default().to_owned();
         let (Ok(text), true) = (NormalizedText::new(text), row["kata_tone"].is_array()) else {
             continue;
@@ -220,7 +216,7 @@ fn moras_are_those_of_the_reference() {
 fn accent_phrases_say_the_tones_of_sentences() {
     use speech::phrases;
     let (mut sentences, mut same, mut across) = (0_usize, 0, 0);
-    for row in corpus().unwrap_or_default() {
+    for row in corpus() {
         let text = row["norm"].as_str().unwrap_or_default().to_owned();
         let Ok(text) = NormalizedText::new(text) else {
             continue;

