@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use koemasu::access::Digest256;
 use koemasu::config::Config;
-use koemasu::parts::Part;
+use koemasu::http::access::Digest256;
+use koemasu::http::parts::Part;
 use koemasu::server::Server;
 use serde_json::json;
 

@@ -54,7 +54,7 @@ fn every_pipeline_in_the_repository_loads() {
 #[test]
 fn dangerous_combinations_are_named_with_their_cure() {
     let key = |secret: &str| {
-        let hex = koemasu::access::Digest256::of(secret.as_bytes()).hex();
+        let hex = koemasu::http::access::Digest256::of(secret.as_bytes()).hex();
         format!("[[keys]]\nname = \"{secret}\"\nsha256 = \"{hex}\"\n")
     };
     let open = "[server]\nlisten = \"0.0.0.0:0\"\n";

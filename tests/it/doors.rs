@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use koemasu::access::Digest256;
+use koemasu::http::access::Digest256;
 use serde_json::json;
 
 use crate::client::{ask, begin_with, get, post};

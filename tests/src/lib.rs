@@ -247,7 +247,7 @@ fn presets(bytes: &[u8]) -> bool {
 
 fn query(bytes: &[u8]) -> bool {
     let text = text(bytes);
-    let query = koemasu::query::Query::new(&text);
+    let query = koemasu::http::query::Query::new(&text);
     query.float("speed").is_ok() & query.flag("split").is_ok() & query.needed("text").is_ok()
 }
 

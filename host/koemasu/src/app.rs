@@ -7,17 +7,17 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::{Live, Pin};
 use tokio_util::task::TaskTracker;
 
-use crate::access::{Digest256, Keys};
-use crate::admission::Admission;
 use crate::config::{Config, Entry, Files, Server};
-use crate::cors::Cors;
 use crate::dangers;
 use crate::dialect::voicevox::presets::Presets;
 use crate::events;
-use crate::fault::Fault;
-use crate::parts::Dialects;
+use crate::http::access::{Digest256, Keys};
+use crate::http::admission::Admission;
+use crate::http::cors::Cors;
+use crate::http::fault::Fault;
+use crate::http::parts::Dialects;
+use crate::http::shares::Ledger;
 use crate::reloads::Reloads;
-use crate::shares::Ledger;
 
 pub struct App {
     pub live: Live,

@@ -15,10 +15,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use session::memory::MemoryPolicy;
 
-use crate::access::KeySpec;
-use crate::cors::Cors;
-use crate::parts::{DIALECTS, Dialects};
-use crate::shares::Network;
+use crate::http::access::KeySpec;
+use crate::http::cors::Cors;
+use crate::http::parts::{DIALECTS, Dialects};
+use crate::http::shares::Network;
 
 /// Where configuration comes from, as the command line and environment say.
 #[derive(Clone, Debug, Default)]

@@ -50,7 +50,7 @@ fn doors(config: &Config, found: &mut Vec<String>) {
                 "`admin.token` has fewer than {TOKEN_CHARACTERS} characters and can be guessed; `koemasu key` makes a longer one"
             ));
         }
-        let digest = crate::access::Digest256::of(token.as_bytes());
+        let digest = crate::http::access::Digest256::of(token.as_bytes());
         for key in entry.keys.iter().filter(|key| key.sha256 == digest) {
             say(format!(
                 "the key `{}` is the admin token as well: who may speak may do everything; make another one of them",

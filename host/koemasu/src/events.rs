@@ -14,7 +14,7 @@ use metrics::{
 };
 use pipeline::{Published, Spoken};
 
-use crate::fault::{Fault, Who};
+use crate::http::fault::{Fault, Who};
 use crate::reloads::Cause;
 
 pub(crate) fn describe() {

@@ -9,7 +9,7 @@ use pipeline::document::{Document, OpenError};
 use session::{files, whole};
 use tokio::sync::Semaphore;
 
-use crate::fault::Fault;
+use crate::http::fault::Fault;
 use crate::line;
 
 /// Work for callers that blocks and holds no place: so much at a time. A

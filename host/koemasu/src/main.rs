@@ -5,10 +5,19 @@
 
 use std::process::ExitCode;
 
-use koemasu::args::{Args, Command};
-use koemasu::{
-    check, g2p, key, line, openapi, platform, policy, say, serve, signal, soak, telemetry,
-};
+use koemasu::commands::args::{Args, Command};
+use koemasu::commands::check;
+use koemasu::commands::g2p;
+use koemasu::commands::key;
+use koemasu::commands::policy;
+use koemasu::commands::say;
+use koemasu::commands::serve;
+use koemasu::http::openapi;
+use koemasu::line;
+use koemasu::platform;
+use koemasu::signal;
+use koemasu::soak;
+use koemasu::telemetry;
 
 /// The main thread has the stack that `ulimit -s` grants, which may be little.
 const STACK: usize = 8 << 20;

@@ -3,8 +3,10 @@
 
 use pipeline::document::Document;
 
+use crate::admin::dictionary;
+use crate::config;
 use crate::dialect::{openai, sbv2_api, voicevox};
-use crate::{config, dictionary, read};
+use crate::read;
 
 /// koemasu.toml, as far as it is read before anything it names.
 pub fn settings(toml: &str) -> bool {

@@ -6,10 +6,10 @@ use pipeline::{Pronounced, Split, recite};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::answer::{self, Answer};
-use crate::described::{Entering, Taking, Working};
-use crate::fault::Fault;
-use crate::route::Call;
+use crate::http::answer::{self, Answer};
+use crate::http::described::{Entering, Taking, Working};
+use crate::http::fault::Fault;
+use crate::http::route::Call;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -18,17 +18,21 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::{Body, Cut};
-use crate::api::route;
+use crate::admin::memory;
 use crate::app::App;
 use crate::config::{Config, Files};
-use crate::house::{Guest, House, Serving};
-use crate::parts::Parts;
+use crate::events;
+use crate::http::answer::{Body, Cut};
+use crate::http::api::route;
+use crate::http::house::{Guest, House, Serving};
+use crate::http::parts::Parts;
+use crate::http::shares::Owner;
+use crate::http::wire::{Line, Wire};
+use crate::platform;
 use crate::reload;
 use crate::reloads::{Asks, Cause, Reloads};
-use crate::shares::Owner;
-use crate::wire::{Line, Wire};
-use crate::{events, memory, platform, signal, telemetry};
+use crate::signal;
+use crate::telemetry;
 
 /// A server that accepts. It is ready once its first generation is published.
 pub struct Server {

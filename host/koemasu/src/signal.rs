@@ -11,9 +11,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::commands::serve;
 use crate::events;
+use crate::platform;
 use crate::reloads::Cause;
-use crate::{platform, serve};
 
 /// Editors write in several steps; a reload waits until files have been quiet
 /// for this long.

@@ -11,11 +11,11 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pipeline::{Answer as Way, Head, Pin, Request, Stream};
 
-use crate::access::Place;
-use crate::answer::{Answer, Body, Cut, Flow};
 use crate::app::App;
 use crate::events;
-use crate::fault::Fault;
+use crate::http::access::Place;
+use crate::http::answer::{Answer, Body, Cut, Flow};
+use crate::http::fault::Fault;
 
 /// An answer of which the first sound is there. Dropping it ends the work.
 pub struct Speech {

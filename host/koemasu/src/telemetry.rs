@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::args::{Command, LogFormat};
+use crate::commands::args::{Command, LogFormat};
 use crate::line::{self, Shown};
 
 /// Writes log lines to standard error. Filtered by KOEMASU_LOG; without it a

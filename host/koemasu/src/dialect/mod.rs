@@ -10,10 +10,10 @@ pub mod voicevox;
 use utoipa::OpenApi as _;
 use utoipa::openapi::{OpenApi as Document, RefOr, Schema};
 
-use crate::answer::Answer;
-use crate::described;
-use crate::fault::{Fault, Problem};
-use crate::parts::Part;
+use crate::http::answer::Answer;
+use crate::http::described;
+use crate::http::fault::{Fault, Problem};
+use crate::http::parts::Part;
 
 /// A failure as the clients of this part expect it.
 pub(crate) fn tell(part: Part, fault: &Fault, request_id: &str) -> Answer {

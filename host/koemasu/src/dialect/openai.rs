@@ -21,11 +21,11 @@ use serde::{Deserialize, Serialize};
 use speech::moras::{Given, Mora};
 use utoipa::ToSchema;
 
-use crate::answer::{self, Answer, Body, Cut, Flow};
-use crate::described::{self, Entering, Pinning, Taking, Working};
-use crate::fault::Fault;
-use crate::parts::Part;
-use crate::route::{Call, Route, routes};
+use crate::http::answer::{self, Answer, Body, Cut, Flow};
+use crate::http::described::{self, Entering, Pinning, Taking, Working};
+use crate::http::fault::Fault;
+use crate::http::parts::Part;
+use crate::http::route::{Call, Route, routes};
 use crate::speak::{self, Speech as Spoken};
 
 pub(crate) fn routes() -> Vec<Route> {

@@ -17,14 +17,14 @@ use pipeline::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::answer::{self, Answer};
-use crate::described::{self, Entering, Flag, Free, Pinning, SaidMora, Step, Working};
-use crate::fault::Fault;
 use crate::files;
+use crate::http::answer::{self, Answer};
+use crate::http::described::{self, Entering, Flag, Free, Pinning, SaidMora, Step, Working};
+use crate::http::fault::Fault;
+use crate::http::parts::Part;
+use crate::http::query::{Query, wrong};
+use crate::http::route::{Call, Route, routes};
 use crate::machine::{self, Machine};
-use crate::parts::Part;
-use crate::query::{Query, wrong};
-use crate::route::{Call, Route, routes};
 use crate::speak;
 
 pub(crate) fn routes() -> Vec<Route> {

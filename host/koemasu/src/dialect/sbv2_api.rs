@@ -12,11 +12,11 @@ use pipeline::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::answer::{self, Answer};
-use crate::described::{self, Entering, Pinning, Taking, Working};
-use crate::fault::Fault;
-use crate::parts::Part;
-use crate::route::{Call, Route, routes};
+use crate::http::answer::{self, Answer};
+use crate::http::described::{self, Entering, Pinning, Taking, Working};
+use crate::http::fault::Fault;
+use crate::http::parts::Part;
+use crate::http::route::{Call, Route, routes};
 use crate::speak;
 
 pub(crate) fn routes() -> Vec<Route> {

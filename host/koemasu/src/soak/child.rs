@@ -22,10 +22,10 @@ use super::sizes::Sizes;
 use super::upheaval::{Upheaval, words_file};
 use super::zones::{self, Slab};
 use super::{base, stock};
-use crate::args::{self, SoakMode};
+use crate::admin::memory::EVERY;
+use crate::commands::args::{self, SoakMode};
 use crate::config::Config;
 use crate::line::{self, Lines};
-use crate::memory::EVERY;
 use crate::platform;
 
 pub(super) fn run(args: &args::Soak, mode: SoakMode) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use pipeline::units::Bytes;
 use session::slab;
 
 use super::zones::{self, Among};
-use crate::args::{self, SoakFault};
+use crate::commands::args::{self, SoakFault};
 
 pub(super) struct Faults {
     kinds: Vec<SoakFault>,

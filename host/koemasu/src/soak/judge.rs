@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::measure::{Happened, Kept, Run, WARM, thousands};
 use super::zoo::{REFUSED_MIN, TEMPLATES_MIN, VOICES_MIN};
-use crate::args::SoakFault;
+use crate::commands::args::SoakFault;
 
 /// One thing that is judged.
 #[derive(Clone, Debug, PartialEq, Serialize)]

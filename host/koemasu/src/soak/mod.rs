@@ -33,7 +33,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use pipeline::spec;
 
-use crate::args::{self, Lengths, SoakMode};
+use crate::commands::args::{self, Lengths, SoakMode};
 use crate::config::{Config, Files};
 use crate::files;
 use crate::line;

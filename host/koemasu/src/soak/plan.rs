@@ -2,7 +2,7 @@
 
 use session::memory::synthetic::Random;
 
-use crate::args::Lengths;
+use crate::commands::args::Lengths;
 
 /// Requests sent together, again and again: a server for one model was once
 /// seen to leak under just this pattern of batches.

@@ -10,7 +10,7 @@ use super::measure::{Run, thousands};
 use super::sizes::Sizes;
 use super::stock::{self, Stock};
 use super::{fault, mebibytes, minutes, wanted};
-use crate::args::{self, SoakFault};
+use crate::commands::args::{self, SoakFault};
 use crate::config::Config;
 use crate::line::Lines;
 

@@ -7,7 +7,7 @@ use pipeline::units::Bytes;
 
 use super::plan::LANES_MAX;
 use super::stock;
-use crate::args;
+use crate::commands::args;
 
 const MEBIBYTE: u64 = 1 << 20;
 

@@ -10,7 +10,7 @@ use session::package;
 use tempfile::TempDir;
 
 use super::zoo::{self, Kind};
-use crate::args;
+use crate::commands::args;
 use crate::config::stem;
 use crate::line;
 

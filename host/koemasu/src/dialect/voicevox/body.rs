@@ -7,7 +7,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde_json::{Value, json};
 use serde_path_to_error::Segment;
 
-use crate::fault::Fault;
+use crate::http::fault::Fault;
 
 /// A place in a body: names of fields and numbers of items.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use session::package::{Manifest, Speaker, Style};
 use session::voice::Voice;
 
 use crate::events;
-use crate::fault::Fault;
+use crate::http::fault::Fault;
 
 /// The voices of a generation as clients see them: speakers, and each with the
 /// styles whose numbers are its own.

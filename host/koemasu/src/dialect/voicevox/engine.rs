@@ -9,10 +9,10 @@ use serde_json::json;
 use session::device::Device;
 
 use super::query::SAMPLING_RATE;
-use crate::answer::{self, Answer};
-use crate::described::{Free, Pinning};
-use crate::fault::Fault;
-use crate::route::Call;
+use crate::http::answer::{self, Answer};
+use crate::http::described::{Free, Pinning};
+use crate::http::fault::Fault;
+use crate::http::route::Call;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// By which clients keep this engine apart from others. Made once, by chance.

@@ -27,10 +27,10 @@ mod words;
 use hyper::StatusCode;
 
 use crate::dialect::sbv2;
-use crate::fault::Fault;
-use crate::parts::Part;
-use crate::query::Query;
-use crate::route::{Call, Route, routes};
+use crate::http::fault::Fault;
+use crate::http::parts::Part;
+use crate::http::query::Query;
+use crate::http::route::{Call, Route, routes};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(

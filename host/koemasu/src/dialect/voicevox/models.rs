@@ -9,10 +9,10 @@ use session::voice::Family;
 
 use super::catalog::{Catalog, Listed};
 use super::speakers::{self, Pictures};
-use crate::answer::{self, Answer};
-use crate::described::{Entering, Free, Pinning, Working};
-use crate::fault::Fault;
-use crate::route::Call;
+use crate::http::answer::{self, Answer};
+use crate::http::described::{Entering, Free, Pinning, Working};
+use crate::http::fault::Fault;
+use crate::http::route::Call;
 
 /// The voices, by uuid.
 ///

@@ -3,11 +3,11 @@
 use super::body::Loc;
 use super::may_change;
 use super::presets::Preset;
-use crate::answer::{self, Answer};
-use crate::described::{Pinning, Taking};
-use crate::fault::Fault;
-use crate::query::{Query, wrong};
-use crate::route::Call;
+use crate::http::answer::{self, Answer};
+use crate::http::described::{Pinning, Taking};
+use crate::http::fault::Fault;
+use crate::http::query::{Query, wrong};
+use crate::http::route::Call;
 
 const PRESETS_MAX: usize = 1_000;
 

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::body::{self, Loc, whole};
-use crate::fault::Fault;
 use crate::files;
+use crate::http::fault::Fault;
 
 const NAME_MAX: usize = 200;
 

@@ -9,11 +9,11 @@ use speech::phrases::{self, KanaError, Phrase, PhraseError};
 use super::body::{self, Loc, whole};
 use super::catalog::Catalog;
 use super::{presets::Preset, style_id};
-use crate::answer::{self, Answer};
-use crate::described::{Entering, Flag, Pinning, Taking, Working};
-use crate::fault::Fault;
-use crate::query::{Query, wrong};
-use crate::route::Call;
+use crate::http::answer::{self, Answer};
+use crate::http::described::{Entering, Flag, Pinning, Taking, Working};
+use crate::http::fault::Fault;
+use crate::http::query::{Query, wrong};
+use crate::http::route::Call;
 
 /// How a text is spoken. Clients edit it and send it back.
 #[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]

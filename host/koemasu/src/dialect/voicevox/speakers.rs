@@ -11,13 +11,13 @@ use session::package::{Media, Portrait, Speaker};
 use super::catalog::{Catalog, Listed};
 use super::engine::ICON;
 use super::{body, style_id};
-use crate::answer::{self, Answer};
 use crate::app::App;
-use crate::described::{self, Entering, Flag, Free, Pinning, Taking, Working};
-use crate::fault::Fault;
 use crate::files;
-use crate::query::{Query, wrong};
-use crate::route::Call;
+use crate::http::answer::{self, Answer};
+use crate::http::described::{self, Entering, Flag, Free, Pinning, Taking, Working};
+use crate::http::fault::Fault;
+use crate::http::query::{Query, wrong};
+use crate::http::route::Call;
 use crate::speak;
 
 /// Targets that one question may name.

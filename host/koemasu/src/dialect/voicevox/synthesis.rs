@@ -22,12 +22,12 @@ use super::body::{self, Loc};
 use super::catalog::Catalog;
 use super::query::AudioQuery;
 use super::style_id;
-use crate::access::Place;
-use crate::answer::{self, Answer, Body, Cut, Flow};
-use crate::described::{self, Entering, Flag, Taking, Working};
-use crate::fault::Fault;
-use crate::query::{Query, wrong};
-use crate::route::Call;
+use crate::http::access::Place;
+use crate::http::answer::{self, Answer, Body, Cut, Flow};
+use crate::http::described::{self, Entering, Flag, Taking, Working};
+use crate::http::fault::Fault;
+use crate::http::query::{Query, wrong};
+use crate::http::route::Call;
 use crate::speak::{self, Speech};
 
 /// Queries of one `/multi_synthesis`, and the bytes of its body.

@@ -13,10 +13,10 @@ use sound::wav::{self, Wav};
 use tokio::sync::Semaphore;
 
 use super::body::{self, Loc};
-use crate::answer::{self, Answer};
-use crate::described::{self, Entering, Taking};
-use crate::fault::Fault;
-use crate::route::Call;
+use crate::http::answer::{self, Answer};
+use crate::http::described::{self, Entering, Taking};
+use crate::http::fault::Fault;
+use crate::http::route::Call;
 
 pub(super) const BODY_MAX: usize = 64 << 20;
 

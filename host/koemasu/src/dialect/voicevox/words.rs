@@ -15,12 +15,12 @@ use sha2::{Digest, Sha256};
 
 use super::body::{self, Loc};
 use super::may_change;
-use crate::answer::{self, Answer};
-use crate::described::{Flag, Free, Pinning, Taking};
-use crate::dictionary;
-use crate::fault::Fault;
-use crate::query::{Query, wrong};
-use crate::route::Call;
+use crate::admin::dictionary;
+use crate::http::answer::{self, Answer};
+use crate::http::described::{Flag, Free, Pinning, Taking};
+use crate::http::fault::Fault;
+use crate::http::query::{Query, wrong};
+use crate::http::route::Call;
 
 /// Bytes of a dictionary that is imported: as many words as there may be, at
 /// some 400 bytes each.

@@ -12,13 +12,13 @@ use session::memory::MemoryPolicy;
 use session::residency::MemoryReport;
 use utoipa::ToSchema;
 
-use crate::answer::{self, Answer};
 use crate::app::App;
-use crate::described::{Free, Pinning, Taking};
 use crate::events;
-use crate::fault::Fault;
 use crate::files;
-use crate::route::Call;
+use crate::http::answer::{self, Answer};
+use crate::http::described::{Free, Pinning, Taking};
+use crate::http::fault::Fault;
+use crate::http::route::Call;
 
 /// How often the system's own count is looked at.
 pub(crate) const EVERY: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@
 use hyper::header::{HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Method, Request, StatusCode, Version};
 
-use crate::fault::Fault;
+use crate::http::fault::Fault;
 
 /// Afterwards there is one `Host`, that of the target (of HTTP/1.0: at most
 /// one).

@@ -7,7 +7,7 @@ use pipeline::pronounce;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::args;
+use crate::commands::args;
 use crate::config::{Config, Files};
 use crate::line::{self, Lines};
 use crate::platform;

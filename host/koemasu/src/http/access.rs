@@ -18,10 +18,10 @@ use subtle::ConstantTimeEq;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Admission;
-use crate::doors::{Asker, Names};
-use crate::fault::Fault;
-use crate::shares::{Owner, Short};
+use crate::http::admission::Admission;
+use crate::http::doors::{Asker, Names};
+use crate::http::fault::Fault;
+use crate::http::shares::{Owner, Short};
 
 /// `[[keys]]`: one caller who may speak.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -191,7 +191,7 @@ pub struct Caller {
 /// One request's place in the server; given back when dropped.
 pub struct Place {
     caller: Caller,
-    server: crate::admission::Place,
+    server: crate::http::admission::Place,
     _key: Option<OwnedSemaphorePermit>,
 }
 

@@ -9,8 +9,8 @@ use hyper::header::{
 };
 use serde::Deserialize;
 
-use crate::answer::{self, Answer};
-use crate::fault::Fault;
+use crate::http::answer::{self, Answer};
+use crate::http::fault::Fault;
 
 /// `[cors]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

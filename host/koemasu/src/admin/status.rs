@@ -8,12 +8,12 @@ use pipeline::{GenerationReport, LeftOut, Published};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::answer::{self, Answer};
-use crate::described::Pinning;
 use crate::events;
-use crate::fault::Fault;
+use crate::http::answer::{self, Answer};
+use crate::http::described::Pinning;
+use crate::http::fault::Fault;
+use crate::http::route::Call;
 use crate::reloads::{Cause, LastReload};
-use crate::route::Call;
 
 /// The process answers. Touches nothing that could block.
 #[utoipa::path(get, path = "/healthz", responses(

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use pipeline::{Delivery, Request, VoiceRef, synthesize};
 
-use crate::args;
+use crate::commands::args;
 use crate::config::{Config, Files};
 use crate::{files, line, platform};
 

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use crate::house::Guest;
+use crate::http::house::Guest;
 
 /// So many bytes a second at least are taken, over a write timeout, by whoever
 /// is not to be cut off: well below the slowest sound that anyone listens to.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::shares::Owner;
+use crate::http::shares::Owner;
 
 pub struct House {
     most: usize,

@@ -7,8 +7,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::access::Digest256;
-use crate::args;
+use crate::commands::args;
+use crate::http::access::Digest256;
 use crate::line;
 
 /// So that people and scanners of leaked secrets know what it is.
@@ -39,7 +39,7 @@ mod tests {
     fn any_name_can_be_pasted() {
         #[derive(serde::Deserialize)]
         struct File {
-            keys: Vec<crate::access::KeySpec>,
+            keys: Vec<crate::http::access::KeySpec>,
         }
         for name in ["bot", "a \"bot\"", "声\n[admin]\ntoken = \"x\""] {
             let table = table(name, &Digest256::of(b"x"));

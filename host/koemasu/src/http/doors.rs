@@ -7,9 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER};
 use hyper::{Method, Request, StatusCode, Uri, Version};
 
-use crate::cors::Cors;
-use crate::fault::Fault;
-use crate::parts::Who;
+use crate::http::cors::Cors;
+use crate::http::fault::Fault;
+use crate::http::parts::Who;
 
 /// What proxies, tunnels and CDNs add to what they pass on. Whoever shows one
 /// of these was somewhere else before.

@@ -15,7 +15,7 @@ use session::memory::synthetic::{self, Synthesis};
 use session::memory::trace::{self, Line};
 use session::memory::{MemoryPolicy, Order, Proposer};
 
-use crate::args;
+use crate::commands::args;
 use crate::config::{Config, Files};
 use crate::files;
 use crate::line::{self, Lines};

@@ -15,13 +15,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use crate::answer::{self, Answer};
 use crate::app::App;
-use crate::described::{Missing, Taking};
-use crate::fault::Fault;
 use crate::files;
+use crate::http::answer::{self, Answer};
+use crate::http::described::{Missing, Taking};
+use crate::http::fault::Fault;
+use crate::http::route::Call;
 use crate::reloads::Cause;
-use crate::route::Call;
 
 /// One change at a time: each reads the file it writes.
 static CHANGES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(1)));

@@ -1,7 +1,7 @@
 //! `koemasu check`: the same door as start and reload, and then a report
 //! instead of serving.
 
-use crate::args;
+use crate::commands::args;
 use crate::config::{Config, Files};
 use crate::{dangers, line, platform};
 

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::events;
-use crate::shares::{Ledger, Owner, Share, Short};
+use crate::http::shares::{Ledger, Owner, Share, Short};
 
 pub struct Admission {
     places: Arc<Ledger>,

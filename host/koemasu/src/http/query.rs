@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use hyper::StatusCode;
 
-use crate::fault::Fault;
+use crate::http::fault::Fault;
 
 /// No client sends a tenth; what comes after them is not looked at.
 const PAIRS_MAX: usize = 1_000;

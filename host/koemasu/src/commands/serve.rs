@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use crate::commands::args;
 use crate::config::Files;
+use crate::events;
+use crate::line;
+use crate::platform;
 use crate::server::Server;
 use crate::signal::Signals;
-use crate::{args, events, line, platform};
 
 /// Exit code of a stop that cut requests off: the drain limit passed.
 pub const CUT_OFF: u8 = 3;

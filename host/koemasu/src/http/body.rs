@@ -10,8 +10,8 @@ use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
 use crate::config::Server;
-use crate::fault::Fault;
-use crate::shares::{Share, Short};
+use crate::http::fault::Fault;
+use crate::http::shares::{Share, Short};
 
 /// A body of no interest is read so far and so long, to keep the connection.
 const PASSED_OVER: u64 = 64 << 10;

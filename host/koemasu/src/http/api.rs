@@ -13,28 +13,35 @@ use hyper::header::{ALLOW, CONNECTION, EXPECT, HeaderValue, ORIGIN};
 use hyper::{Method, Request, StatusCode};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::access::{self, Caller};
-use crate::answer::{self, Answer, Body, Cut, Flow};
+use crate::admin::dictionary;
+use crate::admin::memory;
+use crate::admin::status;
 use crate::app::{Access, App};
-use crate::body;
 use crate::dialect;
-use crate::doors::{Asker, Names};
-use crate::fault::Fault;
-use crate::house::Guest;
-use crate::parts::{Part, Parts, Who};
-use crate::route::{Call, Route, Served, routes};
-use crate::{admin, dictionary, events, head, memory, openapi, read, request_id};
+use crate::events;
+use crate::http::access::{self, Caller};
+use crate::http::answer::{self, Answer, Body, Cut, Flow};
+use crate::http::body;
+use crate::http::doors::{Asker, Names};
+use crate::http::fault::Fault;
+use crate::http::head;
+use crate::http::house::Guest;
+use crate::http::openapi;
+use crate::http::parts::{Part, Parts, Who};
+use crate::http::request_id;
+use crate::http::route::{Call, Route, Served, routes};
+use crate::read;
 
 /// Every route there is.
 pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     let mut routes = routes![
-        GET "/healthz" "healthz" Anyone Part::Core => admin::healthz;
-        GET "/readyz" "readyz" Anyone Part::Core => admin::readyz;
-        GET "/metrics" "metrics" Anyone Part::Core => admin::metrics;
+        GET "/healthz" "healthz" Anyone Part::Core => status::healthz;
+        GET "/readyz" "readyz" Anyone Part::Core => status::readyz;
+        GET "/metrics" "metrics" Anyone Part::Core => status::metrics;
         GET "/openapi.json" "openapi" Anyone Part::Core => openapi::document;
         POST "/v1/g2p" "g2p" Key Part::Core => read::g2p;
-        POST "/admin/reload" "reload" Admin Part::Core => admin::reload;
-        GET "/admin/generations" "generations" Admin Part::Core => admin::generations;
+        POST "/admin/reload" "reload" Admin Part::Core => status::reload;
+        GET "/admin/generations" "generations" Admin Part::Core => status::generations;
         GET "/admin/memory" "memory" Admin Part::Core => memory::report;
         PUT "/admin/memory/policy" "memory-policy" Admin Part::Core => memory::policy;
         POST "/admin/memory/renew" "memory-renew" Admin Part::Core => memory::renew;

@@ -14,14 +14,18 @@ use utoipa::openapi::security::{
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Content, Info, License, OpenApi, RefOr};
 
-use crate::answer::{self, Answer};
-use crate::api::ROUTES;
-use crate::described::{Free, add_header};
+use crate::admin::dictionary;
+use crate::admin::memory;
+use crate::admin::status;
 use crate::dialect;
-use crate::fault::{Fault, Problem};
-use crate::parts::{DIALECTS, Part, Parts, Who};
-use crate::route::{Call, Route};
-use crate::{admin, dictionary, line, memory, read};
+use crate::http::answer::{self, Answer};
+use crate::http::api::ROUTES;
+use crate::http::described::{Free, add_header};
+use crate::http::fault::{Fault, Problem};
+use crate::http::parts::{DIALECTS, Part, Parts, Who};
+use crate::http::route::{Call, Route};
+use crate::line;
+use crate::read;
 
 /// The HTTP of this port, as OpenAPI 3.1.
 #[utoipa::path(get, path = "/openapi.json", responses(
@@ -235,8 +239,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
 #[derive(utoipa::OpenApi)]
 #[openapi(
     paths(
-        admin::healthz, admin::readyz, admin::metrics, document, read::g2p, admin::reload,
-        admin::generations, memory::report, memory::policy, memory::renew, dictionary::list,
+        status::healthz, status::readyz, status::metrics, document, read::g2p, status::reload,
+        status::generations, memory::report, memory::policy, memory::renew, dictionary::list,
         dictionary::add, dictionary::change, dictionary::remove, dictionary::import,
     ),
     components(schemas(Problem<'_>))

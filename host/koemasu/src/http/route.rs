@@ -7,12 +7,12 @@ use bytes::Bytes;
 use hyper::header::HeaderMap;
 use hyper::{Method, Request};
 
-use crate::access::{Caller, Place};
-use crate::answer::Answer;
 use crate::app::App;
-use crate::fault::Fault;
-use crate::parts::{Part, Parts, Who};
-use crate::shares::{Owner, Share};
+use crate::http::access::{Caller, Place};
+use crate::http::answer::Answer;
+use crate::http::fault::Fault;
+use crate::http::parts::{Part, Parts, Who};
+use crate::http::shares::{Owner, Share};
 
 /// One way to ask something.
 pub struct Route {
@@ -81,12 +81,12 @@ impl Call {
 
 macro_rules! routes {
     ($($method:ident $path:literal $name:literal $who:ident $part:expr => $serve:path $(, $most:expr)?;)*) => {
-        vec![$($crate::route::Route {
+        vec![$($crate::http::route::Route {
             method: hyper::Method::$method,
             path: $path,
             name: $name,
             part: $part,
-            who: crate::parts::Who::$who,
+            who: crate::http::parts::Who::$who,
             body_max: [$(Some($most),)? None][0],
             serve: |call| Box::pin($serve(call)),
         }),*]

@@ -1,0 +1,5 @@
+//! The operator's routes: health, reloads, memory, dictionaries.
+
+pub mod dictionary;
+pub mod memory;
+pub mod status;
