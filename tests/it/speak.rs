@@ -248,6 +248,10 @@ async fn an_answer_carries_the_callers_request_id() {
 async fn a_number_is_no_name_of_a_speaker() {
     let folder = Folder::new();
     folder.add_decoded();
+    folder.write(
+        "koemasu.toml",
+        "[pipelines]\nfolder = \"pipelines\"\n[voices]\nfolder = \"voices\"\n[server]\nwatch = false\n",
+    );
     let config = folder.path().join("voices/decoded/config.json");
     let text = std::fs::read_to_string(&config).expect("a config");
     let crossed = text
