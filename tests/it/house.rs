@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::stand::cases;
+use crate::stand::{cases, sources};
 
 /// Who may use whom, as ARCHITECTURE.md draws it.
 const ARROWS: [(&str, &[&str]); 7] = [
@@ -122,7 +122,7 @@ fn dependencies(name: &str) -> BTreeSet<String> {
 #[test]
 fn no_circle_of_modules_is_large() {
     for (name, _) in ARROWS {
-        let modules = modules(&host().join(name).join("src"));
+        let modules = modules(name);
         assert!(modules.len() > 5, "{name}: nothing was looked at");
         let uses = uses(&modules);
         for circle in circles(&uses) {
@@ -154,13 +154,10 @@ fn a_circle_is_found() {
 #[test]
 fn files_have_one_subject() {
     let mut long = Vec::new();
-    for (name, _) in ARROWS {
-        for path in sources(&host().join(name).join("src")) {
-            let text = std::fs::read_to_string(&path).expect("source");
-            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            if code.lines().count() > LINES_MAX {
-                long.push(path.display().to_string());
-            }
+    for (path, text) in ARROWS.iter().flat_map(|(name, _)| sources(name)) {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        if code.lines().count() > LINES_MAX {
+            long.push(path);
         }
     }
     for path in &long {
@@ -173,25 +170,14 @@ fn files_have_one_subject() {
     }
 }
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|it| it == "rs") {
-            found.push(path);
-        }
-    }
-    found
-}
-
 /// The modules of a crate by their paths, with their code. The root has none:
 /// it declares and shows.
-fn modules(src: &Path) -> BTreeMap<String, String> {
+fn modules(package: &str) -> BTreeMap<String, String> {
+    let src = host().join(package).join("src");
     let mut modules = BTreeMap::new();
-    for path in sources(src) {
-        let inside = path.strip_prefix(src).expect("inside").with_extension("");
+    for (path, text) in sources(package) {
+        let inside = Path::new(&path).strip_prefix(&src).expect("inside");
+        let inside = inside.with_extension("");
         let mut parts: Vec<_> = inside.iter().map(|it| it.to_string_lossy()).collect();
         if parts.last().is_some_and(|it| it == "mod") {
             parts.pop();
@@ -199,7 +185,7 @@ fn modules(src: &Path) -> BTreeMap<String, String> {
         let name = parts.join("::");
         let of_tests = parts.iter().any(|it| it == "tests");
         if !of_tests && name != "lib" && name != "main" {
-            modules.insert(name, std::fs::read_to_string(&path).expect("source"));
+            modules.insert(name, text);
         }
     }
     modules

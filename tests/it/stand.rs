@@ -84,6 +84,29 @@ pub(crate) fn cases(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// The packages of the server.
+pub(crate) const SERVING: [&str; 6] = [
+    "koemasu", "pipeline", "speech", "sound", "plugin", "session",
+];
+
+/// The source of a package: each file's path and text.
+pub(crate) fn sources(package: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open = vec![cases("../../host").join(package).join("src")];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                let text = std::fs::read_to_string(&path).expect("a source");
+                found.push((path.display().to_string(), text));
+            }
+        }
+    }
+    found
+}
+
 /// A 16-bit mono WAV taken apart: sampling rate and samples.
 pub(crate) fn wav(bytes: &[u8]) -> (u32, Vec<i16>) {
     assert_eq!(&bytes[..4], b"RIFF");

@@ -1,9 +1,7 @@
 //! Who writes files: the list is here, so that a new one is thought about.
 //! What others read is written whole or not at all, by `session::whole`.
 
-use std::path::Path;
-
-use crate::stand::cases;
+use crate::stand::{SERVING, sources};
 
 /// Where it is done, and why not by `whole`.
 const WRITERS: [(&str, &str); 8] = [
@@ -43,13 +41,12 @@ const WAYS: [&str; 6] = [
 
 #[test]
 fn files_are_written_by_those_who_write_them_whole() {
-    let host = cases("../../host");
-    let mut found = Vec::new();
-    for package in [
-        "koemasu", "pipeline", "speech", "sound", "plugin", "session",
-    ] {
-        look(&host.join(package).join("src"), &mut found);
-    }
+    let sources = SERVING.iter().flat_map(|package| sources(package));
+    let writes = |(path, text): (String, String)| {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        WAYS.iter().any(|way| code.contains(way)).then_some(path)
+    };
+    let found: Vec<_> = sources.filter_map(writes).collect();
     assert!(found.len() > 3, "nothing was looked at");
     for path in &found {
         let known = WRITERS.iter().any(|(known, _)| path.ends_with(known));
@@ -63,20 +60,5 @@ fn files_are_written_by_those_who_write_them_whole() {
             found.iter().any(|path| path.ends_with(known)),
             "{known} writes none"
         );
-    }
-}
-
-fn look(folder: &Path, found: &mut Vec<String>) {
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            look(&path, found);
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).expect("a source");
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        if WAYS.iter().any(|way| code.contains(way)) {
-            found.push(path.display().to_string());
-        }
     }
 }

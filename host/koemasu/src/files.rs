@@ -30,6 +30,16 @@ pub(crate) async fn aside<T: Send + 'static>(
         .map_err(|e| lost(&e))
 }
 
+/// Work that would keep everybody else waiting.
+pub(crate) async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> std::result::Result<T, Fault> + Send + 'static,
+) -> std::result::Result<T, Fault> {
+    let lost = |e: tokio::task::JoinError| {
+        Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())
+    };
+    tokio::task::spawn_blocking(work).await.map_err(lost)?
+}
+
 pub(crate) async fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let path = path.to_owned();
     let read = aside(move || files::read(&path, most));
@@ -62,10 +72,7 @@ pub(crate) async fn replace(path: &Path, bytes: Vec<u8>) -> std::result::Result<
             )
         })
     };
-    let lost = |e: tokio::task::JoinError| {
-        Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())
-    };
-    tokio::task::spawn_blocking(write).await.map_err(lost)?
+    beside(write).await
 }
 
 /// The whole file or none. What is no file, such as a pipe, is written to, and

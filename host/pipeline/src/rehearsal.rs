@@ -102,10 +102,7 @@ async fn say(
         loop {
             let request = Request {
                 text: "こんにちは。".to_owned(),
-                voice: VoiceRef {
-                    name: voice.to_owned(),
-                    ..VoiceRef::default()
-                },
+                voice: VoiceRef::named(voice),
                 pipeline: Some(pipeline.to_owned()),
                 rehearsal: true,
                 ..Request::default()

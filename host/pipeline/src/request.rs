@@ -62,10 +62,15 @@ impl VoiceRef {
                 name: name.to_owned(),
                 speaker: Speaker::Written(speaker.to_owned()),
             },
-            None => Self {
-                name: text.to_owned(),
-                speaker: Speaker::First,
-            },
+            None => Self::named(text),
+        }
+    }
+
+    /// A voice and its first speaker.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            speaker: Speaker::First,
         }
     }
 }

@@ -39,9 +39,8 @@ use crate::workspace::{Permit, Workspace};
 pub use activation::Activation;
 pub(crate) use departures::Departures;
 pub(crate) use gaps::Fixed;
-pub(crate) use record::Flight;
-pub(crate) use record::Own;
 pub use record::Record;
+pub(crate) use record::{Flight, Own};
 pub(crate) use room::{Effort, Needs};
 pub use rules::{Ready, Rules};
 

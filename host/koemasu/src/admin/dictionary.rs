@@ -46,7 +46,7 @@ pub async fn list(call: Call) -> Result<Answer, Fault> {
         let words = open(&file)?;
         Ok(answer::json(&Listed { file, words }))
     };
-    beside(listed).await
+    files::beside(listed).await
 }
 
 #[derive(Serialize, ToSchema)]
@@ -148,23 +148,13 @@ impl Import {
         read: impl FnOnce() -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let held = Arc::clone(&self.0);
-        beside(move || {
+        files::beside(move || {
             let read = read();
             drop(held);
             read
         })
         .await
     }
-}
-
-/// Work that would keep everybody else waiting.
-pub(crate) async fn beside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    let lost = |e: tokio::task::JoinError| {
-        Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())
-    };
-    tokio::task::spawn_blocking(work).await.map_err(lost)?
 }
 
 async fn edit(
@@ -205,7 +195,7 @@ pub(crate) async fn edit_words<T: Send + 'static>(
         async move {
             let _turn = turn;
             let edit = move || Draft::make(file, change, &gone);
-            let (draft, changed) = beside(edit).await?;
+            let (draft, changed) = files::beside(edit).await?;
             Ok((draft.save(&app).await?, changed))
         }
     };

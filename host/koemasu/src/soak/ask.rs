@@ -28,10 +28,7 @@ pub(super) async fn ask(
 ) -> Result<Taken, Error> {
     let request = Request {
         text,
-        voice: VoiceRef {
-            name: voice,
-            ..VoiceRef::default()
-        },
+        voice: VoiceRef::named(voice),
         answer: match reader {
             Reader::Whole => Answer::Whole,
             Reader::Stream | Reader::Slow | Reader::Vanishing => Answer::Stream,

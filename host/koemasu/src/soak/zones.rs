@@ -37,13 +37,11 @@ pub(super) struct Zone {
 impl Slab {
     pub(super) fn of(report: &MemoryReport) -> Option<Self> {
         let slab = report.slab.as_ref()?;
-        let voices = report.library.voices.iter();
-        let on_device = voices.filter(|voice| voice.tier == "device");
         Some(Self {
             in_use: slab.in_use,
             high_water: slab.high_water,
             overdrafts: slab.overdrafts,
-            voices: on_device.map(|voice| voice.bytes).sum(),
+            voices: of_voices(report),
             reachable: slab.reachable,
             zones: slab.zones.iter().map(Zone::of).collect(),
         })
@@ -93,11 +91,17 @@ impl Slab {
 
 /// What lies there for voices and is none's: a session that is being opened.
 pub(super) fn of_nobody_yet(report: &MemoryReport) -> usize {
+    let models = report.slab.as_ref().map(|slab| slab.models);
+    models.map_or(0, |it| {
+        (it.sessions + it.blobs).saturating_sub(of_voices(report))
+    })
+}
+
+/// What voices on the device account for.
+fn of_voices(report: &MemoryReport) -> usize {
     let voices = report.library.voices.iter();
     let on_device = voices.filter(|voice| voice.tier == "device");
-    let known: usize = on_device.map(|voice| voice.bytes).sum();
-    let models = report.slab.as_ref().map(|slab| slab.models);
-    models.map_or(0, |it| (it.sessions + it.blobs).saturating_sub(known))
+    on_device.map(|voice| voice.bytes).sum()
 }
 
 impl Zone {

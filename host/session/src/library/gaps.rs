@@ -2,14 +2,13 @@
 //! when something that lay there has gone: between two such there would stay a
 //! stretch that is too short for a third.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
-use super::{Library, Own, Record};
+use super::{Library, Own, Record, lock};
 use crate::error::Error;
 use crate::events;
-use crate::memory::Step;
-use crate::memory::Tier;
 use crate::memory::stretch::{Map, Sink};
+use crate::native::tensors::Block;
 use crate::slab::Lot;
 
 /// Sessions that no eviction closes.
@@ -59,17 +58,15 @@ impl Library {
         };
         let (mut sunk, mut stuck) = (0, Vec::new());
         while let Some(map) = self.map() {
-            let may_go = self.records().into_iter().filter(|it| !self.is_pinned(it));
-            let (idle, all): (Vec<_>, Vec<_>) =
-                may_go.map(|it| (it.in_flight() == 0, it.id)).unzip();
-            if enough(&map, &all) {
+            let mut may_go = self.records();
+            may_go.retain(|record| !self.is_pinned(record));
+            let ids =
+                |records: &[Arc<Record>]| -> Vec<_> { records.iter().map(|it| it.id).collect() };
+            if enough(&map, &ids(&may_go)) {
                 break;
             }
-            let idle = all
-                .iter()
-                .zip(idle)
-                .filter_map(|(id, idle)| idle.then_some(*id));
-            let idle: Vec<_> = idle.collect();
+            may_go.retain(|record| record.in_flight() == 0);
+            let idle = ids(&may_go);
             let Some(sink) = map.sink(&idle, &stuck) else {
                 break;
             };
@@ -126,33 +123,12 @@ impl Library {
             }
             going.push(record);
         }
-        for record in going {
-            if !self.aside(record, &(start..end)) {
-                return None;
-            }
-        }
-        Some(Cleared(one))
-    }
-
-    /// Says whether the voice lies there no more. `loading` is held.
-    fn aside(&self, record: &Arc<Record>, stretch: &std::ops::Range<usize>) -> bool {
-        let (Some(tensors), Some(tenancy)) = (self.placement().tensors(), &record.tenancy) else {
-            return false;
+        let outside = |block: &Block| {
+            let at = block.offset();
+            at >= end || at + block.bytes() <= start
         };
-        let copied = record.blob().is_some_and(|blob| {
-            let copy = tensors.blob(tenancy.owner(), record.id, blob.block.bytes());
-            let elsewhere = copy.ok().filter(|copy| {
-                let at = copy.offset();
-                at >= stretch.end || at + copy.bytes() <= stretch.start
-            });
-            elsewhere.is_some_and(|copy| self.replace(record, &blob, copy))
-        });
-        copied
-            || self.take(Step::Demote {
-                id: record.id,
-                from: Tier::Device,
-                to: Tier::Host,
-            })
+        let gone = going.iter().all(|record| self.aside(record, outside));
+        gone.then_some(Cleared(one))
     }
 
     fn is_pinned(&self, record: &Record) -> bool {
@@ -170,7 +146,3 @@ impl Library {
 /// What may stay divided when nobody asks for it: opening sessions anew has its
 /// price as well.
 const DIVIDED_MOST: f64 = 1.0 / 16.0;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

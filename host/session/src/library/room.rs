@@ -20,15 +20,13 @@ pub(crate) struct Settled<T> {
     pub(crate) opened: T,
     /// None where there is no slab.
     pub(crate) region: Option<Arc<Region>>,
-    /// What opening took.
-    pub(crate) needed: usize,
 }
 
 impl<T> Settled<T> {
     /// With as much of the region as it has in use now.
     pub(crate) fn kept(self, needs: &Needs) -> Opened<T> {
-        needs.learn(self.needed);
         let bytes = self.region.as_ref().map_or(0, |region| {
+            needs.learn(region.reached());
             region.fit(Keep::Used);
             region.bytes()
         });
@@ -101,7 +99,6 @@ impl Library {
             return Ok(Settled {
                 opened,
                 region: None,
-                needed: 0,
             });
         };
         // Whoever wants more than there can ever be tries with that.
@@ -111,11 +108,9 @@ impl Library {
             let region = self.region(tensors, name, tenant, bytes, effort)?;
             match open(Some(&region)) {
                 Ok(opened) => {
-                    let needed = region.reached();
                     return Ok(Settled {
                         opened,
                         region: Some(region),
-                        needed,
                     });
                 }
                 Err(Error::NoRoom(no_room)) => {
@@ -339,38 +334,34 @@ impl Library {
             let records = self.records();
             let record = records.iter().find(|it| lot.tenant.voice() == Some(it.id));
             let Some(record) = record else { continue };
-            let blob = record
-                .blob()
-                .filter(|_| self.make_room(lot.bytes, record.id));
-            let moved = blob.is_some_and(|blob| self.move_below(tensors, record, &blob));
-            if !moved {
-                self.take(Step::Demote {
-                    id: record.id,
-                    from: Tier::Device,
-                    to: Tier::Host,
-                });
+            if record.blob().is_some() {
+                self.make_room(lot.bytes, record.id);
             }
+            self.aside(record, |_| true);
         }
         tensors.give_back(&[Zone::Models]);
     }
 
-    /// A copy of the copy, in the room that there is now.
-    fn move_below(&self, tensors: &Arc<Tensors>, record: &Record, blob: &Copied) -> bool {
-        let Some(tenancy) = &record.tenancy else {
-            return false;
-        };
-        let copy = tensors.blob(tenancy.owner(), record.id, blob.block.bytes());
-        copy.is_ok_and(|block| self.replace(record, blob, block))
+    /// The voice's copy lies elsewhere from then on, where that is free and
+    /// `suits`; else the voice goes. Says whether either was. `loading` is held.
+    pub(super) fn aside(&self, record: &Record, suits: impl Fn(&Block) -> bool) -> bool {
+        self.copy_elsewhere(record, suits).is_some()
+            || self.take(Step::Demote {
+                id: record.id,
+                from: Tier::Device,
+                to: Tier::Host,
+            })
     }
 
-    /// A voice lies in this block from then on.
-    pub(super) fn replace(&self, record: &Record, blob: &Copied, mut block: Block) -> bool {
-        if block.copy_from(&blob.block).is_err() {
-            return false;
-        }
+    fn copy_elsewhere(&self, record: &Record, suits: impl Fn(&Block) -> bool) -> Option<()> {
+        let (tensors, tenancy) = (self.placement().tensors()?, record.tenancy.as_ref()?);
+        let blob = record.blob()?;
+        let copy = tensors.blob(tenancy.owner(), record.id, blob.block.bytes());
+        let mut block = copy.ok().filter(suits)?;
+        block.copy_from(&blob.block).ok()?;
         let half = blob.half;
         record.lock().blob = Some(Arc::new(Copied { block, half }));
-        true
+        Some(())
     }
 
     /// One pressure event, from cause to calm: a policy decides, we act, and
@@ -408,7 +399,7 @@ impl Library {
     }
 
     /// `loading` is held, so that nobody brings back what is being sent away.
-    pub(super) fn take(&self, step: Step) -> bool {
+    fn take(&self, step: Step) -> bool {
         let Step::Demote { id, from, to } = step;
         let Some(record) = self.records().into_iter().find(|record| record.id == id) else {
             return false;

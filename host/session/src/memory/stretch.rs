@@ -48,11 +48,10 @@ impl Map {
     /// The least that has to be moved so that `needed` bytes are free in one
     /// stretch once these voices have gone; none if no moving helps.
     pub fn shifts(&self, needed: u64, gone: &[u64]) -> Option<Vec<Shift>> {
-        let stays = |tenant: &&Tenant| tenant.voice.is_none_or(|voice| !gone.contains(&voice));
         let mut best: Option<(u64, Vec<Tenant>, u64)> = None;
         // Between two that cannot be moved.
         let mut gap = Gap::from(0);
-        for tenant in self.tenants.iter().filter(stays) {
+        for tenant in self.staying(gone) {
             // What lies beyond a lowered limit waits for its end.
             if tenant.movable && tenant.offset + tenant.bytes <= self.bytes {
                 gap.movable.push(*tenant);
@@ -65,11 +64,16 @@ impl Map {
         best.map(|(_, moved, end)| slid(&moved, end))
     }
 
+    /// Whoever lies there once these have gone.
+    fn staying<'m>(&'m self, gone: &'m [u64]) -> impl Iterator<Item = &'m Tenant> {
+        let tenants = self.tenants.iter();
+        tenants.filter(|it| it.voice.is_none_or(|voice| !gone.contains(&voice)))
+    }
+
     /// The longest stretch there can be once these have gone.
     pub fn longest(&self, gone: &[u64]) -> u64 {
-        let stays = |tenant: &&Tenant| tenant.voice.is_none_or(|voice| !gone.contains(&voice));
         let (mut start, mut held, mut longest) = (0, 0, 0);
-        for tenant in self.tenants.iter().filter(stays) {
+        for tenant in self.staying(gone) {
             if tenant.movable && tenant.offset + tenant.bytes <= self.bytes {
                 held += tenant.bytes;
                 continue;
@@ -84,8 +88,7 @@ impl Map {
     /// The share of the zone that nobody could have in one piece once these have
     /// gone: what stays among it divides it.
     pub fn divided(&self, gone: &[u64]) -> f64 {
-        let stays = |tenant: &&Tenant| tenant.voice.is_none_or(|voice| !gone.contains(&voice));
-        let held: u64 = self.tenants.iter().filter(stays).map(|it| it.bytes).sum();
+        let held: u64 = self.staying(gone).map(|it| it.bytes).sum();
         let lost = self.bytes.saturating_sub(held + self.longest(gone));
         lost as f64 / self.bytes.max(1) as f64
     }
@@ -95,8 +98,7 @@ impl Map {
     /// next above it. Never one of `stuck`, by where they lie. Taken as often as
     /// it says, it ends with all of them at the low end.
     pub fn sink(&self, gone: &[u64], stuck: &[u64]) -> Option<Sink> {
-        let stays = |tenant: &&Tenant| tenant.voice.is_none_or(|voice| !gone.contains(&voice));
-        let fixed: Vec<_> = self.tenants.iter().filter(stays).collect();
+        let fixed: Vec<_> = self.staying(gone).collect();
         let moves = |tenant: &Tenant| !stuck.contains(&tenant.offset);
         let (mut to, mut next_above) = (0, None);
         for (number, above) in fixed.iter().enumerate() {

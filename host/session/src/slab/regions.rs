@@ -89,7 +89,6 @@ impl Slab {
         }
     }
 
-    /// Goes at once, or with its last block.
     /// Where it begins.
     pub fn region_at(&self, id: RegionId) -> Option<usize> {
         self.regions.get(&id).map(|region| region.start)
@@ -120,7 +119,7 @@ impl Slab {
         moves
     }
 
-    /// Goes with the last block in it.
+    /// Goes at once, or with its last block.
     pub fn close_region(&mut self, id: RegionId) {
         if let Some(region) = self.regions.get_mut(&id) {
             region.closed = true;

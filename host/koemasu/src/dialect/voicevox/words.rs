@@ -57,7 +57,7 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
             .collect();
         Ok(answer::json(&words))
     };
-    dictionary::beside(listed).await
+    crate::files::beside(listed).await
 }
 
 /// One more word.
