@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipeline::spec::{Memory, PluginRef};
-use plugin::testing::{TRIGGER_REVISION, evictor, hostile_evictor};
-use plugin::{Pool, Sandbox, SandboxSettings};
-use session::memory::{
+use memory::{
     Action, Census, Decision, Item, Level, MemoryPolicy, Pressure, Proposer, Step, Tier, Why, Zone,
     decide,
 };
+use pipeline::spec::{Memory, PluginRef};
+use plugin::testing::{TRIGGER_REVISION, evictor, hostile_evictor};
+use plugin::{Pool, Sandbox, SandboxSettings};
 
 use crate::stand::Folder;
 
@@ -21,7 +21,7 @@ fn load(folder: &Folder, plugin: &PluginRef) -> Result<Proposer, String> {
     };
     let sandbox = Arc::new(Sandbox::new(settings).expect("a sandbox"));
     let patient = PluginRef {
-        deadline: Some(session::units::Span::seconds(20)),
+        deadline: Some(memory::units::Span::seconds(20)),
         ..plugin.clone()
     };
     pipeline::evict::proposer(&sandbox, folder.path(), &patient).map_err(|e| e.to_string())

@@ -6,14 +6,18 @@ use std::path::{Path, PathBuf};
 use crate::stand::{cases, sources};
 
 /// Who may use whom, as ARCHITECTURE.md draws it.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     (
         "koemasu",
-        &["pipeline", "plugin", "session", "sound", "speech"],
+        &["memory", "pipeline", "plugin", "session", "sound", "speech"],
     ),
-    ("pipeline", &["plugin", "session", "sound", "speech"]),
+    (
+        "pipeline",
+        &["memory", "plugin", "session", "sound", "speech"],
+    ),
+    ("memory", &[]),
     ("plugin", &[]),
-    ("session", &[]),
+    ("session", &["memory"]),
     ("sound", &[]),
     ("speech", &[]),
     ("xtask", &[]),

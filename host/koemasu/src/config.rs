@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use memory::MemoryPolicy;
 use pipeline::Answers;
 use pipeline::document::{Document, OpenError, Place, Unfit, Wrong};
 use pipeline::spec;
 use pipeline::units::{Bytes, Span};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use session::memory::MemoryPolicy;
 
 use crate::http::access::KeySpec;
 use crate::http::cors::Cors;

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use memory::policy::{Amount, Mode};
 use session::device::Wanted;
-use session::memory::policy::{Amount, Mode};
 
 use crate::config::Config;
 

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
+use memory::policy::Mode;
 use pipeline::Live;
 use plugin::{Pool, Sandbox, SandboxSettings};
 use session::examine::Examiner;
-use session::memory::policy::Mode;
 use session::native::heap;
 use session::residency::Residency;
 use session::runtime::Runtime;

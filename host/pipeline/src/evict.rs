@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use memory::{Census, MemoryPolicy, Pressure, Proposer, Zone};
 use plugin::evictor::{self, Snapshot};
-use session::memory::{self, Census, MemoryPolicy, Pressure, Proposer, Zone};
 
 use crate::events;
 use crate::prepare::{PrepareError, component, plugin_error};

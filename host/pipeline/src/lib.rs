@@ -49,6 +49,7 @@ pub use lexicon::{
     WrittenPartOfSpeech, WrittenWord, check as check_words, open as open_words,
 };
 pub use live::{GenerationReport, Live, Prepared, Published};
+pub use memory::units;
 pub use perform::{Performance, Spoken};
 pub use plan::Plan;
 pub use prepare::PrepareError;
@@ -57,7 +58,6 @@ pub use request::{
     Answer, Assist, Audio, Delivery, Head, Loudness, Pauses, Priority, Request, Sound, Speaker,
     Split, VoiceRef,
 };
-pub use session::units;
 pub use sound::{Channels, Format};
 pub use stream::Stream;
 pub use synthesize::{begin, synthesize};

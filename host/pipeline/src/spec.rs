@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use memory::MemoryPolicy;
 use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Serialize, Serializer};
-use session::memory::MemoryPolicy;
 
 use crate::answers::Answers;
 use crate::document::{Document, Place, Unfit, Wrong};

@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use session::memory::MemoryPolicy;
+use memory::MemoryPolicy;
 use session::native::heap;
 use session::residency::Residency;
 use session::runtime::Runtime;

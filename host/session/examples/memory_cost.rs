@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use session::memory::MemoryPolicy;
+use memory::MemoryPolicy;
 use session::residency::Residency;
 use session::runtime::Runtime;
 use session::voice::{Pace, Voice, VoiceInput};

@@ -18,11 +18,11 @@ use crate::runtime::{Model, Opening, Runtime};
 use crate::sessions::{self, Sessions};
 use crate::settings::Settings;
 use crate::signature::{self, Port, float, int};
-use crate::slab::Tenant;
 use crate::source::{Graph, Source};
 use crate::stop::Stop;
 use crate::weights;
 use crate::workspace::{Permit, Step};
+use memory::slab::Tenant;
 
 const KIND: &str = "bert";
 

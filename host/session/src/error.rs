@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::slab::NoRoom;
+use memory::slab::NoRoom;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

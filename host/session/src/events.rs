@@ -11,8 +11,8 @@ use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use crate::memory::{Decision, Tier};
-use crate::slab::NoRoom;
+use memory::slab::NoRoom;
+use memory::{Decision, Tier};
 
 /// Registers names, units and meanings with whatever recorder is installed.
 pub fn describe() {

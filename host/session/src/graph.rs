@@ -12,8 +12,8 @@ use crate::events;
 use crate::native::run_options::SharedOptions;
 use crate::native::tensors::{Region, Tensors, Used};
 use crate::native::weights::Bound;
-use crate::slab::Owner;
 use crate::stop::Stop;
+use memory::slab::Owner;
 
 pub(crate) type Input = SessionInputValue<'static>;
 /// Bound by name: exporters differ in their order.

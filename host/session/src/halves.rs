@@ -9,7 +9,7 @@
 use crate::error::Error;
 use crate::native::tensors::Block;
 use crate::onnx::{Element, Template};
-use crate::slab::round_up;
+use memory::slab::round_up;
 
 /// Shorter ones are most of the tensors and hardly any of the bytes.
 const LONG: usize = 16 << 10;

@@ -4,13 +4,13 @@
 //! tensors; of language and of requests it knows nothing.
 //!
 //! - [`residency`]: which models are open, and who owns the memory.
-//! - [`placement`]: where tensors lie. - [`slab`]: whose bytes are whose, pure.
+//! - [`placement`]: where tensors lie. - `recorder`: writes the trace of memory.
 //! - [`onnx`]: a user's file apart into template and weights. - [`gate`]: may
 //!   its voices be swapped in place? - [`slot`]: sessions that all voices of a
 //!   template use. - `sessions`: those of one voice or one BERT alone.
 //! - [`library`]: weights by tier, and who has to go. - `halves`: weights that
 //!   wait in half precision.
-//! - [`memory`]: what is decided about memory: policy, plan, trace.
+//!   What is decided about memory is the crate [`memory`]; here it is done.
 //! - [`workspace`]: who may run. - [`watch`]: what the system counts.
 //! - [`examine`]: a voice is tried in a process of its own.
 //! - [`files`]: files of others, read with care. - [`stop`]: ends a run.
@@ -32,25 +32,23 @@ pub mod gate;
 mod graph;
 mod halves;
 pub mod library;
-pub mod memory;
 pub mod native;
 pub mod onnx;
 pub mod package;
 #[doc(hidden)]
 pub mod parse;
 pub mod placement;
+mod recorder;
 pub mod residency;
 pub mod runtime;
 mod sessions;
 mod settings;
 mod signature;
 mod skeleton;
-pub mod slab;
 pub mod slot;
 mod source;
 mod stop;
 mod synthesis;
-pub mod units;
 pub mod voice;
 pub mod watch;
 mod weights;

@@ -59,7 +59,7 @@ pub fn graph(bytes: &[u8]) -> bool {
 }
 
 pub fn trace(bytes: &[u8]) -> bool {
-    crate::memory::trace::read(bytes).is_ok()
+    memory::trace::read(bytes).is_ok()
 }
 
 pub fn tokenizer(bytes: &[u8]) -> bool {

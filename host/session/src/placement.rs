@@ -7,10 +7,10 @@ use ort::environment::Environment;
 use crate::device::Device;
 use crate::error::Error;
 use crate::events;
-use crate::memory::policy::Mode;
 use crate::native::reservation::Kind;
 use crate::native::tensors::{self, Tensors};
-use crate::slab::{Layout, Zone, round_up};
+use memory::policy::Mode;
+use memory::slab::{Layout, Zone, round_up};
 
 /// Bytes of the slab and of its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,7 +18,6 @@ use crate::error::Error;
 use crate::events;
 use crate::examine::{Examiner, Proof, Proofs, Subject, Terms};
 use crate::library::{Effort, Library, Needs, Own, Ready, Record, Rules};
-use crate::memory::MemoryPolicy;
 use crate::native::heap;
 use crate::native::reservation::Kind;
 use crate::onnx::{Inside, Part};
@@ -27,13 +26,14 @@ use crate::placement::{Placement, Sizes};
 use crate::runtime::Runtime;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
-use crate::slab::Zone;
 use crate::source::Source;
 use crate::synthesis::VoiceSession;
 use crate::voice::{Voice, Way};
 use crate::watch;
 use crate::weights::Weights;
 use crate::whole;
+use memory::MemoryPolicy;
+use memory::slab::Zone;
 
 use resident::Resident;
 

@@ -16,7 +16,6 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::events;
 use crate::graph::{Opened, Tenancy};
-use crate::memory::policy::Mode;
 use crate::native::cuda::Cuda;
 use crate::native::reservation::Kind;
 use crate::native::tensors::{Block, Region};
@@ -24,7 +23,8 @@ use crate::native::weights::{self, Bound};
 use crate::onnx::{Part, Shapes, Template, as_products};
 use crate::placement::{Placement, Sizes};
 use crate::settings::{Optimization, Pointwise, Settings};
-use crate::slab::{Place, Zone};
+use memory::policy::Mode;
+use memory::slab::{Place, Zone};
 
 /// A handle to the one environment of this process.
 #[derive(Clone)]

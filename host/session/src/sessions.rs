@@ -10,8 +10,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use crate::error::Error;
 use crate::events;
 use crate::library::{Departures, Effort, Fixed, Library, Needs};
-use crate::memory::stretch::Sink;
 use crate::native::tensors::Region;
+use memory::stretch::Sink;
 
 /// Up to `lanes` sessions of one model.
 pub(crate) struct Sessions<S> {
@@ -271,7 +271,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::*;
-    use crate::slab::{NoRoom, Zone};
+    use memory::slab::{NoRoom, Zone};
 
     fn of<S>(session: S) -> Opened<S> {
         Opened {

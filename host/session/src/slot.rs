@@ -10,13 +10,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::error::Error;
 use crate::events;
 use crate::library::{Activation, Fixed, Library, Record};
-use crate::memory::stretch::Sink;
 use crate::native::tensors::{Block, Region};
 use crate::onnx::Template;
 use crate::placement::Placement;
 use crate::runtime::{Model, Runtime};
 use crate::settings::Settings;
 use crate::synthesis::VoiceSession;
+use memory::stretch::Sink;
 
 /// All slots of one template.
 pub struct Slots {

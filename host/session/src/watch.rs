@@ -12,10 +12,10 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::events;
 use crate::library::Library;
-use crate::memory::{Level, MemoryPolicy};
 use crate::native::heap;
 use crate::native::reservation::Kind;
 use crate::placement::Placement;
+use memory::{Level, MemoryPolicy};
 
 /// Memory as the system counts it, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]

@@ -9,11 +9,11 @@
 #[path = "it/stand.rs"]
 mod stand;
 
+use memory::slab::Zone;
 use session::device::{Device, Wanted};
 use session::gate::Verdict;
 use session::native::Kind;
 use session::residency::Residency;
-use session::slab::Zone;
 use session::voice::VoiceInput;
 use session::{Error, Pointwise, Settings, Source};
 

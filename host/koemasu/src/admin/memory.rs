@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
+use memory::MemoryPolicy;
 use pipeline::document::Document;
 use pipeline::spec;
 use serde::Serialize;
-use session::memory::MemoryPolicy;
 use session::residency::MemoryReport;
 use utoipa::ToSchema;
 

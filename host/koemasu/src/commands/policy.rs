@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use memory::replay::{Agreement, Report, Trace, agreement, foresight, replay};
+use memory::synthetic::{self, Synthesis};
+use memory::trace::{self, Line};
+use memory::{MemoryPolicy, Order, Proposer};
 use pipeline::document::{Document, Place};
 use pipeline::spec::{Component, Memory, PluginRef};
 use pipeline::units::{Bytes, Span};
 use plugin::{Pool, Sandbox, SandboxSettings};
 use serde_json::json;
-use session::memory::replay::{Agreement, Report, Trace, agreement, foresight, replay};
-use session::memory::synthetic::{self, Synthesis};
-use session::memory::trace::{self, Line};
-use session::memory::{MemoryPolicy, Order, Proposer};
 
 use crate::commands::args;
 use crate::config::{Config, Files};

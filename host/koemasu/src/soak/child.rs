@@ -6,10 +6,10 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use memory::policy::{Amount, Mode};
 use pipeline::units::{Bytes, Span};
 use pipeline::{Live, Published};
 use session::device::Device;
-use session::memory::policy::{Amount, Mode};
 use session::residency::MemoryReport;
 use session::watch;
 use tokio::task::JoinSet;

@@ -1,9 +1,9 @@
 //! The negative controls: what a soak does wrong on purpose, so that one sees
 //! that it would be found.
 
+use memory::slab;
 use pipeline::Live;
 use pipeline::units::Bytes;
-use session::slab;
 
 use super::zones::{self, Among};
 use crate::commands::args::{self, SoakFault};

@@ -1,6 +1,6 @@
 //! What is asked for, and in which order: pure, the same for the same seed.
 
-use session::memory::synthetic::Random;
+use memory::synthetic::Random;
 
 use crate::commands::args::Lengths;
 

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use memory::synthetic::Random;
 use pipeline::{Live, Published, spec};
-use session::memory::synthetic::Random;
 use session::{Source, files, package, whole};
 
 use super::plan::Change;

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use memory::slab;
 use serde::{Deserialize, Serialize};
 use session::native::tensors::Tensors;
 use session::residency::{MemoryReport, ZoneReport};
-use session::slab;
 
 use super::measure::Dropped;
 

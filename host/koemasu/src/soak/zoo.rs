@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use session::memory::synthetic::Random;
+use memory::synthetic::Random;
 use session::{Source, package, whole};
 
 /// A kind of voice: most are a template of their own.

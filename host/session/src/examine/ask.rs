@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{Examiner, LINE_MAX, Proof, Subject, Terms, WORD};
-use crate::memory::policy::Mode;
+use memory::policy::Mode;
 
 /// One line to its standard input.
 #[derive(Debug, Serialize, Deserialize)]

@@ -12,16 +12,16 @@ use super::{CHARACTERS, LINE_MAX, LONG, Proof, Subject, TOKENS};
 use crate::bert::BertInput;
 use crate::device::Device;
 use crate::error::Error;
-use crate::memory::MemoryPolicy;
-use crate::memory::policy::Amount;
 use crate::native::limits;
 use crate::residency::Residency;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::source::{Source, hex};
 use crate::synthesis::VoiceInput;
-use crate::units::Bytes;
 use crate::{files, whole};
+use memory::MemoryPolicy;
+use memory::policy::Amount;
+use memory::units::Bytes;
 
 /// For a lane or for workspace, of which nobody else wants any.
 const WAIT: Duration = Duration::from_secs(60);

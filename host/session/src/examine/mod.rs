@@ -26,12 +26,12 @@ use crate::error::Error;
 use crate::events;
 use crate::files::{self, Held};
 use crate::gate::Verdict;
-use crate::memory::policy::Mode;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::source::{Source, hex};
 use crate::synthesis::TOKENS_MAX;
 use crate::whole;
+use memory::policy::Mode;
 
 /// The word of the command line, for [`answer`].
 pub const WORD: &str = "examine";

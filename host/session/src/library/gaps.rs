@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use super::{Library, Own, Record, lock};
 use crate::error::Error;
 use crate::events;
-use crate::memory::stretch::{Map, Sink};
 use crate::native::tensors::Block;
-use crate::slab::Lot;
+use memory::slab::Lot;
+use memory::stretch::{Map, Sink};
 
 /// Sessions that no eviction closes.
 pub(crate) trait Fixed: Send + Sync {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::departures::Departures;
 use crate::graph::Tenancy;
 use crate::halves::{Copied, Halves};
-use crate::memory::policy::Precision;
-use crate::memory::{Tier, Usage};
 use crate::onnx::Template;
 use crate::sessions::Sessions;
-use crate::slab::round_up;
 use crate::synthesis::VoiceSession;
 use crate::weights::Weights;
+use memory::policy::Precision;
+use memory::slab::round_up;
+use memory::{Tier, Usage};
 
 pub(crate) type Own = Sessions<VoiceSession>;
 

@@ -8,12 +8,12 @@ use super::{Library, Record, lock};
 use crate::error::Error;
 use crate::events;
 use crate::halves::Copied;
-use crate::memory::stretch::{Map, Tenant};
-use crate::memory::trace::Line;
-use crate::memory::{Decision, Level, NO_VOICE, Pressure, Step, Tier, decide};
 use crate::native::tensors::{Block, Region, Tensors};
 use crate::sessions::Opened;
-use crate::slab::{self, Keep, NoRoom, Zone, round_up};
+use memory::slab::{self, Keep, NoRoom, Zone, round_up};
+use memory::stretch::{Map, Tenant};
+use memory::trace::Line;
+use memory::{Decision, Level, NO_VOICE, Pressure, Step, Tier, decide};
 
 /// Something that was opened in a region of its own.
 pub(crate) struct Settled<T> {
@@ -369,7 +369,7 @@ impl Library {
     /// given up. `loading` is held.
     fn relieve_to(&self, level: Level, needed: usize, free: usize, for_voice: Option<u64>) -> bool {
         let pressure = Pressure {
-            zone: crate::memory::Zone::Device,
+            zone: memory::Zone::Device,
             needed: needed as u64,
             free: free as u64,
             level,

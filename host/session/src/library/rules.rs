@@ -12,12 +12,13 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::{Library, lock};
 use crate::error::Error;
-use crate::memory::policy::Precision;
-use crate::memory::trace::{Line, Recorder};
-use crate::memory::{MemoryPolicy, Proposer};
 use crate::native::reservation::Kind;
 use crate::native::tensors::Tensors;
-use crate::slab::{Layout, Zone, round_up};
+use crate::recorder::Recorder;
+use memory::policy::Precision;
+use memory::slab::{Layout, Zone, round_up};
+use memory::trace::Line;
+use memory::{MemoryPolicy, Proposer};
 
 /// What is obeyed now.
 #[derive(Clone, Debug)]

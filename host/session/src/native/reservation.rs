@@ -70,7 +70,7 @@ impl Reservation {
                 kind.name()
             ))
         };
-        let bytes = span.max(crate::slab::ALIGNMENT);
+        let bytes = span.max(memory::slab::ALIGNMENT);
         let (base, memory) = match kind {
             Kind::Cpu => {
                 let mut map = memmap2::MmapOptions::new()
@@ -124,7 +124,7 @@ impl Reservation {
                 #[expect(unsafe_code, reason = "the C heap, for memory that C++ writes to")]
                 // SAFETY: a valid alignment and out-pointer.
                 let failed = unsafe {
-                    libc::posix_memalign(&raw mut pointer, crate::slab::ALIGNMENT, bytes.max(1))
+                    libc::posix_memalign(&raw mut pointer, memory::slab::ALIGNMENT, bytes.max(1))
                 };
                 (failed == 0).then_some(pointer.cast())
             }

@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::events;
 use crate::native::reservation::{Kind, Reservation};
 use crate::native::run_options::SharedOptions;
-use crate::slab::{Layout, NoRoom, Owner, Place, Slab, Tenant, Zone};
+use memory::slab::{Layout, NoRoom, Owner, Place, Slab, Tenant, Zone};
 
 pub use block::{Block, Region};
 pub(crate) use register::{check, register, register_shared_arena};

@@ -9,8 +9,8 @@ use super::graph::{Data, Graph, Model, Names, Tensor};
 use super::template::{Element, Piece, Template, Weight};
 use super::widen;
 use super::writer::{Writer, in_decoder};
-use crate::slab::round_up;
 use crate::source::hex;
+use memory::slab::round_up;
 
 /// Takes a model apart. `external` reads what an initializer that is no weight
 /// keeps in another file.

@@ -3,11 +3,11 @@
 use super::Residency;
 use crate::gate::Verdict;
 use crate::library::LibraryCensus;
-use crate::memory::policy::Mode;
-use crate::slab::{ModelsCensus, OwnerCensus, Zone, ZoneCensus};
 use crate::slot::SlotCensus;
 use crate::watch::{self, Outside};
 use crate::workspace::Need;
+use memory::policy::Mode;
+use memory::slab::{ModelsCensus, OwnerCensus, Zone, ZoneCensus};
 
 /// All there is to say about memory, for `/admin/memory`.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]

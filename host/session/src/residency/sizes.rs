@@ -1,12 +1,12 @@
 //! How long the zones of the slab are.
 
 use crate::error::Error;
-use crate::memory::MemoryPolicy;
-use crate::memory::policy::Amount;
 use crate::placement::Sizes;
 use crate::settings::Settings;
-use crate::slab::round_up;
 use crate::watch;
+use memory::MemoryPolicy;
+use memory::policy::Amount;
+use memory::slab::round_up;
 
 /// Zones of the slab by the policy, or by what there is.
 pub(super) fn sizes(policy: &MemoryPolicy, settings: &Settings) -> Result<Sizes, Error> {

@@ -17,10 +17,10 @@ use crate::native::tensors::{Block, Region};
 use crate::onnx::{Inside, Part, Template};
 use crate::placement::Placement;
 use crate::settings::Settings;
-use crate::slab::{Keep, Tenant};
 use crate::slot::Slots;
 use crate::synthesis::VoiceSession;
 use crate::weights::Weights;
+use memory::slab::{Keep, Tenant};
 
 /// What the sessions of a slot keep beside their weights: integers and shapes.
 const SESSION: usize = 2 << 20;

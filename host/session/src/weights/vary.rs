@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::{Bytes, Place, Weights};
 use crate::error::Error;
-use crate::memory::synthetic::Random;
 use crate::onnx::{Element, Template};
+use memory::synthetic::Random;
 
 /// The files of a voice made out of another: the graph, and what lies beside it.
 pub(crate) struct Varied {

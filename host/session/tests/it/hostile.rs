@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use memory::slab::Zone;
 use session::examine::Examiner;
 use session::residency::Residency;
-use session::slab::Zone;
 use session::voice::Voice;
 use session::{Error, Settings, Source};
 

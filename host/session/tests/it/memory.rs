@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use proptest::prelude::*;
-use session::memory::{
+use memory::{
     Action, Census, Item, Level, MemoryPolicy, Order, Pressure, Proposal, Step, Tier, Zone,
     complete, plan,
 };
+use proptest::prelude::*;
 
 use crate::stand::repository;
 

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use session::memory::stretch::{Map, Tenant};
+use memory::slab::{self as books, Zone};
+use memory::stretch::{Map, Tenant};
 use session::residency::{Residency, SlabReport};
-use session::slab::{self as books, Zone};
 use session::voice::{Voice, VoiceInput};
 use session::{Error, Settings, Source};
 

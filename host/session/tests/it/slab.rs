@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use memory::slab::Zone;
 use session::gate::Verdict;
 use session::residency::Residency;
-use session::slab::Zone;
 use session::voice::{Voice, VoiceInput};
 use session::{Error, Pointwise, Settings, Source};
 

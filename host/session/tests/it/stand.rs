@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use memory::MemoryPolicy;
 use session::bert::{Bert, BertInput, Features};
 use session::library::Rules;
-use session::memory::MemoryPolicy;
 use session::native::Tensors;
 use session::residency::Residency;
 use session::runtime::Runtime;

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::Tensors;
 use crate::error::Error;
 use crate::halves::Place as Widened;
-use crate::slab::{Keep, NoRoom, Place, RegionId};
+use memory::slab::{Keep, NoRoom, Place, RegionId};
 
 /// A block of the slab, given back when dropped.
 pub struct Block {

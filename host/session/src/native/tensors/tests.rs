@@ -1,5 +1,5 @@
 use super::*;
-use crate::slab::Layout;
+use memory::slab::Layout;
 
 const MIB: usize = 1 << 20;
 

@@ -336,9 +336,9 @@ impl World<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::policy::Order;
-    use crate::memory::proposal::{Action, Proposal};
-    use crate::memory::synthetic::{Pattern, Synthesis, uses};
+    use crate::policy::Order;
+    use crate::proposal::{Action, Proposal};
+    use crate::synthetic::{Pattern, Synthesis, uses};
     use crate::units::Span;
 
     /// `a b a`: one use a second, every voice of 100 bytes and 1 s.

@@ -1,154 +1,25 @@
-//! Uses and decisions as JSON lines: written while serving, read by replay.
+//! Writes the trace of memory while serving.
 //!
 //! The files never grow beyond their bound, and a disk that is full or slow
 //! costs lines and never a request.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use serde::{Deserialize, Serialize};
+use memory::trace::Line;
+use memory::units::Bytes;
 
-use super::decide::Decision;
-use super::policy::MemoryPolicy;
 use crate::events;
-use crate::units::Bytes;
-
-/// One line. Times are microseconds of the writer's monotonic clock.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Line {
-    /// The first of each file.
-    Start {
-        format: u32,
-        /// Bytes for voices on the device.
-        device: u64,
-    },
-    /// The policy from here on.
-    Policy {
-        at_us: u64,
-        policy: Box<MemoryPolicy>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        plugin: Option<String>,
-    },
-    Use(Use),
-    Decision {
-        at_us: u64,
-        #[serde(flatten)]
-        decision: Box<Decision>,
-    },
-}
-
-/// A voice was wanted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Use {
-    pub at_us: u64,
-    pub voice: String,
-    /// What it holds on the device.
-    pub bytes: u64,
-    /// What loading it from its file takes.
-    pub reload_us: u64,
-}
-
-/// What is written now; other formats are refused.
-pub const FORMAT: u32 = 1;
-
-impl Line {
-    pub const fn start(device: u64) -> Self {
-        Self::Start {
-            format: FORMAT,
-            device,
-        }
-    }
-}
-
-/// A trace that cannot be read. The operator can act.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    #[error(transparent)]
-    Read(#[from] io::Error),
-    #[error("line {line}: {cause}")]
-    Line { line: usize, cause: String },
-}
-
-/// Of a whole trace; two files of the largest size that is useful have less.
-const BYTES_MAX: u64 = 512 << 20;
-
-/// All lines. The last one may be cut short, by a crash or a full disk.
-pub fn read(from: impl BufRead) -> Result<Vec<Line>, ReadError> {
-    read_at_most(from, BYTES_MAX)
-}
-
-fn read_at_most(from: impl BufRead, most: u64) -> Result<Vec<Line>, ReadError> {
-    let mut lines = Vec::new();
-    let from = Measured {
-        from,
-        left: most,
-        most,
-    };
-    let mut from = from.lines().enumerate().peekable();
-    while let Some((number, text)) = from.next() {
-        let text = text?;
-        if text.trim().is_empty() {
-            continue;
-        }
-        let wrong = |cause: String| ReadError::Line {
-            line: number + 1,
-            cause,
-        };
-        match serde_json::from_str(&text) {
-            Ok(Line::Start { format, .. }) if format != FORMAT => {
-                return Err(wrong(format!(
-                    "this is format {format} of a trace; this koemasu reads {FORMAT}"
-                )));
-            }
-            Ok(line) => lines.push(line),
-            Err(error) if error.is_eof() && from.peek().is_none() => {}
-            Err(error) => return Err(wrong(error.to_string())),
-        }
-    }
-    Ok(lines)
-}
-
-/// A reader that ends in an error beyond so many bytes.
-struct Measured<R> {
-    from: R,
-    left: u64,
-    most: u64,
-}
-
-impl<R: BufRead> io::Read for Measured<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = io::Read::read(&mut self.fill_buf()?, buffer)?;
-        self.consume(read);
-        Ok(read)
-    }
-}
-
-impl<R: BufRead> BufRead for Measured<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        let there = self.from.fill_buf()?;
-        if there.len() as u64 > self.left {
-            let most = self.most;
-            return Err(io::Error::other(format!("it has more than {most} bytes")));
-        }
-        Ok(there)
-    }
-
-    fn consume(&mut self, read: usize) {
-        self.left = self.left.saturating_sub(read as u64);
-        self.from.consume(read);
-    }
-}
 
 /// Writes lines from a thread of its own. Dropped, it writes what it still
 /// holds.
 #[derive(Debug)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     file: PathBuf,
     bytes_max: Arc<AtomicU64>,
     lines: Option<SyncSender<Line>>,
@@ -162,7 +33,7 @@ const WAITING_MAX: usize = 1_024;
 impl Recorder {
     /// Goes on in `file`; at half of `bytes_max` it becomes `file.1`, which
     /// replaces the one before.
-    pub fn start(file: &Path, bytes_max: Bytes, device: u64) -> io::Result<Self> {
+    pub(crate) fn start(file: &Path, bytes_max: Bytes, device: u64) -> io::Result<Self> {
         let mut files = Files::open(file, bytes_max, device)?;
         let (sender, receiver) = sync_channel(WAITING_MAX);
         let bytes_max = Arc::clone(&files.bytes_max);
@@ -180,24 +51,25 @@ impl Recorder {
         })
     }
 
-    pub fn file(&self) -> &Path {
+    pub(crate) fn file(&self) -> &Path {
         &self.file
     }
 
     /// From the next line on.
-    pub fn set_bytes_max(&self, bytes_max: Bytes) {
+    pub(crate) fn set_bytes_max(&self, bytes_max: Bytes) {
         self.bytes_max.store(bytes_max.0 / 2, Ordering::Relaxed);
     }
 
     /// Never waits: a line for which there is no room is lost and counted.
-    pub fn record(&self, line: Line) {
+    pub(crate) fn record(&self, line: Line) {
         let sent = self.lines.as_ref().map(|lines| lines.try_send(line));
         if !matches!(sent, Some(Ok(()))) {
             lose(&self.lost, &"the disk is slow");
         }
     }
 
-    pub fn lost(&self) -> u64 {
+    #[cfg(test)]
+    fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 }
@@ -336,8 +208,8 @@ fn serialize(line: &Line) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::census::{Census, Level, Pressure, Zone};
-    use crate::memory::decide::decide;
+    use memory::trace::{Use, read};
+    use memory::{Census, Level, MemoryPolicy, Pressure, Zone, decide};
 
     fn used(at_us: u64) -> Line {
         Line::Use(Use {
@@ -440,19 +312,5 @@ mod tests {
         drop(recorder);
         assert!(lost.load(Ordering::Relaxed) > 0);
         assert!(path.metadata().expect("the file").len() <= 2_000);
-    }
-
-    #[test]
-    fn a_line_cut_short_at_the_end_is_left_out_and_elsewhere_an_error() {
-        let whole = serde_json::to_string(&used(1)).expect("JSON");
-        let text = format!("{whole}\n{}", &whole[..20]);
-        assert_eq!(read(text.as_bytes()).expect("a trace"), [used(1)]);
-        let text = format!("{}\n{whole}", &whole[..20]);
-        let error = read(text.as_bytes()).expect_err("broken").to_string();
-        assert!(error.starts_with("line 1: "), "{error}");
-        let error = read_at_most(text.as_bytes(), 20).expect_err("too long");
-        assert!(error.to_string().contains("more than 20 bytes"), "{error}");
-        let error = read(&br#"{"kind":"start","format":2,"device":1}"#[..]).expect_err("newer");
-        assert!(error.to_string().contains("format 2"), "{error}");
     }
 }

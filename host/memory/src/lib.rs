@@ -1,8 +1,10 @@
 //! What is decided about memory, and how. Values in, values out: nothing here
-//! allocates a tensor, opens a model or takes a lock; `residency` acts.
+//! allocates a tensor, opens a model, takes a lock or knows ONNX Runtime; the
+//! crate `session` acts.
 //!
 //! - [`policy`]: `[memory]` as written. - [`census`]: who is resident, and what
 //!   is wanted. - [`usage`]: how a voice was used.
+//! - [`slab`]: whose bytes are whose. - [`units`]: bytes and times as written.
 //! - [`stretch`]: what has to be moved for a stretch in one piece.
 //! - [`plan`]: the host's own decision. - [`proposal`]: somebody else's, checked
 //!   and completed. - [`decide`]: one decision from question to steps.
@@ -15,9 +17,11 @@ pub mod plan;
 pub mod policy;
 pub mod proposal;
 pub mod replay;
+pub mod slab;
 pub mod stretch;
 pub mod synthetic;
 pub mod trace;
+pub mod units;
 pub mod usage;
 
 pub use census::{Census, Item, Level, NO_VOICE, Pressure, Tier, Zone};
