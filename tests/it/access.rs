@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use koemasu::config::Config;
-use koemasu::http::access::Digest256;
-use koemasu::http::parts::Part;
-use koemasu::server::Server;
 use serde_json::json;
+use server::config::Config;
+use server::http::access::Digest256;
+use server::http::parts::Part;
+use server::server::Server;
 
 use crate::client::{Reply, ask, get, post, speak};
 use crate::stand::{Folder, wav};

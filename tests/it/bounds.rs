@@ -623,7 +623,7 @@ async fn no_setting_is_more_than_its_bound() {
         ("[memory]\nslots = 257", "slots"),
     ] {
         folder.write("koemasu.toml", format!("{base}{setting}\n"));
-        let refused = koemasu::config::Config::load(&folder.files()).map(drop);
+        let refused = server::config::Config::load(&folder.files()).map(drop);
         let refused = refused.expect_err(setting).to_string();
         assert!(refused.contains(named), "{setting}: {refused}");
     }
@@ -641,7 +641,7 @@ async fn no_setting_is_more_than_its_bound() {
         ("[encode]\nread_ahead = \"1000h\"", "read_ahead"),
     ] {
         folder.write("pipelines/ja.toml", format!("{PIPELINE}{setting}\n"));
-        let refused = koemasu::config::Config::load(&folder.files()).map(drop);
+        let refused = server::config::Config::load(&folder.files()).map(drop);
         let refused = refused.expect_err(setting).to_string();
         assert!(refused.contains(named), "{setting}: {refused}");
     }

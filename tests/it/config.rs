@@ -2,7 +2,7 @@
 //! koemasu.toml if it begins with `# koemasu.toml`) and what is said about it,
 //! `NAME.err`. `KOEMASU_BLESS=1` rewrites the latter.
 
-use koemasu::config::Config;
+use server::config::Config;
 
 use crate::stand::{Folder, cases};
 
@@ -54,7 +54,7 @@ fn every_pipeline_in_the_repository_loads() {
 #[test]
 fn dangerous_combinations_are_named_with_their_cure() {
     let key = |secret: &str| {
-        let hex = koemasu::http::access::Digest256::of(secret.as_bytes()).hex();
+        let hex = server::http::access::Digest256::of(secret.as_bytes()).hex();
         format!("[[keys]]\nname = \"{secret}\"\nsha256 = \"{hex}\"\n")
     };
     let open = "[server]\nlisten = \"0.0.0.0:0\"\n";
@@ -121,7 +121,7 @@ fn dangerous_combinations_are_named_with_their_cure() {
         let mut files = folder.files();
         files.listen = None;
         let config = Config::load(&files).unwrap_or_else(|e| panic!("{text}: {e}"));
-        let found = koemasu::dangers::of(&config);
+        let found = server::dangers::of(&config);
         assert_eq!(found.len(), expected.len(), "{text}: {found:?}");
         for (found, expected) in found.iter().zip(expected) {
             assert!(found.contains(expected), "{text}: {found}");
@@ -139,7 +139,7 @@ fn files_that_everybody_may_change_or_read_are_named() {
     );
     let found = || {
         let config = Config::load(&folder.files()).expect("a good file");
-        koemasu::dangers::of(&config)
+        server::dangers::of(&config)
     };
     protect(&file, 0o640);
     assert_eq!(found(), Vec::<String>::new());

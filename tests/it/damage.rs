@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use koemasu::config::{Config, Files};
-use koemasu::platform;
 use pipeline::Live;
 use pipeline::document::Document;
+use server::config::{Config, Files};
+use server::platform;
 
 use crate::client::get;
 use crate::stand::Folder;

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use koemasu::http::access::Digest256;
 use serde_json::json;
+use server::http::access::Digest256;
 
 use crate::client::{ask, begin_with, get, post};
 use crate::stand::Folder;
@@ -346,10 +346,7 @@ async fn a_key_goes_while_a_reload_hangs_and_takes_its_stream_along() {
 
     configure(&folder, &key("stays"));
     // Nobody waits for it, as nobody waits for one that hangs.
-    server
-        .app()
-        .reloads
-        .ask(koemasu::reloads::Cause::FileChange);
+    server.app().reloads.ask(server::reloads::Cause::FileChange);
     let until = std::time::Instant::now() + Duration::from_secs(30);
     while status(to, "GET", "/v1/models", &gone).await != 401 {
         assert!(std::time::Instant::now() < until, "the key still opens");

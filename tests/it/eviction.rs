@@ -69,7 +69,7 @@ fn gone(decision: &Decision) -> Vec<u64> {
 #[test]
 fn a_plugin_of_the_plugin_folder_decides_who_goes() {
     let folder = Folder::new();
-    let home = koemasu::config::Environment::read().home;
+    let home = server::config::Environment::read().home;
     let component = std::fs::read(home.join("plugins/evict-cost.wasm"))
         .expect("evict-cost; run `cargo xtask setup`");
     folder.write("evict-cost.wasm", component);

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 
 use hyper::StatusCode;
-use koemasu::server::Server;
 use serde_json::{Value, json};
+use server::server::Server;
 
 use crate::client::{Reply, speak};
 use crate::sound::Sound;

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use koemasu::config::Config;
-use koemasu::platform;
 use pipeline::{Prepared, pronounce};
+use server::config::Config;
+use server::platform;
 
 use crate::stand::{Folder, cases};
 

@@ -160,7 +160,7 @@ async fn what_has_not_changed_is_carried_over() {
     let folder = Folder::new();
     let server = folder.serve().await;
     let to = server.address();
-    let voice = |server: &koemasu::server::Server| {
+    let voice = |server: &server::server::Server| {
         let generation = server.app().live.pin().expect("serves");
         Arc::as_ptr(&generation.voices()["demo"])
     };
@@ -207,7 +207,7 @@ async fn a_saved_file_is_served_without_asking() {
 async fn a_server_that_cannot_start_says_why() {
     let folder = Folder::new();
     folder.write("pipelines/ja.toml", broken(3));
-    let error = koemasu::server::Server::start(folder.files())
+    let error = server::server::Server::start(folder.files())
         .await
         .err()
         .expect("it cannot start");

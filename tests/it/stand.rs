@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use koemasu::config::{Environment, Files};
-use koemasu::server::Server;
+use server::config::{Environment, Files};
+use server::server::Server;
 use tempfile::TempDir;
 
 /// Deterministic: no noise, and no sentence pauses that hide lengths.
@@ -85,8 +85,8 @@ pub(crate) fn cases(name: &str) -> PathBuf {
 }
 
 /// The packages of the server.
-pub(crate) const SERVING: [&str; 6] = [
-    "koemasu", "pipeline", "speech", "sound", "plugin", "session",
+pub(crate) const SERVING: [&str; 9] = [
+    "koemasu", "soak", "server", "pipeline", "speech", "sound", "plugin", "session", "memory",
 ];
 
 /// The source of a package: each file's path and text.

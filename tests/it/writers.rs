@@ -7,7 +7,7 @@ use crate::stand::{SERVING, sources};
 const WRITERS: [(&str, &str); 8] = [
     ("session/src/whole.rs", "it is the one"),
     (
-        "koemasu/src/files.rs",
+        "server/src/files.rs",
         "a pipe or device that a command is told to write to",
     ),
     (
@@ -15,7 +15,7 @@ const WRITERS: [(&str, &str); 8] = [
         "seals, beside the sandbox, which knows no session",
     ),
     (
-        "session/src/memory/trace.rs",
+        "session/src/recorder.rs",
         "lines are added, and the file is turned over",
     ),
     ("session/src/native/limits.rs", "a file of the system's"),

@@ -96,51 +96,51 @@ pub const TARGETS: &[Target] = &[
         "speech",
         "the body of /v1/audio/speech",
         MIB,
-        koemasu::parse::speech,
+        server::parse::speech,
     ),
     target(
         "synthesize",
         "the body of sbv2-api's /synthesize",
         MIB,
-        koemasu::parse::synthesize,
+        server::parse::synthesize,
     ),
     target(
         "audio_query",
         "the body of /synthesis",
         MIB,
-        koemasu::parse::audio_query,
+        server::parse::audio_query,
     ),
     target(
         "accent_phrases",
         "the body of /mora_data",
         MIB,
-        koemasu::parse::accent_phrases,
+        server::parse::accent_phrases,
     ),
     target(
         "waves",
         "the body of /connect_waves, base64 within",
         64 * MIB,
-        koemasu::parse::waves,
+        server::parse::waves,
     ),
     target(
         "imported_words",
         "the body of /import_user_dict",
         8 * MIB,
-        koemasu::parse::imported_words,
+        server::parse::imported_words,
     ),
     target(
         "preset",
         "the body of /add_preset",
         MIB,
-        koemasu::parse::preset,
+        server::parse::preset,
     ),
     target(
         "word",
         "the body of /admin/dictionary",
         MIB,
-        koemasu::parse::word,
+        server::parse::word,
     ),
-    target("g2p", "the body of /v1/g2p", MIB, koemasu::parse::g2p),
+    target("g2p", "the body of /v1/g2p", MIB, server::parse::g2p),
 ];
 
 const fn target(
@@ -238,16 +238,16 @@ fn policy(bytes: &[u8]) -> bool {
 }
 
 fn settings(bytes: &[u8]) -> bool {
-    koemasu::parse::settings(&text(bytes))
+    server::parse::settings(&text(bytes))
 }
 
 fn presets(bytes: &[u8]) -> bool {
-    koemasu::parse::presets(&text(bytes))
+    server::parse::presets(&text(bytes))
 }
 
 fn query(bytes: &[u8]) -> bool {
     let text = text(bytes);
-    let query = koemasu::http::query::Query::new(&text);
+    let query = server::http::query::Query::new(&text);
     query.float("speed").is_ok() & query.flag("split").is_ok() & query.needed("text").is_ok()
 }
 

@@ -3,21 +3,19 @@
 
 #![warn(clippy::print_stderr)]
 
+mod args;
+mod check;
+mod g2p;
+mod key;
+mod policy;
+mod say;
+mod serve;
+
 use std::process::ExitCode;
 
-use koemasu::commands::args::{Args, Command};
-use koemasu::commands::check;
-use koemasu::commands::g2p;
-use koemasu::commands::key;
-use koemasu::commands::policy;
-use koemasu::commands::say;
-use koemasu::commands::serve;
-use koemasu::http::openapi;
-use koemasu::line;
-use koemasu::platform;
-use koemasu::signal;
-use koemasu::soak;
-use koemasu::telemetry;
+use args::{Args, Command};
+use server::http::openapi;
+use server::{line, platform, signal, telemetry};
 
 /// The main thread has the stack that `ulimit -s` grants, which may be little.
 const STACK: usize = 8 << 20;
@@ -37,7 +35,7 @@ fn main() -> ExitCode {
 fn run() -> ExitCode {
     let args = Args::parse_plainly();
     signal::outlive_full_files();
-    telemetry::log(args.log, &args.command);
+    telemetry::log(args.log.into(), args.command.usual_log());
     // What comes from outside is tried by this program's own word for it.
     platform::answers_examine();
     let outcome = match args.command {

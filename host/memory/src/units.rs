@@ -3,6 +3,7 @@
 //! A bare number is refused: nobody should have to guess its unit.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
@@ -60,6 +61,31 @@ impl Span {
         let (number, unit) = split(text)?;
         let (_, scale) = TIME_UNITS.iter().find(|(name, _)| *name == unit)?;
         Duration::try_from_secs_f64(number * scale).ok().map(Self)
+    }
+}
+
+/// A text that is no quantity. Whoever wrote it can act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAQuantity {
+    #[error("bytes have their unit, such as 2GiB")]
+    Bytes,
+    #[error("a time has its unit, such as 250ms")]
+    Span,
+}
+
+impl FromStr for Bytes {
+    type Err = NotAQuantity;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text).ok_or(NotAQuantity::Bytes)
+    }
+}
+
+impl FromStr for Span {
+    type Err = NotAQuantity;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text).ok_or(NotAQuantity::Span)
     }
 }
 

@@ -6,7 +6,7 @@ use session::voice::{Pace, VoiceInput};
 use speech::align;
 use speech::utterance::Utterance;
 
-use crate::cast::Manner;
+use crate::voice_settings::SynthesisSettings;
 
 /// Pads with zeros; the graph masks by the true length, so that padding never
 /// reaches the sound.
@@ -15,7 +15,7 @@ pub(crate) fn voice_input(
     tokens: align::Tokens,
     features: &Features,
     padded: usize,
-    manner: &Manner,
+    settings: &SynthesisSettings,
     pace: Pace,
 ) -> VoiceInput {
     let true_length = tokens.ids.len();
@@ -34,13 +34,13 @@ pub(crate) fn voice_input(
         tones: pad(tokens.tones),
         languages: pad(tokens.languages),
         true_length,
-        style_vector: manner.style_vector.clone(),
-        speaker: manner.speaker,
-        length_scale: manner.length_scale,
-        sdp_ratio: manner.sdp_ratio,
-        noise_scale: manner.noise_scale,
-        noise_scale_w: manner.noise_scale_w,
-        seed: manner.seed,
+        style_vector: settings.style_vector.clone(),
+        speaker: settings.speaker,
+        length_scale: settings.length_scale,
+        sdp_ratio: settings.sdp_ratio,
+        noise_scale: settings.noise_scale,
+        noise_scale_w: settings.noise_scale_w,
+        seed: settings.seed,
         pace,
     }
 }

@@ -7,42 +7,47 @@
 //! - [`synthesize`](synthesize::synthesize): one request, top to bottom.
 //! - [`live`]: which generation serves, and how the next one takes over.
 
+mod ahead;
 mod answers;
 mod apart;
 mod backlog;
 mod batch;
-mod cast;
 mod clock;
-mod colour;
+mod deliver;
 mod depth;
 pub mod document;
 mod error;
 mod events;
 pub mod evict;
+mod feature_mix;
 mod features;
 mod gate;
 mod generation;
+mod job;
 mod left_out;
 mod lexicon;
 mod live;
 mod master;
-mod perform;
 mod plan;
 mod policy;
 mod prepare;
+mod produce;
 mod read;
 mod rehearsal;
 mod request;
 pub mod spec;
 mod stream;
+mod synthesis;
 mod synthesize;
 mod trace;
+mod voice_settings;
 mod work;
 
 pub use answers::{Answers, Hold};
 pub use error::Error;
 pub use events::describe as describe_metrics;
 pub use generation::{Generation, Pin};
+pub use job::Spoken;
 pub use left_out::{Kind, LeftOut};
 pub use lexicon::{
     DICTIONARY_BYTES_MAX, DictionaryError, DictionaryFormat, WORDS_MAX, WrittenCase,
@@ -50,15 +55,15 @@ pub use lexicon::{
 };
 pub use live::{GenerationReport, Live, Prepared, Published};
 pub use memory::units;
-pub use perform::{Performance, Spoken};
 pub use plan::Plan;
 pub use prepare::PrepareError;
-pub use read::{Pronounced, fits, pronounce, recite};
+pub use read::{Pronounced, fits, pronounce, pronounce_sentences};
 pub use request::{
-    Answer, Assist, Audio, Delivery, Head, Loudness, Pauses, Priority, Request, Sound, Speaker,
-    Split, VoiceRef,
+    Assist, Audio, Delivery, Head, Loudness, Pauses, Priority, Request, Sound, Speaker, Split,
+    VoiceRef, VoiceSettings,
 };
 pub use sound::{Channels, Format};
 pub use stream::Stream;
+pub use synthesis::Synthesis;
 pub use synthesize::{begin, synthesize};
 pub use work::{Wanted, wanted};

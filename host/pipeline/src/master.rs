@@ -12,7 +12,7 @@ use sound::{Encoder, Leveller, Resampler, Shape, SoundError};
 
 use crate::answers::{Answers, Hold};
 use crate::error::Error;
-use crate::request::{Answer, Head, Loudness, Sound};
+use crate::request::{Delivery, Head, Loudness, Sound};
 use crate::stream::Chunk;
 
 /// Quieter than this counts as silence where silence is dropped: the step of
@@ -23,7 +23,7 @@ const QUIET: f32 = 0.000_4;
 const STEP: usize = 1 << 16;
 
 pub(crate) struct Master {
-    way: Way,
+    buffering: Buffering,
     todo: VecDeque<Part>,
     finish: Finish,
     answers: Answers,
@@ -34,7 +34,7 @@ pub(crate) struct Master {
     samples: u64,
 }
 
-enum Way {
+enum Buffering {
     /// Everything is kept until the end.
     Keep {
         kept: VecDeque<Part>,
@@ -91,18 +91,18 @@ impl Master {
             rate: head.sampling_rate,
         };
         let mut todo = VecDeque::new();
-        let way = match head.answer {
-            Answer::Whole => Way::Keep {
+        let buffering = match head.delivery {
+            Delivery::Whole => Buffering::Keep {
                 kept: VecDeque::new(),
                 samples: 0,
             },
-            Answer::Stream => {
+            Delivery::Stream => {
                 todo.push_back(Part::Silence(finish.samples(sound.leading)));
-                Way::Flow(Box::new(finish.flow(None)?))
+                Buffering::Flow(Box::new(finish.flow(None)?))
             }
         };
         Ok(Self {
-            way,
+            buffering,
             todo,
             finish,
             answers,
@@ -136,7 +136,7 @@ impl Master {
     }
 
     fn take(&mut self, part: Part) -> Result<(), Error> {
-        let Way::Keep { kept, samples } = &mut self.way else {
+        let Buffering::Keep { kept, samples } = &mut self.buffering else {
             self.todo.push_back(part);
             return Ok(());
         };
@@ -152,7 +152,7 @@ impl Master {
 
     /// Nothing more is said. Blocks for what looks at all of it.
     pub(crate) fn end(&mut self) -> Result<(), Error> {
-        if let Way::Keep { kept, .. } = &mut self.way {
+        if let Buffering::Keep { kept, .. } = &mut self.buffering {
             let kept = std::mem::take(kept);
             self.end_whole(kept)?;
         }
@@ -186,7 +186,7 @@ impl Master {
         let length = (said + silence) as f64 * f64::from(rate) / f64::from(voice_rate);
         let length = length.round() as u64;
         self.answers.bytes(sound.raw_bytes(length))?;
-        self.way = Way::Flow(Box::new(self.finish.flow(Some(length))?));
+        self.buffering = Buffering::Flow(Box::new(self.finish.flow(Some(length))?));
         self.todo.push_back(Part::Silence(leading));
         self.todo.append(&mut kept);
         Ok(())
@@ -200,7 +200,7 @@ impl Master {
     /// One step of what is to be done.
     pub(crate) fn step(&mut self) -> Result<Chunk, Error> {
         let mut chunk = Chunk::empty();
-        let Way::Flow(flow) = &mut self.way else {
+        let Buffering::Flow(flow) = &mut self.buffering else {
             return Ok(chunk);
         };
         let mut left = STEP;

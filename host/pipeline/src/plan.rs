@@ -162,64 +162,70 @@ impl Plan {
 
     /// Sandboxed normalization of each piece, in order. A piece of which nothing
     /// is left is left out, with a warning.
-    pub(crate) async fn normalize(self: &Arc<Self>, pieces: Vec<Piece>) -> Result<Script, Error> {
+    pub(crate) async fn normalize(
+        self: &Arc<Self>,
+        pieces: Vec<Piece>,
+    ) -> Result<NormalizedPieces, Error> {
         let plan = Arc::clone(self);
         wanted(self.deadline(), move |wanted| {
-            let mut script = Script::default();
+            let mut normalized = NormalizedPieces::default();
             let lexicon: Arc<dyn plugin::Lexicon> = Arc::clone(&plan.words) as _;
             for piece in pieces {
                 wanted.check()?;
-                let normalized = policy::normalize(
+                let read = policy::normalize(
                     &plan.normalizers,
                     &plan.spec.language,
                     &piece.text,
                     piece.start,
                     &lexicon,
                 )?;
-                let mut warnings = normalized.warnings;
-                if normalized.text.trim().is_empty() {
+                let mut warnings = read.warnings;
+                if read.text.trim().is_empty() {
                     warnings.push(format!("nothing of `{}` can be spoken", piece.text));
-                    script.warnings.extend(warnings);
+                    normalized.warnings.extend(warnings);
                     continue;
                 }
-                let text = NormalizedText::new(normalized.text)
+                let text = NormalizedText::new(read.text)
                     .map_err(|e| Error::Request(e.to_string()).of_part(piece.start, &piece.text))?;
-                script.lines.push(Line {
+                normalized.pieces.push(NormalizedPiece {
                     text,
                     piece,
                     warnings,
                 });
             }
-            Ok(script)
+            Ok(normalized)
         })
         .await
     }
 
     /// Phonemes, tones and their alignment to characters. Never fails on a
     /// text: what cannot be read is guessed, with a warning.
-    pub(crate) async fn pronounce(self: &Arc<Self>, script: Script) -> Result<Recital, Error> {
+    pub(crate) async fn pronounce(
+        self: &Arc<Self>,
+        normalized: NormalizedPieces,
+    ) -> Result<Sentences, Error> {
         let plan = Arc::clone(self);
         wanted(self.deadline(), move |wanted| {
-            let mut recital = Recital {
-                verses: Vec::with_capacity(script.lines.len()),
-                warnings: script.warnings,
+            let mut sentences = Sentences {
+                list: Vec::with_capacity(normalized.pieces.len()),
+                warnings: normalized.warnings,
             };
-            for line in script.lines {
+            for piece in normalized.pieces {
                 wanted.check()?;
-                let utterance = plan.frontend.pronounce_with(&line.text, &plan.words.user);
-                let mut warnings = line.warnings;
+                let utterance = plan.frontend.pronounce_with(&piece.text, &plan.words.user);
+                let mut warnings = piece.warnings;
                 warnings.extend(utterance.warnings().iter().map(ToString::to_string));
-                recital.warnings.extend(warnings.iter().cloned());
-                recital.verses.push(Verse {
+                sentences.warnings.extend(warnings.iter().cloned());
+                sentences.list.push(Sentence {
                     utterance: Arc::new(utterance),
-                    text: line.text,
-                    written: line.piece.text,
-                    start: line.piece.start,
-                    pause: line.piece.pause,
+                    text: piece.text,
+                    written: piece.piece.text,
+                    start: piece.piece.start,
+                    pause: piece.piece.pause,
                     warnings,
                 });
             }
-            Ok(recital)
+            Ok(sentences)
         })
         .await
     }
@@ -234,33 +240,34 @@ impl Plan {
     }
 }
 
-/// The text as it will be read, line by line.
+/// What the normalizers made of each piece of a text.
 #[derive(Default)]
-pub(crate) struct Script {
-    lines: Vec<Line>,
+pub(crate) struct NormalizedPieces {
+    pieces: Vec<NormalizedPiece>,
     warnings: Vec<String>,
 }
 
-impl Script {
+impl NormalizedPieces {
     pub(crate) fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.pieces.is_empty()
     }
 }
 
-struct Line {
+struct NormalizedPiece {
     text: NormalizedText,
     piece: Piece,
     warnings: Vec<String>,
 }
 
-/// The text as it will sound.
-pub(crate) struct Recital {
-    pub(crate) verses: Vec<Verse>,
-    /// Of all verses, and of what became none.
+/// The sentences of a text with their phonemes, in order.
+pub(crate) struct Sentences {
+    pub(crate) list: Vec<Sentence>,
+    /// Of all sentences, and of pieces that became none.
     pub(crate) warnings: Vec<String>,
 }
 
-pub(crate) struct Verse {
+/// One run of the synthesis graph to be.
+pub(crate) struct Sentence {
     pub(crate) utterance: Arc<Utterance>,
     pub(crate) text: NormalizedText,
     /// As the caller wrote it, and where.

@@ -6,10 +6,9 @@ use speech::moras::{self, Given, GivenError, Mora};
 
 use crate::error::Error;
 use crate::generation::Generation;
-use crate::plan::Verse;
+use crate::plan::Sentence;
 use crate::request::{Pauses, Split};
-use crate::synthesize::stage;
-use crate::work::blocking;
+use crate::work::{blocking, stage};
 
 /// How the words of a text would be said, and no sound.
 #[derive(Clone, Debug)]
@@ -34,30 +33,30 @@ pub async fn pronounce(
     text: &str,
 ) -> Result<Pronounced, Error> {
     let plan = generation.plan(pipeline)?;
-    let script = stage("normalize", plan.normalize(plan.whole(text)?)).await?;
-    let recital = stage("g2p", plan.pronounce(script)).await?;
-    match recital.verses.into_iter().next() {
-        Some(verse) => Ok(Pronounced::from(verse)),
-        None => Ok(Pronounced::nothing(recital.warnings)),
+    let normalized = stage("normalize", plan.normalize(plan.whole(text)?)).await?;
+    let sentences = stage("g2p", plan.pronounce(normalized)).await?;
+    match sentences.list.into_iter().next() {
+        Some(sentence) => Ok(Pronounced::from(sentence)),
+        None => Ok(Pronounced::nothing(sentences.warnings)),
     }
 }
 
 /// The same for each sentence, in order, and the warnings of what is none.
-pub async fn recite(
+pub async fn pronounce_sentences(
     generation: &Arc<Generation>,
     pipeline: Option<&str>,
     text: &str,
     split: Option<Split>,
 ) -> Result<(Vec<Pronounced>, Vec<String>), Error> {
     let plan = generation.plan(pipeline)?;
-    let script = stage(
+    let normalized = stage(
         "normalize",
         plan.normalize(plan.split(text, split, Pauses::default())?),
     )
     .await?;
-    let recital = stage("g2p", plan.pronounce(script)).await?;
-    let verses = recital.verses.into_iter().map(Pronounced::from).collect();
-    Ok((verses, recital.warnings))
+    let sentences = stage("g2p", plan.pronounce(normalized)).await?;
+    let list = sentences.list.into_iter().map(Pronounced::from).collect();
+    Ok((list, sentences.warnings))
 }
 
 /// Whether what is given can be spread over the characters of a text, read as a
@@ -69,30 +68,30 @@ pub async fn fits(
     given: &Given,
 ) -> Result<bool, Error> {
     let plan = generation.plan(pipeline)?;
-    let script = stage("normalize", plan.normalize(plan.whole(text)?)).await?;
-    let recital = stage("g2p", plan.pronounce(script)).await?;
-    let Some(verse) = recital.verses.into_iter().next() else {
+    let normalized = stage("normalize", plan.normalize(plan.whole(text)?)).await?;
+    let sentences = stage("g2p", plan.pronounce(normalized)).await?;
+    let Some(sentence) = sentences.list.into_iter().next() else {
         return Ok(false);
     };
     let given = given.clone();
     blocking(move || {
-        let said = moras::say(&verse.utterance, &given);
+        let said = moras::say(&sentence.utterance, &given);
         Ok(!matches!(said, Err(GivenError::Spread { .. })))
     })
     .await
 }
 
-impl From<Verse> for Pronounced {
-    fn from(verse: Verse) -> Self {
+impl From<Sentence> for Pronounced {
+    fn from(sentence: Sentence) -> Self {
         Self {
-            text: verse.text.as_str().to_owned(),
-            moras: moras::of(&verse.utterance),
-            phonemes: verse.utterance.phonemes().map(str::to_owned).collect(),
-            tones: verse.utterance.tones().to_vec(),
-            phonemes_per_character: verse.utterance.phonemes_per_character().to_vec(),
-            written: verse.written,
-            start: verse.start,
-            warnings: verse.warnings,
+            text: sentence.text.as_str().to_owned(),
+            moras: moras::of(&sentence.utterance),
+            phonemes: sentence.utterance.phonemes().map(str::to_owned).collect(),
+            tones: sentence.utterance.tones().to_vec(),
+            phonemes_per_character: sentence.utterance.phonemes_per_character().to_vec(),
+            written: sentence.written,
+            start: sentence.start,
+            warnings: sentence.warnings,
         }
     }
 }

@@ -23,10 +23,10 @@ pub struct Request {
     /// How much BERT's features say; 1 is as trained, less lets given tones
     /// win.
     pub bert_strength: Option<f32>,
-    pub delivery: Delivery,
+    pub settings: VoiceSettings,
     pub pauses: Pauses,
     pub sound: Sound,
-    pub answer: Answer,
+    pub delivery: Delivery,
     pub priority: Priority,
     /// The time the caller gives it; never more than the pipeline's own.
     pub deadline: Option<Duration>,
@@ -89,7 +89,7 @@ impl fmt::Display for VoiceRef {
 /// Whether the sound leaves as it is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Answer {
+pub enum Delivery {
     /// In one piece, with its length in the header.
     #[default]
     Whole,
@@ -204,7 +204,7 @@ pub struct Assist {
 
 /// How it is spoken: the scalars of the synthesis graph and the style.
 #[derive(Clone, Debug, Default)]
-pub struct Delivery {
+pub struct VoiceSettings {
     pub style: Option<String>,
     /// 0 is the mean style, 1 the style as recorded, more exaggerates.
     pub style_weight: Option<f32>,
@@ -256,7 +256,7 @@ pub struct Head {
     /// How the level was set.
     pub loudness: Loudness,
     /// Whether it comes in one piece.
-    pub answer: Answer,
+    pub delivery: Delivery,
     /// The generation that made all of it.
     pub generation: NonZeroU64,
     /// What was dropped, guessed or skipped on the way.

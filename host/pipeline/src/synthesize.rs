@@ -7,49 +7,51 @@ use std::time::{Duration, Instant};
 use speech::moras::Given;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::cast::{cast, check_sound};
+use crate::ahead::Ahead;
 use crate::clock::Clock;
-use crate::colour::check_colour;
 use crate::error::Error;
-use crate::events;
+use crate::feature_mix::check_mix;
 use crate::generation::Generation;
+use crate::job::Job;
 use crate::master::Master;
-use crate::perform::Performance;
-use crate::plan::{Plan, Recital};
-use crate::request::{Answer, Audio, Head, Loudness, Request, Split};
+use crate::plan::{Plan, Sentences};
+use crate::request::{Audio, Delivery, Head, Loudness, Request, Split};
 use crate::stream::Stream;
+use crate::synthesis::Synthesis;
+use crate::voice_settings::{check_sound, resolve_voice};
+use crate::work::stage;
 
 /// Text in, audio out, in one piece. Everything it touches belongs to
 /// `generation`.
 pub async fn synthesize(generation: &Arc<Generation>, request: Request) -> Result<Audio, Error> {
-    let (performance, stream) = begin(generation, request).await?;
-    let (spoken, audio) = tokio::join!(performance.run(), stream.collect());
+    let (synthesis, stream) = begin(generation, request).await?;
+    let (spoken, audio) = tokio::join!(synthesis.run(), stream.collect());
     spoken.and(audio)
 }
 
 /// What is decided before the first sound, and where that sound will come
-/// from: the caller runs the performance and reads the stream.
+/// from: the caller runs the synthesis and reads the stream.
 pub async fn begin(
     generation: &Arc<Generation>,
     request: Request,
-) -> Result<(Performance, Stream), Error> {
+) -> Result<(Synthesis, Stream), Error> {
     let plan = generation.plan(request.pipeline.as_deref())?;
     let limit = plan.spec.limits.deadline.0;
     let limit = request.deadline.map_or(limit, |asked| asked.min(limit));
     let clock = Arc::new(Clock::new(Instant::now(), limit));
-    let rehearsed = rehearse(generation, plan, request, &clock);
-    clock.within(rehearsed).await
+    let planned = plan_request(generation, plan, request, &clock);
+    clock.within(planned).await
 }
 
-async fn rehearse(
+async fn plan_request(
     generation: &Arc<Generation>,
     plan: &Arc<Plan>,
     request: Request,
     clock: &Arc<Clock>,
-) -> Result<(Performance, Stream), Error> {
+) -> Result<(Synthesis, Stream), Error> {
     plan.speaks(request.language.as_deref())?;
-    let (voice, manner) = cast(generation, plan, &request)?;
-    check_colour(plan, &request)?;
+    let (voice, settings) = resolve_voice(generation, plan, &request)?;
+    check_mix(plan, &request)?;
     check_sound(&request.sound)?;
     // What is given is for the whole text.
     let split = match request.given {
@@ -63,18 +65,19 @@ async fn rehearse(
         false => generation.gate.admit(characters)?,
     };
 
-    let script = stage("normalize", plan.normalize(pieces)).await?; // wasm
-    if script.is_empty() {
+    let normalized = stage("normalize", plan.normalize(pieces)).await?; // wasm
+    if normalized.is_empty() {
         return Err(Error::Text("nothing of the text can be spoken".to_owned()));
     }
-    let mut recital = stage("g2p", plan.pronounce(script)).await?; // CPU
+    let mut sentences = stage("g2p", plan.pronounce(normalized)).await?; // CPU
     if let Some(given) = &request.given {
-        obey(&mut recital, given)?;
+        override_reading(&mut sentences, given)?;
     }
 
-    // bert, bucket, synthesize and encode are sentence by sentence: perform.rs
+    // bert, bucket and synthesize are sentence by sentence, produce.rs; encode is
+    // deliver.rs
     let voice_rate = voice.package().sampling_rate();
-    let head = head(generation, plan, &request, voice_rate, recital.warnings);
+    let head = head(generation, plan, &request, voice_rate, sentences.warnings);
     let (chunks, reader) = mpsc::channel(CHUNKS);
     let (tell_behind, behind) = oneshot::channel();
     let gate = &generation.gate;
@@ -85,25 +88,30 @@ async fn rehearse(
         gate.answers(),
         gate.hold(),
     )?;
-    let between = recital.verses.split_last().map_or(&[][..], |(_, it)| it);
-    let pauses = between.iter().map(|verse| verse.pause);
+    let between = sentences.list.split_last().map_or(&[][..], |(_, it)| it);
+    let pauses = between.iter().map(|sentence| sentence.pause);
     master.check_silence(pauses.fold(Duration::ZERO, Duration::saturating_add))?;
-    let performance = Performance {
-        master,
-        sampling_rate: head.sampling_rate,
-        answer: head.answer,
+    let ahead = Ahead::new(generation, plan, voice_rate, head.delivery);
+    let job = Job {
         generation: Arc::clone(generation),
         plan: Arc::clone(plan),
         request,
         voice,
-        manner,
-        verses: recital.verses,
-        ticket,
+        settings,
+        delivery: head.delivery,
+        sampling_rate: head.sampling_rate,
         clock: Arc::clone(clock),
+        ahead,
+    };
+    let synthesis = Synthesis {
+        job: Arc::new(job),
+        sentences: sentences.list,
+        master,
+        ticket,
         chunks,
         behind: Some(tell_behind),
     };
-    Ok((performance, Stream::new(head, reader, behind)))
+    Ok((synthesis, Stream::new(head, reader, behind)))
 }
 
 /// Chunks that wait for the reader; a chunk is a window's sound at most.
@@ -118,9 +126,9 @@ fn head(
 ) -> Head {
     let sound = &request.sound;
     let loudness = sound.loudness.or(plan.spec.encode.loudness);
-    let loudness = loudness.unwrap_or(match request.answer {
-        Answer::Whole => Loudness::Whole,
-        Answer::Stream => Loudness::Running,
+    let loudness = loudness.unwrap_or(match request.delivery {
+        Delivery::Whole => Loudness::Whole,
+        Delivery::Stream => Loudness::Running,
     });
     let rate = sound.sampling_rate.unwrap_or(voice_rate);
     Head {
@@ -129,9 +137,9 @@ fn head(
         channels: sound.channels,
         loudness,
         // Nobody knows the loudest sample before the last one is made.
-        answer: match loudness {
-            Loudness::Whole => Answer::Whole,
-            Loudness::Running | Loudness::None => request.answer,
+        delivery: match loudness {
+            Loudness::Whole => Delivery::Whole,
+            Loudness::Running | Loudness::None => request.delivery,
         },
         generation: generation.number,
         warnings,
@@ -139,19 +147,10 @@ fn head(
 }
 
 /// The phonemes and tones the caller gives, for those of the frontend.
-fn obey(recital: &mut Recital, given: &Given) -> Result<(), Error> {
-    for verse in &mut recital.verses {
-        let said = speech::moras::say(&verse.utterance, given);
-        verse.utterance = Arc::new(said.map_err(|e| Error::Request(e.to_string()))?);
+fn override_reading(sentences: &mut Sentences, given: &Given) -> Result<(), Error> {
+    for sentence in &mut sentences.list {
+        let said = speech::moras::say(&sentence.utterance, given);
+        sentence.utterance = Arc::new(said.map_err(|e| Error::Request(e.to_string()))?);
     }
     Ok(())
-}
-
-/// Runs one stage under its name, and times it even if it is cut short.
-pub(crate) async fn stage<T>(
-    name: &'static str,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let _timer = events::stage(name);
-    work.await
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::events;
 
 /// Runs CPU work; a panic there costs one request.
 pub(crate) async fn blocking<T: Send + 'static>(
@@ -66,6 +67,15 @@ impl Drop for Leaving {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// Runs one stage under its name, and times it even if it is cut short.
+pub(crate) async fn stage<T>(
+    name: &'static str,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let _timer = events::stage(name);
+    work.await
 }
 
 #[cfg(test)]

@@ -67,11 +67,6 @@ impl Recorder {
             lose(&self.lost, &"the disk is slow");
         }
     }
-
-    #[cfg(test)]
-    fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
 }
 
 impl Drop for Recorder {
@@ -255,7 +250,7 @@ mod tests {
         for line in &lines[1..] {
             recorder.record(line.clone());
         }
-        assert_eq!(recorder.lost(), 0);
+        assert_eq!(recorder.lost.load(Ordering::Relaxed), 0);
         drop(recorder);
         assert_eq!(read_file(&path), lines);
 

@@ -1,0 +1,246 @@
+//! The half of a request that begins sentences: features, bucket, a lane, a
+//! session, and a run on a blocking thread.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use session::voice::{Lease, Pace};
+use speech::align;
+use speech::utterance::Utterance;
+use tokio::sync::mpsc;
+
+use crate::batch;
+use crate::error::Error;
+use crate::events;
+use crate::feature_mix::FeatureMix;
+use crate::features::model_error;
+use crate::gate::{Lane, Turn};
+use crate::job::Job;
+use crate::plan::{Plan, Sentence};
+use crate::policy::Axis;
+use crate::request::{Delivery, Priority};
+use crate::work::{blocking, stage};
+
+/// The half that begins sentences.
+pub(crate) struct Producer {
+    pub(crate) job: Arc<Job>,
+}
+
+/// Of a sentence in its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    First,
+    Later,
+}
+
+/// One sentence that is being said.
+pub(crate) struct SentenceRun {
+    pub(crate) events: mpsc::UnboundedReceiver<RunEvent>,
+    pub(crate) characters: usize,
+    /// Silence after it, if another one follows.
+    pub(crate) pause: Duration,
+    /// Whoever drops the sentence, because its time is over or its reader has
+    /// gone, ends the run.
+    _stop: session::StopOnDrop,
+}
+
+pub(crate) enum RunEvent {
+    Window(Vec<f32>),
+    /// All of it was said, in so much time of a lane.
+    End(Duration),
+    Failed(Error),
+}
+
+impl Producer {
+    pub(crate) async fn all(
+        self,
+        sentences: Vec<Sentence>,
+        begun: mpsc::Sender<SentenceRun>,
+    ) -> Result<(), Error> {
+        let job = &self.job;
+        let mix = FeatureMix::of(&job.generation, &job.plan, &job.request, job.turn()).await?;
+        let mut place = Place::First;
+        for sentence in sentences {
+            job.ahead.room().await;
+            let place = std::mem::replace(&mut place, Place::Later);
+            let run = self.one(sentence, &mix, place).await?;
+            if begun.send(run).await.is_err() {
+                break; // The other half has failed, and says why.
+            }
+        }
+        Ok(())
+    }
+
+    /// Features, bucket, a lane, a session: and it speaks.
+    async fn one(
+        &self,
+        sentence: Sentence,
+        mix: &FeatureMix,
+        place: Place,
+    ) -> Result<SentenceRun, Error> {
+        let job = &self.job;
+        let (generation, plan) = (&job.generation, &job.plan);
+        let text = sentence.utterance.text();
+        let features = generation
+            .features
+            .get(plan, &generation.gate, job.turn(), text);
+        let of_part = |error: Error| error.of_part(sentence.start, &sentence.written);
+        let features = stage("bert", features).await.map_err(of_part)?; // cache, else a run
+        let features = mix.apply(features);
+        let bucketed = bucket(plan, job.voice.family(), &sentence.utterance);
+        let bucketed = stage("bucket", bucketed).await.map_err(of_part)?; // wasm, then checked
+
+        let lane = generation.gate.enter(job.turn()).await?;
+        let wait = generation.gate.wait().min(job.clock.left());
+        let lease = job.voice.checkout(bucketed.padded, wait).await;
+        let lease = lease.map_err(|e| of_part(model_error(job.voice.name(), &e)))?;
+        let pace = job.pace(place);
+        let stop = lease.stop().on_drop();
+        let (said, events) = mpsc::unbounded_channel();
+        let run = Run {
+            job: Arc::clone(job),
+            lane,
+            lease,
+            said,
+            written: sentence.written,
+            start: sentence.start,
+        };
+        let Sentence {
+            utterance, pause, ..
+        } = sentence;
+        let characters = text_length(&utterance);
+        // Not waited for: what it says, it says through the channel.
+        tokio::task::spawn_blocking(move || {
+            let input = batch::voice_input(
+                &utterance,
+                bucketed.tokens,
+                &features,
+                bucketed.padded,
+                &run.job.settings,
+                pace,
+            );
+            run.speak(input);
+        });
+        Ok(SentenceRun {
+            events,
+            characters,
+            pause,
+            _stop: stop,
+        })
+    }
+}
+
+impl Job {
+    /// Short windows cost more work in all: only for a first sound that a
+    /// reader waits for, and only while nobody waits for the lane.
+    fn pace(&self, place: Place) -> Pace {
+        match (self.delivery, place) {
+            (Delivery::Stream, Place::First) if !self.generation.gate.is_crowded() => Pace::Soon,
+            (Delivery::Stream | Delivery::Whole, Place::First | Place::Later) => Pace::Even,
+        }
+    }
+
+    fn turn(&self) -> Turn {
+        let due = self.ahead.due(self.clock.start);
+        if self.request.rehearsal {
+            // Before all who came, since nobody is asked whether it may come.
+            let due = due.checked_sub(LONG_AGO).unwrap_or(due);
+            return Turn {
+                priority: Priority::High,
+                due,
+            };
+        }
+        Turn {
+            priority: self.request.priority,
+            due,
+        }
+    }
+}
+
+const LONG_AGO: Duration = Duration::from_secs(3600);
+
+fn text_length(utterance: &Utterance) -> usize {
+    utterance.text().chars().count()
+}
+
+/// One run on its blocking thread, with all it holds.
+struct Run {
+    job: Arc<Job>,
+    lane: Lane,
+    lease: Lease,
+    said: mpsc::UnboundedSender<RunEvent>,
+    /// As the caller wrote it, and where it begins in their text.
+    written: String,
+    start: usize,
+}
+
+impl Run {
+    fn speak(mut self, input: session::voice::VoiceInput) {
+        let _timer = events::stage("synthesize");
+        let began = Instant::now();
+        let (said, ahead) = (&self.said, &self.job.ahead);
+        let mut too_long = false;
+        let ran = self.lease.speak(input, &mut |window| {
+            if ahead.made(window.len()) > ahead.longest {
+                too_long = true;
+                return Err(session::Error::Cancelled);
+            }
+            let sent = said.send(RunEvent::Window(window.to_vec()));
+            sent.map_err(|_| session::Error::Cancelled)
+        });
+        let Self {
+            job,
+            lane,
+            lease,
+            said,
+            written,
+            start,
+        } = self;
+        let event = match ran {
+            Err(session::Error::Cancelled) if too_long => {
+                lease.release();
+                RunEvent::Failed(job.generation.answers().too_long())
+            }
+            Ok(()) | Err(session::Error::Cancelled) => {
+                lease.release();
+                RunEvent::End(began.elapsed())
+            }
+            Err(error) => {
+                // The lease goes without being released: its session with it.
+                drop(lease);
+                RunEvent::Failed(match model_error(job.voice.name(), &error) {
+                    large @ Error::TooLarge(_) => large.of_part(start, &written),
+                    other => other,
+                })
+            }
+        };
+        // Whoever hears of the end may count on what the run held.
+        drop((lane, job));
+        drop(said.send(event));
+    }
+}
+
+/// One run of the synthesis graph: its tokens and their padded number.
+struct Bucketed {
+    tokens: align::Tokens,
+    padded: usize,
+}
+
+async fn bucket(
+    plan: &Arc<Plan>,
+    family: session::voice::Family,
+    utterance: &Arc<Utterance>,
+) -> Result<Bucketed, Error> {
+    let family = match family {
+        session::voice::Family::JpExtra => align::Family::JpExtra,
+        session::voice::Family::Multilingual => align::Family::Multilingual,
+    };
+    let (plan, utterance) = (Arc::clone(plan), Arc::clone(utterance));
+    blocking(move || {
+        let tokens = align::tokens(&utterance, family);
+        let padded = plan.padded(Axis::Tokens, tokens.ids.len())?;
+        events::padded(Axis::Tokens.name(), padded - tokens.ids.len());
+        Ok(Bucketed { tokens, padded })
+    })
+    .await
+}

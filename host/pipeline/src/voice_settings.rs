@@ -1,0 +1,122 @@
+//! Who speaks, and how: a request's names and numbers, checked against the
+//! voice and the pipeline's defaults.
+
+use std::sync::Arc;
+
+use session::package::Package;
+use session::voice::Voice;
+use sound::prosody::Change;
+
+use crate::error::Error;
+use crate::generation::Generation;
+use crate::plan::Plan;
+use crate::request::{Request, Sound, Speaker, VoiceSettings};
+
+/// Who speaks, and how: a voice and the scalars of its graph.
+#[derive(Clone, Debug)]
+pub(crate) struct SynthesisSettings {
+    pub(crate) speaker: i64,
+    pub(crate) style_vector: Vec<f32>,
+    pub(crate) length_scale: f32,
+    pub(crate) sdp_ratio: f32,
+    pub(crate) noise_scale: f32,
+    pub(crate) noise_scale_w: f32,
+    pub(crate) seed: Option<u64>,
+    /// Of pitch, once the samples are there.
+    pub(crate) change: Change,
+}
+
+pub(crate) fn resolve_voice(
+    generation: &Generation,
+    plan: &Plan,
+    request: &Request,
+) -> Result<(Arc<Voice>, SynthesisSettings), Error> {
+    let voice = generation.voice(&request.voice.name)?;
+    let (defaults, asked) = (&plan.spec.synthesize, &request.settings);
+    check(asked)?;
+    let package = voice.package();
+    let style = asked.style.as_deref().or(defaults.style.as_deref());
+    let weight = asked.style_weight.unwrap_or(defaults.style_weight);
+    let settings = SynthesisSettings {
+        speaker: speaker(package, &request.voice.speaker)?,
+        style_vector: package.style(style, weight).ok_or_else(|| Error::Unknown {
+            kind: "style",
+            name: style.unwrap_or_default().to_owned(),
+            known: package.styles().map(str::to_owned).collect(),
+        })?,
+        length_scale: 1.0 / asked.speed.unwrap_or(defaults.speed),
+        sdp_ratio: asked.sdp_ratio.unwrap_or(defaults.sdp_ratio),
+        noise_scale: asked.noise.unwrap_or(defaults.noise),
+        noise_scale_w: asked.noise_w.unwrap_or(defaults.noise_w),
+        seed: asked.seed,
+        change: Change {
+            pitch: asked.pitch.unwrap_or(1.0),
+            intonation: asked.intonation.unwrap_or(1.0),
+        },
+    };
+    Ok((Arc::clone(voice), settings))
+}
+
+/// The graph's number of a speaker.
+fn speaker(package: &Package, wanted: &Speaker) -> Result<i64, Error> {
+    let mut ids = package.speaker_ids();
+    let (found, name) = match wanted {
+        Speaker::First => (ids.next(), String::new()),
+        Speaker::Numbered(number) => (ids.find(|(_, id)| id == number), number.to_string()),
+        Speaker::Written(text) => {
+            let named = ids.find(|(known, _)| known == text);
+            let number: Option<i64> = text.parse().ok();
+            let numbered = || package.speaker_ids().find(|(_, id)| Some(*id) == number);
+            (named.or_else(numbered), text.clone())
+        }
+    };
+    found.map(|(_, id)| id).ok_or_else(|| Error::Unknown {
+        kind: "speaker",
+        name,
+        known: package.speakers().map(str::to_owned).collect(),
+    })
+}
+
+/// Refuses what would make a graph run for minutes or answer with noise.
+fn check(asked: &VoiceSettings) -> Result<(), Error> {
+    within("speed", asked.speed, 0.1, 10.0)?;
+    within("style_weight", asked.style_weight, -10.0, 50.0)?;
+    within("sdp_ratio", asked.sdp_ratio, 0.0, 1.0)?;
+    within("noise", asked.noise, 0.0, 2.0)?;
+    within("noise_w", asked.noise_w, 0.0, 2.0)?;
+    within("pitch", asked.pitch, 0.25, 4.0)?;
+    within("intonation", asked.intonation, 0.0, 4.0)
+}
+
+/// What can be made of the samples.
+pub(crate) fn check_sound(sound: &Sound) -> Result<(), Error> {
+    let rate = sound.sampling_rate.map(|rate| rate as f32);
+    within("sampling_rate", rate, 8_000.0, 192_000.0)?;
+    within("volume", Some(sound.volume), 0.0, 10.0)?;
+    let (leading, trailing) = (sound.leading, sound.trailing);
+    within("leading silence", Some(leading.as_secs_f32()), 0.0, 60.0)?;
+    within("trailing silence", Some(trailing.as_secs_f32()), 0.0, 60.0)?;
+    if !sound.format.offered() {
+        return Err(Error::Request(format!(
+            "`{}` is not built into this server; it offers {}",
+            sound.format.name(),
+            offered().join(", ")
+        )));
+    }
+    Ok(())
+}
+
+/// Names of the formats that this program can write.
+fn offered() -> Vec<&'static str> {
+    let offered = sound::Format::ALL.iter().filter(|it| it.offered());
+    offered.map(|it| it.name()).collect()
+}
+
+pub(crate) fn within(name: &str, value: Option<f32>, low: f32, high: f32) -> Result<(), Error> {
+    match value {
+        Some(value) if !(low..=high).contains(&value) => Err(Error::Request(format!(
+            "`{name}` is {value}; it lies between {low} and {high}"
+        ))),
+        _ => Ok(()),
+    }
+}
