@@ -7,11 +7,10 @@ pub mod sbv2;
 pub mod sbv2_api;
 pub mod voicevox;
 
-use utoipa::OpenApi as _;
-use utoipa::openapi::{OpenApi as Document, RefOr, Schema};
+use utoipa::openapi::{RefOr, Schema};
 
 use crate::http::answer::Answer;
-use crate::http::described;
+use crate::http::described::{self, Shapes};
 use crate::http::fault::{Fault, Problem};
 use crate::http::parts::Part;
 
@@ -25,33 +24,19 @@ pub(crate) fn tell(part: Part, fault: &Fault, request_id: &str) -> Answer {
     }
 }
 
-/// What the routes of a dialect take and answer; none of our own.
-pub(crate) fn described(part: Part) -> Option<Document> {
-    let document = match part {
-        Part::Core => return None,
-        Part::OpenAi => openai::Described::openapi(),
-        Part::Sbv2 => sbv2::Described::openapi(),
-        Part::Sbv2Api => sbv2_api::Described::openapi(),
-        Part::Voicevox => voicevox::Described::openapi(),
-    };
-    Some(document)
-}
-
-/// Content type and shape of what [`tell`] tells.
-pub(crate) fn told(part: Part) -> (&'static str, RefOr<Schema>) {
-    match part {
-        Part::Core => (
-            "application/problem+json",
-            described::reference::<Problem<'_>>(),
-        ),
-        Part::OpenAi => (
-            "application/json",
-            described::reference::<openai::Refusal<'_>>(),
-        ),
-        Part::Sbv2 | Part::Voicevox => (
-            "application/json",
-            described::reference::<sbv2::Refusal<'_>>(),
-        ),
+/// Content type of what [`tell`] tells, its shape, and what describes that.
+pub(crate) fn told(part: Part) -> (&'static str, RefOr<Schema>, Shapes) {
+    let mut shapes = Shapes::default();
+    let json = "application/json";
+    let (content_type, shape) = match part {
+        Part::Core => ("application/problem+json", shapes.add::<Problem<'_>>()),
+        Part::OpenAi => {
+            // Sent in events, which no description of an answer can name.
+            shapes.add::<openai::Event<'_>>();
+            (json, shapes.add::<openai::Refusal<'_>>())
+        }
+        Part::Sbv2 | Part::Voicevox => (json, shapes.add::<sbv2::Refusal<'_>>()),
         Part::Sbv2Api => ("text/plain", described::text()),
-    }
+    };
+    (content_type, shape, shapes)
 }

@@ -29,19 +29,12 @@ use crate::http::route::{Call, Route, routes};
 use crate::speak::{self, Speech as Spoken};
 
 pub(crate) fn routes() -> Vec<Route> {
-    routes![
-        POST "/v1/audio/speech" "speech" Key Part::OpenAi => speech;
-        GET "/v1/audio/voices" "voices" Key Part::OpenAi => voices;
-        GET "/v1/models" "models" Key Part::OpenAi => models;
+    routes![Part::OpenAi;
+        Key "speech" => self::speech;
+        Key "voices" => self::voices;
+        Key "models" => self::models;
     ]
 }
-
-#[derive(utoipa::OpenApi)]
-#[openapi(
-    paths(speech, voices, models),
-    components(schemas(Refusal<'_>, Event<'_>))
-)]
-pub(crate) struct Described;
 
 /// Speaks a text.
 ///
@@ -638,7 +631,7 @@ impl Flow for Events {
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "type")]
 #[schema(as = SpeechEvent)]
-enum Event<'a> {
+pub(super) enum Event<'a> {
     #[serde(rename = "speech.audio.delta")]
     Delta {
         /// The next bytes of the sound, in base64.
@@ -654,7 +647,7 @@ enum Event<'a> {
 /// Characters and bytes stand for tokens, which we do not count in.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SpeechUsage)]
-struct Usage {
+pub(super) struct Usage {
     input_tokens: usize,
     output_tokens: usize,
     total_tokens: usize,
@@ -662,7 +655,7 @@ struct Usage {
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = SpeechError)]
-struct Broken<'a> {
+pub(super) struct Broken<'a> {
     r#type: &'a str,
     message: String,
 }

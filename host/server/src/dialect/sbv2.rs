@@ -28,23 +28,15 @@ use crate::machine::{self, Machine};
 use crate::speak;
 
 pub(crate) fn routes() -> Vec<Route> {
-    routes![
-        GET "/voice" "voice" Key Part::Sbv2 => voice;
-        POST "/voice" "voice" Key Part::Sbv2 => voice;
-        POST "/g2p" "sbv2-g2p" Key Part::Sbv2 => g2p;
-        GET "/models/info" "models-info" Key Part::Sbv2 => models_info;
-        POST "/models/refresh" "models-refresh" Key Part::Sbv2 => models_refresh;
-        GET "/status" "status" Key Part::Sbv2 => status;
-        GET "/tools/get_audio" "get-audio" Key Part::Sbv2 => get_audio;
+    routes![Part::Sbv2;
+        Key "voice" => self::voice;
+        Key "sbv2-g2p" => self::g2p;
+        Key "models-info" => self::models_info;
+        Key "models-refresh" => self::models_refresh;
+        Key "status" => self::status;
+        Key "get-audio" => self::get_audio;
     ]
 }
-
-#[derive(utoipa::OpenApi)]
-#[openapi(
-    paths(voice, g2p, models_info, models_refresh, status, get_audio),
-    components(schemas(Refusal<'_>))
-)]
-pub(crate) struct Described;
 
 /// Speaks a text.
 #[utoipa::path(

@@ -20,15 +20,11 @@ use crate::http::route::{Call, Route, routes};
 use crate::speak;
 
 pub(crate) fn routes() -> Vec<Route> {
-    routes![
-        GET "/models" "sbv2-api-models" Key Part::Sbv2Api => models;
-        POST "/synthesize" "synthesize" Key Part::Sbv2Api => synthesize;
+    routes![Part::Sbv2Api;
+        Key "sbv2-api-models" => self::models;
+        Key "synthesize" => self::synthesize;
     ]
 }
-
-#[derive(utoipa::OpenApi)]
-#[openapi(paths(models, synthesize))]
-pub(crate) struct Described;
 
 /// The names of the voices.
 #[utoipa::path(get, path = "/models", responses(

@@ -34,22 +34,22 @@ use crate::read;
 
 /// Every route there is.
 pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
-    let mut routes = routes![
-        GET "/healthz" "healthz" Anyone Part::Core => status::healthz;
-        GET "/readyz" "readyz" Anyone Part::Core => status::readyz;
-        GET "/metrics" "metrics" Anyone Part::Core => status::metrics;
-        GET "/openapi.json" "openapi" Anyone Part::Core => openapi::document;
-        POST "/v1/g2p" "g2p" Key Part::Core => read::g2p;
-        POST "/admin/reload" "reload" Admin Part::Core => status::reload;
-        GET "/admin/generations" "generations" Admin Part::Core => status::generations;
-        GET "/admin/memory" "memory" Admin Part::Core => memory::report;
-        PUT "/admin/memory/policy" "memory-policy" Admin Part::Core => memory::policy;
-        POST "/admin/memory/renew" "memory-renew" Admin Part::Core => memory::renew;
-        GET "/admin/dictionary/{pipeline}" "dictionary" Admin Part::Core => dictionary::list;
-        POST "/admin/dictionary/{pipeline}" "dictionary" Admin Part::Core => dictionary::add;
-        PUT "/admin/dictionary/{pipeline}" "dictionary" Admin Part::Core => dictionary::change;
-        DELETE "/admin/dictionary/{pipeline}" "dictionary" Admin Part::Core => dictionary::remove;
-        POST "/admin/dictionary/{pipeline}/import" "dictionary" Admin Part::Core => dictionary::import, pipeline::DICTIONARY_BYTES_MAX;
+    let mut routes = routes![Part::Core;
+        Anyone "healthz" => status::healthz;
+        Anyone "readyz" => status::readyz;
+        Anyone "metrics" => status::metrics;
+        Anyone "openapi" => openapi::document;
+        Key "g2p" => read::g2p;
+        Admin "reload" => status::reload;
+        Admin "generations" => status::generations;
+        Admin "memory" => memory::report;
+        Admin "memory-policy" => memory::policy;
+        Admin "memory-renew" => memory::renew;
+        Admin "dictionary" => dictionary::list;
+        Admin "dictionary" => dictionary::add;
+        Admin "dictionary" => dictionary::change;
+        Admin "dictionary" => dictionary::remove;
+        Admin "dictionary" => dictionary::import [pipeline::DICTIONARY_BYTES_MAX];
     ];
     routes.extend(dialect::openai::routes());
     routes.extend(dialect::sbv2::routes());
@@ -270,7 +270,7 @@ fn find(parts: Parts, method: &Method, path: &str) -> Found {
     let mut methods: Vec<&str> = Vec::new();
     let mut part = Part::Core;
     for route in ROUTES.iter().filter(|route| parts.has(route.part)) {
-        let Some(segments) = segments(route.path, path) else {
+        let Some(segments) = segments(&route.path, path) else {
             continue;
         };
         if route.method == *method || (*method == Method::HEAD && route.has_head()) {

@@ -45,6 +45,25 @@ outcomes! {
         "429": "More than this key may ask",
         "503": "Every place is taken, or nothing serves yet",
     }
+    /// A query or a body by which VOICEVOX's clients say what they want.
+    Asking {
+        "422": "A parameter or the body is wrong or missing",
+    }
+    /// `Presets::change`.
+    ChangingPresets {
+        "403": "The operator wants no changes, or a web page of an origin that may not ask",
+        "409": "Their file cannot be written",
+        "422": "A parameter or the body is wrong or missing",
+        "500": "The file of the presets cannot be read",
+    }
+    /// `dictionary::edit_words`, for VOICEVOX's clients.
+    ChangingWords {
+        "403": "The operator wants no changes, or a web page of an origin that may not ask",
+        "404": "There is no such pipeline",
+        "409": "The pipeline has no dictionary, its file cannot be written, or the reload was refused",
+        "422": "A parameter or the body is wrong or missing",
+        "500": "The dictionary's file is none, or cannot be read",
+    }
     /// A pipeline's dictionary and the words in it.
     Missing {
         "404": "There is no such pipeline or no such word",
@@ -206,7 +225,15 @@ pub(crate) fn text() -> RefOr<Schema> {
     Object::with_type(Type::String).into()
 }
 
-/// A schema by its name.
-pub(crate) fn reference<S: ToSchema>() -> RefOr<Schema> {
-    utoipa::openapi::Ref::from_schema_name(S::name()).into()
+/// Schemas by their names.
+#[derive(Default)]
+pub(crate) struct Shapes(pub(crate) Vec<(String, RefOr<Schema>)>);
+
+impl Shapes {
+    /// Adds a shape with all it is made of, and refers to it.
+    pub(crate) fn add<S: ToSchema>(&mut self) -> RefOr<Schema> {
+        self.0.push((S::name().into_owned(), S::schema()));
+        S::schemas(&mut self.0);
+        utoipa::openapi::Ref::from_schema_name(S::name()).into()
+    }
 }

@@ -5,27 +5,23 @@
 //! is the same everywhere is added: who may ask, how a failure is told.
 
 use hyper::Method;
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::response::Response;
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{Content, Info, License, OpenApi, RefOr};
+use utoipa::openapi::{Content, Info, License, OpenApi, RefOr, Schema};
 
-use crate::admin::dictionary;
-use crate::admin::memory;
-use crate::admin::status;
 use crate::dialect;
 use crate::http::answer::{self, Answer};
 use crate::http::api::ROUTES;
 use crate::http::described::{Free, add_header};
-use crate::http::fault::{Fault, Problem};
+use crate::http::fault::Fault;
 use crate::http::parts::{DIALECTS, Part, Parts, Who};
 use crate::http::route::{Call, Route};
 use crate::line;
-use crate::read;
 
 /// The HTTP of this port, as OpenAPI 3.1.
 #[utoipa::path(get, path = "/openapi.json", responses(
@@ -84,24 +80,42 @@ fn describe(parts: Parts, locks: Locks) -> OpenApi {
     let mut document = OpenApi::new(info(), utoipa::openapi::Paths::new());
     let there = std::iter::once(Part::Core).chain(DIALECTS);
     for part in there.filter(|part| parts.has(*part)) {
-        let mut described = described(part);
-        for (path, item) in &mut described.paths.paths {
-            for (method, operation) in operations(item) {
-                finish(operation, &method, path, part, locks);
-            }
-        }
         let tag = TagBuilder::new().name(part.name());
         let tag = tag.description(Some(part.about())).build();
         document.tags.get_or_insert_default().push(tag);
-        document.merge(described);
+        for route in ROUTES.iter().filter(|route| route.part == part) {
+            let (operation, components) = route.operation();
+            if let (Some(mut operation), Some(method)) = (operation, http(&route.method)) {
+                finish(&mut operation, route, locks);
+                let paths = &mut document.paths;
+                paths.add_path_operation(&route.path, vec![method], operation);
+            }
+            add_shapes(&mut document, components.schemas);
+        }
+        let (.., shapes) = dialect::told(part);
+        add_shapes(&mut document, shapes.0);
     }
     lock(&mut document, locks);
     document
 }
 
-/// What the routes of a part take and answer.
-fn described(part: Part) -> OpenApi {
-    dialect::described(part).unwrap_or_else(<Core as utoipa::OpenApi>::openapi)
+/// The first of two of one name stays; a test sees to it that they are the same.
+fn add_shapes(document: &mut OpenApi, shapes: impl IntoIterator<Item = (String, RefOr<Schema>)>) {
+    let known = &mut document.components.get_or_insert_default().schemas;
+    for (name, shape) in shapes {
+        known.entry(name).or_insert(shape);
+    }
+}
+
+/// A method as utoipa has it.
+fn http(method: &Method) -> Option<HttpMethod> {
+    Some(match *method {
+        Method::GET => HttpMethod::Get,
+        Method::PUT => HttpMethod::Put,
+        Method::POST => HttpMethod::Post,
+        Method::DELETE => HttpMethod::Delete,
+        _ => return None,
+    })
 }
 
 fn info() -> Info {
@@ -122,10 +136,10 @@ unless a name or a description says otherwise. A failure says who can act by its
 (`Retry-After` says when), 500 and 502 the operator.";
 
 /// What is the same for every operation of its kind.
-fn finish(operation: &mut Operation, method: &Method, path: &str, part: Part, locks: Locks) {
+fn finish(operation: &mut Operation, route: &Route, locks: Locks) {
+    let (part, who) = (route.part, route.who);
     operation.tags = Some(vec![part.name().to_owned()]);
-    operation.operation_id = Some(operation_id(method, path));
-    let who = known(method, path).map_or(Who::Anyone, |route| route.who);
+    operation.operation_id = Some(operation_id(&route.method, &route.path));
     let open = SecurityRequirement::default;
     let key = |name| SecurityRequirement::new(name, [] as [&str; 0]);
     let (lock, mut keys) = match who {
@@ -173,7 +187,7 @@ fn dress(response: &mut Response, status: &str, part: Part) {
         _ => {}
     }
     if status >= "400" && response.content.is_empty() {
-        let (content_type, schema) = dialect::told(part);
+        let (content_type, schema, _) = dialect::told(part);
         let content = Content::new(Some(schema));
         response
             .content
@@ -208,11 +222,6 @@ fn lock(document: &mut OpenApi, locks: Locks) {
     }
 }
 
-fn known(method: &Method, path: &str) -> Option<&'static Route> {
-    let mut routes = ROUTES.iter();
-    routes.find(|route| route.method == *method && route.path == path)
-}
-
 /// `GET /v1/models` is `get_v1_models`: unique, and the same in every version.
 fn operation_id(method: &Method, path: &str) -> String {
     let words = path.split(|c: char| !c.is_ascii_alphanumeric());
@@ -220,98 +229,44 @@ fn operation_id(method: &Method, path: &str) -> String {
     format!("{}_{}", method.as_str().to_lowercase(), words.join("_"))
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
-    let all = [
-        (Method::GET, &mut item.get),
-        (Method::PUT, &mut item.put),
-        (Method::POST, &mut item.post),
-        (Method::DELETE, &mut item.delete),
-        (Method::OPTIONS, &mut item.options),
-        (Method::HEAD, &mut item.head),
-        (Method::PATCH, &mut item.patch),
-        (Method::TRACE, &mut item.trace),
-    ];
-    all.into_iter()
-        .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
-}
-
-/// Our own routes.
-#[derive(utoipa::OpenApi)]
-#[openapi(
-    paths(
-        status::healthz, status::readyz, status::metrics, document, read::g2p, status::reload,
-        status::generations, memory::report, memory::policy, memory::renew, dictionary::list,
-        dictionary::add, dictionary::change, dictionary::remove, dictionary::import,
-    ),
-    components(schemas(Problem<'_>))
-)]
-struct Core;
-
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     use super::*;
 
     #[test]
-    fn every_route_is_described_and_nothing_else() {
-        let mut document = whole();
-        let described: BTreeSet<String> = document
-            .paths
-            .paths
-            .iter_mut()
-            .flat_map(|(path, item)| {
-                let methods: Vec<_> = operations(item).map(|(method, _)| method).collect();
-                let told = methods.into_iter().map(move |it| format!("{it} {path}"));
-                told.collect::<Vec<_>>()
-            })
-            .collect();
-        let routes: BTreeSet<String> = ROUTES
-            .iter()
-            .map(|route| format!("{} {}", route.method, route.path))
-            .collect();
-        let missing: Vec<_> = routes.difference(&described).collect();
-        assert!(
-            missing.is_empty(),
-            "these routes have no `#[utoipa::path]` in the `paths(…)` of their part: {missing:#?}"
-        );
-        let invented: Vec<_> = described.difference(&routes).collect();
-        assert!(
-            invented.is_empty(),
-            "these are described and nothing serves them: {invented:#?}"
-        );
-    }
-
-    #[test]
-    fn a_part_describes_its_own_routes() {
-        for part in std::iter::once(Part::Core).chain(DIALECTS) {
-            let mut described = described(part);
-            for (path, item) in &mut described.paths.paths {
-                for (method, _) in operations(item) {
-                    let route = known(&method, path);
-                    assert_eq!(route.map(|route| route.part), Some(part), "{method} {path}");
-                }
-            }
+    fn every_route_is_described() {
+        let document = serde_json::to_value(whole()).expect("a document");
+        assert!(ROUTES.len() > 60, "nothing was looked at");
+        for route in ROUTES.iter() {
+            let method = route.method.as_str().to_lowercase();
+            let told = &document["paths"][&route.path][&method];
+            assert!(told["responses"].is_object(), "{method} {}", route.path);
         }
     }
 
-    /// Merging keeps the first of two schemas of one name.
+    /// Of two schemas of one name only the first is shown.
     #[test]
     fn no_two_shapes_share_a_name() {
         let mut all = BTreeMap::new();
-        for part in std::iter::once(Part::Core).chain(DIALECTS) {
-            let components = described(part).components.unwrap_or_default();
-            for (name, schema) in components.schemas {
-                let schema = serde_json::to_value(schema).expect("a schema");
-                if let Some((other, of)) = all.get(&name) {
-                    assert_eq!(
-                        &schema, other,
-                        "`{name}` is another thing in {part:?} than in {of:?}; give one of them `#[schema(as = …)]`"
-                    );
-                }
-                all.insert(name, (schema, part));
+        let told = std::iter::once(Part::Core)
+            .chain(DIALECTS)
+            .flat_map(|part| {
+                let (.., shapes) = dialect::told(part);
+                shapes.0
+            });
+        let of_routes = ROUTES.iter().flat_map(|route| route.operation().1.schemas);
+        for (name, schema) in told.chain(of_routes) {
+            let schema = serde_json::to_value(schema).expect("a schema");
+            if let Some(other) = all.get(&name) {
+                assert_eq!(
+                    &schema, other,
+                    "`{name}` is two things; give one of them `#[schema(as = …)]`"
+                );
             }
+            all.insert(name, schema);
         }
     }
 

@@ -26,118 +26,61 @@ mod words;
 
 use hyper::StatusCode;
 
-use crate::dialect::sbv2;
 use crate::http::fault::Fault;
 use crate::http::parts::Part;
 use crate::http::query::Query;
 use crate::http::route::{Call, Route, routes};
 
-#[derive(utoipa::OpenApi)]
-#[openapi(
-    paths(
-        query::audio_query, query::from_preset, query::accent_phrases, query::mora_data,
-        query::validate_kana, synthesis::synthesis, synthesis::streaming, synthesis::multi,
-        waves::connect, speakers::list, speakers::info, speakers::icon, speakers::style_icon,
-        speakers::sample, speakers::initialize, speakers::is_initialized,
-        speakers::morphable_targets, engine::no_morphing, engine::no_songs, preset_routes::list,
-        preset_routes::add, preset_routes::update, preset_routes::delete, words::list, words::add, words::change,
-        words::remove, words::import, models::list, models::install, models::one, models::load,
-        models::unload, models::update, models::uninstall, engine::page, engine::version,
-        engine::core_versions, engine::manifest, engine::devices, engine::setting, engine::set,
-    ),
-    components(schemas(sbv2::Refusal<'_>)),
-    modifiers(&Namesakes)
-)]
-pub(crate) struct Described;
-
-/// Paths that do what another one does.
-struct Namesakes;
-
-impl utoipa::Modify for Namesakes {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let paths = &mut document.paths.paths;
-        for (path, of) in [
-            ("/mora_length", "/mora_data"),
-            ("/mora_pitch", "/mora_data"),
-            ("/cancellable_synthesis", "/synthesis"),
-            ("/singer_info", "/singers"),
-        ] {
-            if let Some(item) = paths.get(of).cloned() {
-                paths.insert(path.to_owned(), item);
-            }
-        }
-        for path in [
-            "/sing_frame_audio_query",
-            "/sing_frame_f0",
-            "/sing_frame_volume",
-            "/frame_synthesis",
-        ] {
-            if let Some(mut item) = paths.get("/singers").cloned() {
-                item.post = item.get.take();
-                paths.insert(path.to_owned(), item);
-            }
-        }
-    }
-}
-
 pub(crate) fn routes() -> Vec<Route> {
-    routes![
-        POST "/audio_query" "audio-query" Key Part::Voicevox => query::audio_query;
-        POST "/audio_query_from_preset" "audio-query" Key Part::Voicevox => query::from_preset;
-        POST "/accent_phrases" "accent-phrases" Key Part::Voicevox => query::accent_phrases;
-        POST "/mora_data" "mora-data" Key Part::Voicevox => query::mora_data, query::QUERY_BYTES;
-        POST "/mora_length" "mora-data" Key Part::Voicevox => query::mora_data, query::QUERY_BYTES;
-        POST "/mora_pitch" "mora-data" Key Part::Voicevox => query::mora_data, query::QUERY_BYTES;
-        POST "/validate_kana" "validate-kana" Key Part::Voicevox => query::validate_kana;
+    routes![Part::Voicevox;
+        Key "audio-query" => query::audio_query;
+        Key "audio-query" => query::from_preset;
+        Key "accent-phrases" => query::accent_phrases;
+        Key "mora-data" => query::mora_data [query::QUERY_BYTES] also POST "/mora_length", POST "/mora_pitch";
+        Key "validate-kana" => query::validate_kana;
 
-        POST "/synthesis" "synthesis" Key Part::Voicevox => synthesis::synthesis, query::QUERY_BYTES;
-        POST "/cancellable_synthesis" "synthesis" Key Part::Voicevox => synthesis::synthesis, query::QUERY_BYTES;
-        POST "/streaming_synthesis" "streaming-synthesis" Key Part::Voicevox => synthesis::streaming, query::QUERY_BYTES;
-        POST "/multi_synthesis" "multi-synthesis" Key Part::Voicevox => synthesis::multi, synthesis::MANY_BYTES;
-        POST "/connect_waves" "connect-waves" Key Part::Voicevox => waves::connect, waves::BODY_MAX;
+        Key "synthesis" => synthesis::synthesis [query::QUERY_BYTES] also POST "/cancellable_synthesis";
+        Key "streaming-synthesis" => synthesis::streaming [query::QUERY_BYTES];
+        Key "multi-synthesis" => synthesis::multi [synthesis::MANY_BYTES];
+        Key "connect-waves" => waves::connect [waves::BODY_MAX];
 
-        GET "/speakers" "speakers" Key Part::Voicevox => speakers::list;
-        GET "/speaker_info" "speaker-info" Key Part::Voicevox => speakers::info;
-        GET "/_resources/{speaker}/icon" "resource" Key Part::Voicevox => speakers::icon;
-        GET "/_resources/{speaker}/{style}/icon" "resource" Key Part::Voicevox => speakers::style_icon;
-        GET "/_resources/{speaker}/{style}/sample/{number}" "resource" Key Part::Voicevox => speakers::sample;
-        POST "/initialize_speaker" "initialize-speaker" Key Part::Voicevox => speakers::initialize;
-        GET "/is_initialized_speaker" "is-initialized-speaker" Key Part::Voicevox => speakers::is_initialized;
-        POST "/morphable_targets" "morphable-targets" Key Part::Voicevox => speakers::morphable_targets;
-        POST "/synthesis_morphing" "unsupported" Key Part::Voicevox => engine::no_morphing;
-        GET "/singers" "unsupported" Key Part::Voicevox => engine::no_songs;
-        GET "/singer_info" "unsupported" Key Part::Voicevox => engine::no_songs;
-        POST "/sing_frame_audio_query" "unsupported" Key Part::Voicevox => engine::no_songs;
-        POST "/sing_frame_f0" "unsupported" Key Part::Voicevox => engine::no_songs;
-        POST "/sing_frame_volume" "unsupported" Key Part::Voicevox => engine::no_songs;
-        POST "/frame_synthesis" "unsupported" Key Part::Voicevox => engine::no_songs;
+        Key "speakers" => speakers::list;
+        Key "speaker-info" => speakers::info;
+        Key "resource" => speakers::icon;
+        Key "resource" => speakers::style_icon;
+        Key "resource" => speakers::sample;
+        Key "initialize-speaker" => speakers::initialize;
+        Key "is-initialized-speaker" => speakers::is_initialized;
+        Key "morphable-targets" => speakers::morphable_targets;
+        Key "unsupported" => engine::no_morphing;
+        Key "unsupported" => engine::no_songs also GET "/singer_info", POST "/sing_frame_audio_query", POST "/sing_frame_f0", POST "/sing_frame_volume", POST "/frame_synthesis";
 
-        GET "/presets" "presets" Key Part::Voicevox => preset_routes::list;
-        POST "/add_preset" "presets" Key Part::Voicevox => preset_routes::add;
-        POST "/update_preset" "presets" Key Part::Voicevox => preset_routes::update;
-        POST "/delete_preset" "presets" Key Part::Voicevox => preset_routes::delete;
+        Key "presets" => preset_routes::list;
+        Key "presets" => preset_routes::add;
+        Key "presets" => preset_routes::update;
+        Key "presets" => preset_routes::delete;
 
-        GET "/user_dict" "user-dict" Key Part::Voicevox => words::list;
-        POST "/user_dict_word" "user-dict" Key Part::Voicevox => words::add;
-        PUT "/user_dict_word/{word}" "user-dict" Key Part::Voicevox => words::change;
-        DELETE "/user_dict_word/{word}" "user-dict" Key Part::Voicevox => words::remove;
-        POST "/import_user_dict" "user-dict" Key Part::Voicevox => words::import, words::IMPORT_MAX;
+        Key "user-dict" => words::list;
+        Key "user-dict" => words::add;
+        Key "user-dict" => words::change;
+        Key "user-dict" => words::remove;
+        Key "user-dict" => words::import [words::IMPORT_MAX];
 
-        GET "/aivm_models" "aivm-models" Key Part::Voicevox => models::list;
-        POST "/aivm_models/install" "unsupported" Key Part::Voicevox => models::install;
-        GET "/aivm_models/{model}" "aivm-models" Key Part::Voicevox => models::one;
-        POST "/aivm_models/{model}/load" "aivm-models" Key Part::Voicevox => models::load;
-        POST "/aivm_models/{model}/unload" "unsupported" Key Part::Voicevox => models::unload;
-        POST "/aivm_models/{model}/update" "unsupported" Key Part::Voicevox => models::update;
-        DELETE "/aivm_models/{model}/uninstall" "unsupported" Key Part::Voicevox => models::uninstall;
+        Key "aivm-models" => models::list;
+        Key "unsupported" => models::install;
+        Key "aivm-models" => models::one;
+        Key "aivm-models" => models::load;
+        Key "unsupported" => models::unload;
+        Key "unsupported" => models::update;
+        Key "unsupported" => models::uninstall;
 
-        GET "/" "engine" Key Part::Voicevox => engine::page;
-        GET "/version" "engine" Key Part::Voicevox => engine::version;
-        GET "/core_versions" "engine" Key Part::Voicevox => engine::core_versions;
-        GET "/engine_manifest" "engine" Key Part::Voicevox => engine::manifest;
-        GET "/supported_devices" "engine" Key Part::Voicevox => engine::devices;
-        GET "/setting" "engine" Key Part::Voicevox => engine::setting;
-        POST "/setting" "engine" Key Part::Voicevox => engine::set;
+        Key "engine" => engine::page;
+        Key "engine" => engine::version;
+        Key "engine" => engine::core_versions;
+        Key "engine" => engine::manifest;
+        Key "engine" => engine::devices;
+        Key "engine" => engine::setting;
+        Key "engine" => engine::set;
     ]
 }
 

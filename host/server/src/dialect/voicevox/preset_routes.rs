@@ -4,7 +4,7 @@ use super::body::Loc;
 use super::may_change;
 use super::presets::Preset;
 use crate::http::answer::{self, Answer};
-use crate::http::described::{Pinning, Taking};
+use crate::http::described::{ChangingPresets, Pinning, Taking};
 use crate::http::fault::Fault;
 use crate::http::query::{Query, wrong};
 use crate::http::route::Call;
@@ -29,10 +29,7 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
         (status = 200, description = "Its number", body = i64, content_type = "application/json"),
         Taking,
         Pinning,
-        (status = 500, description = "The file of the presets cannot be read"),
-        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
-        (status = 409, description = "Their file cannot be written"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        ChangingPresets,
     ),
 )]
 pub(crate) async fn add(mut call: Call) -> Result<Answer, Fault> {
@@ -59,10 +56,7 @@ pub(crate) async fn add(mut call: Call) -> Result<Answer, Fault> {
         (status = 200, description = "Its number", body = i64, content_type = "application/json"),
         Taking,
         Pinning,
-        (status = 500, description = "The file of the presets cannot be read"),
-        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
-        (status = 409, description = "Their file cannot be written"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        ChangingPresets,
     ),
 )]
 pub(crate) async fn update(mut call: Call) -> Result<Answer, Fault> {
@@ -88,10 +82,7 @@ pub(crate) async fn update(mut call: Call) -> Result<Answer, Fault> {
     responses(
         (status = 204, description = "It is done"),
         Pinning,
-        (status = 500, description = "The file of the presets cannot be read"),
-        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
-        (status = 409, description = "Their file cannot be written"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        ChangingPresets,
     ),
 )]
 pub(crate) async fn delete(call: Call) -> Result<Answer, Fault> {

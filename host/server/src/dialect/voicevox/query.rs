@@ -10,7 +10,7 @@ use super::body::{self, Loc, whole};
 use super::catalog::Catalog;
 use super::{presets::Preset, style_id};
 use crate::http::answer::{self, Answer};
-use crate::http::described::{Entering, Flag, Pinning, Taking, Working};
+use crate::http::described::{Asking, Entering, Flag, Pinning, Taking, Working};
 use crate::http::fault::Fault;
 use crate::http::query::{Query, wrong};
 use crate::http::route::Call;
@@ -108,7 +108,7 @@ const SILENCE_MAX: f32 = 60.0;
         Working,
         (status = 400, description = "The text cannot be read"),
         (status = 404, description = "There is no such style"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        Asking,
         (status = 501, description = "The pipeline does not read in kana"),
     ),
 )]
@@ -133,7 +133,7 @@ pub(crate) async fn audio_query(call: Call) -> Result<Answer, Fault> {
         Working,
         (status = 400, description = "The text cannot be read"),
         (status = 404, description = "There is no such style"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        Asking,
         (status = 501, description = "The pipeline does not read in kana"),
     ),
 )]
@@ -164,7 +164,7 @@ pub(crate) async fn from_preset(call: Call) -> Result<Answer, Fault> {
         Working,
         (status = 400, description = "It is no kana notation, or the text cannot be read"),
         (status = 404, description = "There is no such style"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        Asking,
         (status = 501, description = "The pipeline does not read in kana"),
     ),
 )]
@@ -196,7 +196,7 @@ pub(crate) async fn accent_phrases(call: Call) -> Result<Answer, Fault> {
         Taking,
         Pinning,
         (status = 404, description = "There is no such style"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        Asking,
     ),
 )]
 pub(crate) async fn mora_data(mut call: Call) -> Result<Answer, Fault> {
@@ -214,7 +214,7 @@ pub(crate) async fn mora_data(mut call: Call) -> Result<Answer, Fault> {
         (status = 200, description = "It is", body = bool, content_type = "application/json"),
         Pinning,
         (status = 400, description = "It is none, and why"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        Asking,
     ),
 )]
 pub(crate) async fn validate_kana(call: Call) -> Result<Answer, Fault> {

@@ -14,7 +14,7 @@ use super::{body, style_id};
 use crate::app::App;
 use crate::files;
 use crate::http::answer::{self, Answer};
-use crate::http::described::{self, Entering, Flag, Free, Pinning, Taking, Working};
+use crate::http::described::{self, Asking, Entering, Flag, Free, Pinning, Taking, Working};
 use crate::http::fault::Fault;
 use crate::http::query::{Query, wrong};
 use crate::http::route::Call;
@@ -61,7 +61,7 @@ pub(super) fn speaker(listed: &Listed<'_>) -> Value {
         Pinning,
         (status = 500, description = "The voice's file cannot be read"),
         (status = 404, description = "There is no such speaker"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        Asking,
     ),
 )]
 pub(crate) async fn info(call: Call) -> Result<Answer, Fault> {
@@ -289,7 +289,7 @@ async fn portrait(call: &Call, uuid: &str) -> Result<Portrait, Fault> {
         Entering,
         Working,
         (status = 404, description = "There is no such style"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        Asking,
     ),
 )]
 pub(crate) async fn initialize(call: Call) -> Result<Answer, Fault> {
@@ -318,7 +318,7 @@ pub(crate) async fn initialize(call: Call) -> Result<Answer, Fault> {
         (status = 200, description = "Whether it is", body = bool, content_type = "application/json"),
         Pinning,
         (status = 404, description = "There is no such style"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        Asking,
     ),
 )]
 pub(crate) async fn is_initialized(call: Call) -> Result<Answer, Fault> {
@@ -363,7 +363,7 @@ pub(super) fn bytes_of(app: &App, voice: &str) -> usize {
         Taking,
         Pinning,
         (status = 404, description = "There is no such style"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        Asking,
     ),
 )]
 pub(crate) async fn morphable_targets(mut call: Call) -> Result<Answer, Fault> {

@@ -24,7 +24,7 @@ use super::query::AudioQuery;
 use super::style_id;
 use crate::http::access::Place;
 use crate::http::answer::{self, Answer, Body, Cut, Flow};
-use crate::http::described::{self, Entering, Flag, Taking, Working};
+use crate::http::described::{self, Asking, Entering, Flag, Taking, Working};
 use crate::http::fault::Fault;
 use crate::http::query::{Query, wrong};
 use crate::http::route::Call;
@@ -54,7 +54,7 @@ const SILENCE: f64 = 0.5;
         Working,
         (status = 400, description = "It cannot be spoken, or the body broke off"),
         (status = 404, description = "There is no such style"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        Asking,
     ),
 )]
 pub(crate) async fn synthesis(mut call: Call) -> Result<Answer, Fault> {
@@ -92,7 +92,7 @@ pub(crate) async fn synthesis(mut call: Call) -> Result<Answer, Fault> {
         Working,
         (status = 400, description = "It cannot be spoken, or the offset lies beyond the end"),
         (status = 404, description = "There is no such style"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        Asking,
     ),
 )]
 pub(crate) async fn streaming(mut call: Call) -> Result<Answer, Fault> {
@@ -149,7 +149,7 @@ pub(crate) async fn streaming(mut call: Call) -> Result<Answer, Fault> {
         Working,
         (status = 400, description = "One cannot be spoken, or the body broke off"),
         (status = 404, description = "There is no such style"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        Asking,
     ),
 )]
 pub(crate) async fn multi(mut call: Call) -> Result<Answer, Fault> {

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::body::{self, Loc};
 use crate::http::answer::{self, Answer};
-use crate::http::described::{self, Entering, Taking};
+use crate::http::described::{self, Asking, Entering, Taking};
 use crate::http::fault::Fault;
 use crate::http::route::Call;
 
@@ -40,7 +40,7 @@ const WAIT: Duration = Duration::from_secs(1);
         Taking,
         Entering,
         (status = 413, description = "The body or the sound is larger than this server takes or gives"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        Asking,
         (status = 500, description = "Work was lost; the log says why"),
         (status = 504, description = "The request's time was over"),
     ),

@@ -17,7 +17,7 @@ use super::body::{self, Loc};
 use super::may_change;
 use crate::admin::dictionary;
 use crate::http::answer::{self, Answer};
-use crate::http::described::{Flag, Free, Pinning, Taking};
+use crate::http::described::{Asking, ChangingWords, Flag, Free, Pinning, Taking};
 use crate::http::fault::Fault;
 use crate::http::query::{Query, wrong};
 use crate::http::route::Call;
@@ -34,7 +34,7 @@ pub(super) const IMPORT_MAX: usize = 64 << 20;
     responses(
         (status = 200, description = "Words by uuid", body = Free),
         Pinning,
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        Asking,
         (status = 404, description = "There is no such pipeline"),
     ),
 )]
@@ -74,11 +74,7 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
     responses(
         (status = 200, description = "Its uuid", body = String, content_type = "application/json"),
         Pinning,
-        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
-        (status = 404, description = "There is no such pipeline"),
-        (status = 409, description = "The pipeline has no dictionary, its file cannot be written, or the reload was refused"),
-        (status = 500, description = "The dictionary's file is none, or cannot be read"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        ChangingWords,
     ),
 )]
 pub(crate) async fn add(call: Call) -> Result<Answer, Fault> {
@@ -102,11 +98,7 @@ pub(crate) async fn add(call: Call) -> Result<Answer, Fault> {
     responses(
         (status = 204, description = "It is done"),
         Pinning,
-        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
-        (status = 404, description = "There is no such pipeline"),
-        (status = 409, description = "The pipeline has no dictionary, its file cannot be written, or the reload was refused"),
-        (status = 500, description = "The dictionary's file is none, or cannot be read"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        ChangingWords,
     ),
 )]
 pub(crate) async fn change(call: Call) -> Result<Answer, Fault> {
@@ -131,11 +123,7 @@ pub(crate) async fn change(call: Call) -> Result<Answer, Fault> {
     responses(
         (status = 204, description = "It is done"),
         Pinning,
-        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
-        (status = 404, description = "There is no such pipeline"),
-        (status = 409, description = "The pipeline has no dictionary, its file cannot be written, or the reload was refused"),
-        (status = 500, description = "The dictionary's file is none, or cannot be read"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        ChangingWords,
     ),
 )]
 pub(crate) async fn remove(call: Call) -> Result<Answer, Fault> {
@@ -160,11 +148,7 @@ pub(crate) async fn remove(call: Call) -> Result<Answer, Fault> {
         (status = 204, description = "It is done"),
         Taking,
         Pinning,
-        (status = 403, description = "The operator wants no changes, or a web page of an origin that may not ask"),
-        (status = 404, description = "There is no such pipeline"),
-        (status = 409, description = "The pipeline has no dictionary, its file cannot be written, or the reload was refused"),
-        (status = 500, description = "The dictionary's file is none, or cannot be read"),
-        (status = 422, description = "A parameter or the body is wrong or missing"),
+        ChangingWords,
     ),
 )]
 pub(crate) async fn import(mut call: Call) -> Result<Answer, Fault> {
