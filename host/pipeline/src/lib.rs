@@ -15,6 +15,7 @@ mod batch;
 mod clock;
 mod deliver;
 mod depth;
+mod dictionary;
 pub mod document;
 mod error;
 mod events;
@@ -44,15 +45,15 @@ mod voice_settings;
 mod work;
 
 pub use answers::{Answers, Hold};
+pub use dictionary::{
+    DICTIONARY_BYTES_MAX, DictionaryError, DictionaryFormat, WORDS_MAX, WrittenWord,
+    check as check_words, open as open_words,
+};
 pub use error::Error;
 pub use events::describe as describe_metrics;
 pub use generation::{Generation, Pin};
 pub use job::Spoken;
 pub use left_out::{Kind, LeftOut};
-pub use lexicon::{
-    DICTIONARY_BYTES_MAX, DictionaryError, DictionaryFormat, WORDS_MAX, WrittenCase,
-    WrittenPartOfSpeech, WrittenWord, check as check_words, open as open_words,
-};
 pub use live::{GenerationReport, Live, Prepared, Published};
 pub use memory::units;
 pub use plan::Plan;

@@ -2,6 +2,7 @@
 //! open. Changes nothing that serves. What fails or takes too long is left out by
 //! name and the rest goes on: one package must not stop the others.
 
+use base16ct::lower::encode_string as encode_hex;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -18,13 +19,14 @@ use speech::user::UserWords;
 use tokio::sync::Notify;
 
 use crate::apart::Apart;
+use crate::dictionary::{self, DictionaryError};
 use crate::document::{Document, Place};
 use crate::events;
 use crate::features::{BertModel, FeatureCache};
 use crate::gate::{self, Gate};
 use crate::generation::{Ended, Generation};
 use crate::left_out::Kind;
-use crate::lexicon::{self, DictionaryError, Words};
+use crate::lexicon::Words;
 use crate::plan::Plan;
 use crate::policy::{BucketStep, NormalizeStep};
 use crate::spec::{Bert, Component, Memory, OnFailure, Pipeline, PluginRef, Service, Source};
@@ -657,7 +659,7 @@ impl Carried {
 }
 
 fn user_words(file: &Path, pipeline: &Document) -> Result<UserWords, PrepareError> {
-    let words = lexicon::open(file).and_then(|words| lexicon::check(&words));
+    let words = dictionary::open(file).and_then(|words| dictionary::check(&words));
     words.map_err(|e| {
         let words = PrepareError::Words(e.to_string());
         match e {
@@ -740,7 +742,7 @@ pub(crate) fn component(
             path.display()
         ))
     })?;
-    let digest = hex(&Sha256::digest(&bytes));
+    let digest = encode_hex(&Sha256::digest(&bytes));
     if let Some(pinned) = &plugin.sha256
         && *pinned != digest
     {
@@ -755,10 +757,6 @@ pub(crate) fn component(
     };
     let key = format!("{digest} {} {:?}", plugin.settings, plugin.limits());
     Ok((key, source))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn plugin_error(plugin: &PluginRef, error: &plugin::LoadError) -> PrepareError {

@@ -8,14 +8,13 @@
 //! not know there it removes as litter, once an hour. Without the cache plugins
 //! are compiled at each start: never a reason not to serve.
 
+use base16ct::lower::encode_string as encode_hex;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use wasmtime::{Cache, CacheConfig};
-
-use crate::load::hex;
 
 /// An open folder of compiled plugins.
 pub(crate) struct Compiled {
@@ -157,5 +156,5 @@ fn seal_of(folder: &Path, entry: &Path) -> PathBuf {
 }
 
 fn digest(entry: &Path) -> Option<String> {
-    Some(hex(&Sha256::digest(std::fs::read(entry).ok()?)))
+    Some(encode_hex(&Sha256::digest(std::fs::read(entry).ok()?)))
 }

@@ -1,6 +1,7 @@
 //! From bytes to a plugin that may be called: checked, compiled, linked,
 //! configured. The same for every world.
 
+use base16ct::lower::encode_string as encode_hex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -90,7 +91,7 @@ impl<W: World> Plugin<W> {
         limits: &Limits,
     ) -> Result<Self, LoadError> {
         let start = Instant::now();
-        let sha256 = hex(&Sha256::digest(&source.bytes));
+        let sha256 = encode_hex(&Sha256::digest(&source.bytes));
         let (_, misses) = sandbox.cache_hits_and_misses();
         let component = compile(&sandbox.engine, &source.bytes)?;
         sandbox.loaded(misses);
@@ -280,8 +281,4 @@ fn check_exports<W: World>(component: &Component) -> Result<(), LoadError> {
             exports.join(", ")
         },
     })
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

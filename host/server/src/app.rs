@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use hyper::StatusCode;
+use hyper::http::Extensions;
 use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::{Live, Pin};
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Entry, Files, Server};
 use crate::dangers;
-use crate::dialect::voicevox::presets::Presets;
 use crate::events;
 use crate::http::access::{Digest256, Keys};
 use crate::http::admission::Admission;
@@ -26,9 +27,9 @@ pub struct App {
     /// Who may ask. A reload brings another one.
     access: RwLock<Arc<Access>>,
     /// One reading of it at a time, so that the newest wins.
+    entering: Mutex<()>,
     /// What the last settings have that is dangerous together.
     dangers: Mutex<Vec<String>>,
-    entering: Mutex<()>,
     /// Everything this server has spawned; drained before it ends.
     pub tasks: TaskTracker,
     /// Folder of plugins named without a path.
@@ -40,7 +41,8 @@ pub struct App {
     pub bodies: Arc<Ledger>,
     pub reloads: Reloads,
     pub metrics: PrometheusHandle,
-    pub(crate) presets: Presets,
+    /// What dialects keep, by its type.
+    states: Extensions,
     pub(crate) stopping: AtomicBool,
 }
 
@@ -72,6 +74,7 @@ impl App {
         live: Live,
         reloads: Reloads,
         metrics: PrometheusHandle,
+        states: Extensions,
     ) -> Self {
         Self {
             live,
@@ -86,7 +89,7 @@ impl App {
             ),
             settings: config.server.clone(),
             dialects: config.dialects.clone(),
-            presets: Presets::new(config.dialects.voicevox.presets.clone()),
+            states,
             access: RwLock::new(Arc::new(Access::new(&config.entry, &Access::default()))),
             entering: Mutex::new(()),
             dangers: Mutex::default(),
@@ -97,6 +100,17 @@ impl App {
             tasks: TaskTracker::new(),
             stopping: AtomicBool::new(false),
         }
+    }
+
+    /// What a dialect keeps.
+    pub(crate) fn state<T: Send + Sync + 'static>(&self) -> Result<&T, Fault> {
+        self.states
+            .get::<Arc<T>>()
+            .map(AsRef::as_ref)
+            .ok_or_else(|| {
+                let lacking = format!("this server keeps no {}", std::any::type_name::<T>());
+                Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, lacking)
+            })
     }
 
     /// Who may ask now.

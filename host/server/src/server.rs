@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::memory;
 use crate::app::App;
 use crate::config::{Config, Files};
+use crate::dialect;
 use crate::events;
 use crate::http::answer::{Body, Cut};
 use crate::http::api::route;
@@ -92,7 +93,13 @@ impl Server {
         let metrics = telemetry::metrics();
         let live = platform::live(&config)?;
         let (reloads, asks) = Reloads::new();
-        let app = Arc::new(App::new(&config, live, reloads, metrics));
+        let app = Arc::new(App::new(
+            &config,
+            live,
+            reloads,
+            metrics,
+            dialect::states(&config),
+        ));
         let server = Self::accept(app, ports);
         match server.first_generation(files, config.watched, asks).await {
             Ok(()) => Ok(server),

@@ -5,6 +5,7 @@
 //! are spoken, A, B and A again, each against a fresh ordinary session of the
 //! whole graph. The same trial proves the cut at the decoder and its windows.
 
+use base16ct::lower::encode_string as encode_hex;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +21,6 @@ use crate::onnx::{Inside, Part, Template};
 use crate::placement::Placement;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
-use crate::source::hex;
 use crate::stop::Stop;
 use crate::synthesis::{Pace, VoiceInput, VoiceSession};
 use crate::weights::Weights;
@@ -254,7 +254,7 @@ fn place(cache: &Path, runtime: &Runtime, template: &Template, settings: &Settin
         (settings.device, settings.optimization, settings.tf32),
         settings.pointwise,
     );
-    let name = hex(&Sha256::digest(key.as_bytes())[..16]);
+    let name = encode_hex(&Sha256::digest(key.as_bytes())[..16]);
     cache.join(format!("{name}.json"))
 }
 

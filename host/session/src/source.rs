@@ -144,10 +144,6 @@ pub(crate) fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Erro
     }
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Seek, Write};

@@ -2,6 +2,7 @@
 //!
 //! In memory only; whoever reads the file hands in its words.
 
+use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -25,7 +26,8 @@ pub struct Word {
 }
 
 /// What a word is, as far as its neighbours care.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum PartOfSpeech {
     Noun,
     #[default]
@@ -39,7 +41,8 @@ pub enum PartOfSpeech {
 }
 
 /// Whether capitals and small letters are the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Case {
     #[default]
     Any,

@@ -234,7 +234,9 @@ impl Draft {
         wanted()?;
         pipeline::check_words(&words).map_err(|e| wrong(e.to_string()))?;
         wanted()?;
-        let new = DictionaryFormat::of(&file).write(&words);
+        let old = session::files::read(&file, session::files::TEXT_MAX).ok();
+        let text = old.as_deref().and_then(|old| std::str::from_utf8(old).ok());
+        let new = DictionaryFormat::of(&file).write_over(text.unwrap_or_default(), &words);
         let new =
             new.map_err(|e| Fault::operator(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
         if new.len() > pipeline::DICTIONARY_BYTES_MAX {
@@ -245,7 +247,7 @@ impl Draft {
             )));
         }
         let draft = Self {
-            old: session::files::read(&file, session::files::TEXT_MAX).ok(),
+            old,
             file,
             new,
             words: words.len(),

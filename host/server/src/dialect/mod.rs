@@ -7,12 +7,25 @@ pub mod sbv2;
 pub mod sbv2_api;
 pub mod voicevox;
 
+use std::sync::Arc;
+
+use hyper::http::Extensions;
 use utoipa::openapi::{RefOr, Schema};
+
+use crate::config::Config;
 
 use crate::http::answer::Answer;
 use crate::http::described::{self, Shapes};
 use crate::http::fault::{Fault, Problem};
 use crate::http::parts::Part;
+
+/// What dialects keep between requests, by its type.
+pub(crate) fn states(config: &Config) -> Extensions {
+    let mut states = Extensions::new();
+    let presets = config.dialects.voicevox.presets.clone();
+    states.insert(Arc::new(voicevox::presets::Presets::new(presets)));
+    states
+}
 
 /// A failure as the clients of this part expect it.
 pub(crate) fn tell(part: Part, fault: &Fault, request_id: &str) -> Answer {

@@ -51,7 +51,7 @@ impl Digest256 {
     }
 
     pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        base16ct::lower::encode_string(&self.0)
     }
 
     /// Takes as long whatever is given.
@@ -66,11 +66,9 @@ impl TryFrom<String> for Digest256 {
     fn try_from(hex: String) -> Result<Self, String> {
         let wrong = || "it is no SHA-256 in hex, 64 digits; `koemasu key` makes one".to_owned();
         let mut bytes = [0; 32];
-        if hex.len() != 64 || !hex.is_ascii() {
+        let read = base16ct::mixed::decode(&hex, &mut bytes);
+        if hex.len() != 64 || read.is_err() {
             return Err(wrong());
-        }
-        for (byte, place) in bytes.iter_mut().zip((0..64).step_by(2)) {
-            *byte = u8::from_str_radix(&hex[place..place + 2], 16).map_err(|_| wrong())?;
         }
         Ok(Self(bytes))
     }

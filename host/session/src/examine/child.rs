@@ -1,6 +1,7 @@
 //! The process that tries: reads what, limits itself, tries, says what it
 //! found.
 
+use base16ct::lower::encode_string as encode_hex;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::native::limits;
 use crate::residency::Residency;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
-use crate::source::{Source, hex};
+use crate::source::Source;
 use crate::synthesis::VoiceInput;
 use crate::{files, whole};
 use memory::MemoryPolicy;
@@ -153,7 +154,7 @@ struct Siblings(Option<PathBuf>);
 impl Siblings {
     fn of(question: &Question, template: &str) -> Self {
         let key = Sha256::digest(format!("{} {template}", question.terms));
-        let name = format!("template-{}.json", hex(&key[..16]));
+        let name = format!("template-{}.json", encode_hex(&key[..16]));
         let cache = question.cache.as_ref();
         Self(cache.map(|cache| cache.join("proofs").join(name)))
     }

@@ -11,6 +11,7 @@
 mod ask;
 mod child;
 
+use base16ct::lower::encode_string as encode_hex;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -28,7 +29,7 @@ use crate::files::{self, Held};
 use crate::gate::Verdict;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
-use crate::source::{Source, hex};
+use crate::source::Source;
 use crate::synthesis::TOKENS_MAX;
 use crate::whole;
 use memory::policy::Mode;
@@ -215,7 +216,7 @@ impl Terms<'_> {
             self.reserve,
             *PROCESSOR,
         );
-        hex(&Sha256::digest(key.as_bytes())[..16])
+        encode_hex(&Sha256::digest(key.as_bytes())[..16])
     }
 
     /// Nothing that is not as it would be written.
@@ -299,7 +300,7 @@ impl Subject {
         if let Self::Bert { graph, .. } = self {
             sum.update(graph.file_name().unwrap_or_default().as_encoded_bytes());
         }
-        Ok(hex(&sum.finalize()))
+        Ok(encode_hex(&sum.finalize()))
     }
 
     /// Bytes of all that may be read.
@@ -315,7 +316,7 @@ static PROCESSOR: LazyLock<String> = LazyLock::new(|| {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let told = |line: &&str| line.starts_with("flags") || line.starts_with("Features");
     let features = info.lines().find(told).unwrap_or_default();
-    hex(&Sha256::digest(features.as_bytes())[..8])
+    encode_hex(&Sha256::digest(features.as_bytes())[..8])
 });
 
 #[cfg(test)]

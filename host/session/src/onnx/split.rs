@@ -1,5 +1,6 @@
 //! A user's ONNX file → a template without weights, and where the weights are.
 
+use base16ct::lower::encode_string as encode_hex;
 use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
@@ -9,7 +10,6 @@ use super::graph::{Data, Graph, Model, Names, Tensor};
 use super::template::{Element, Piece, Template, Weight};
 use super::widen;
 use super::writer::{Writer, in_decoder};
-use crate::source::hex;
 use memory::slab::round_up;
 
 /// Takes a model apart. `external` reads what an initializer that is no weight
@@ -53,7 +53,7 @@ pub(crate) fn split(
         false => Err("it has graphs inside its nodes".to_owned()),
     };
     let template = Template {
-        digest: hex(&Sha256::digest(&whole)),
+        digest: encode_hex(&Sha256::digest(&whole)),
         whole,
         cut,
         weights: found.weights,

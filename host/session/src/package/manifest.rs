@@ -4,19 +4,18 @@
 //! Only what is small. Pictures and samples of speech are megabytes, and are
 //! read again by `portrait` when somebody looks.
 
-use md5::{Digest, Md5};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::bounds::{self, LIST_MAX, SPEAKERS_MAX, STYLES_MAX};
 use super::style_id;
 use super::styles::Styles;
 use crate::family::Family;
-use crate::source::hex;
 
 /// The version of a voice that does not say its own.
 const FIRST_VERSION: &str = "1.0.0";
 /// Under which names become uuids. Made once, by chance.
-const NAMESPACE: [u8; 16] = 0x8595887d_b109_4ebf_8693_68848f66be2a_u128.to_be_bytes();
+const NAMESPACE: Uuid = Uuid::from_u128(0x8595887d_b109_4ebf_8693_68848f66be2a);
 
 /// What is told of a voice besides its name and its licence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,20 +210,7 @@ fn speaker_uuid(voice: &str, speaker: &str) -> String {
 
 /// A uuid of version 3: the MD5 of a name.
 fn uuid(names: &[&str]) -> String {
-    let mut digest = Md5::new_with_prefix(NAMESPACE);
-    digest.update(names.join("\n"));
-    let mut bytes: [u8; 16] = digest.finalize().into();
-    bytes[6] = bytes[6] & 0x0f | 0x30;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    [
-        &bytes[..4],
-        &bytes[4..6],
-        &bytes[6..8],
-        &bytes[8..10],
-        &bytes[10..],
-    ]
-    .map(hex)
-    .join("-")
+    Uuid::new_v3(&NAMESPACE, names.join("\n").as_bytes()).to_string()
 }
 
 #[cfg(test)]

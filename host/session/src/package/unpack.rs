@@ -1,6 +1,7 @@
 //! What an archive unpacks to: a file, never memory, and no more of it than an
 //! archive of that size can be meant to hold.
 
+use base16ct::lower::encode_string as encode_hex;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -12,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 
 use crate::files::Held;
-use crate::source::{Graph, hex};
+use crate::source::Graph;
 
 /// Where a model is unpacked, and how large it may be.
 #[derive(Clone, Copy, Debug)]
@@ -153,7 +154,7 @@ fn copy(model: &mut dyn Read, file: &mut File) -> Result<String, Failed> {
         let written = file.write_all(&buffer[..read]);
         written.map_err(|e| Failed::Place(format!("it cannot be unpacked: {e}")))?;
     }
-    Ok(hex(&digest.finalize()))
+    Ok(encode_hex(&digest.finalize()))
 }
 
 fn digest_of(held: &Held) -> io::Result<String> {
@@ -162,7 +163,7 @@ fn digest_of(held: &Held) -> io::Result<String> {
     let mut buffer = vec![0; PIECE];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(hex(&digest.finalize())),
+            0 => return Ok(encode_hex(&digest.finalize())),
             read => digest.update(&buffer[..read]),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::body::Loc;
 use super::may_change;
-use super::presets::Preset;
+use super::presets::{Preset, Presets};
 use crate::http::answer::{self, Answer};
 use crate::http::described::{ChangingPresets, Pinning, Taking};
 use crate::http::fault::Fault;
@@ -19,7 +19,7 @@ const PRESETS_MAX: usize = 1_000;
     ),
 )]
 pub(crate) async fn list(call: Call) -> Result<Answer, Fault> {
-    Ok(answer::json(&call.app.presets.all().await?))
+    Ok(answer::json(&call.app.state::<Presets>()?.all().await?))
 }
 
 /// One more preset; a number that is taken becomes another one.
@@ -46,7 +46,9 @@ pub(crate) async fn add(mut call: Call) -> Result<Answer, Fault> {
         presets.push(preset);
         Ok(id)
     };
-    Ok(answer::json(&call.app.presets.change(add).await?))
+    Ok(answer::json(
+        &call.app.state::<Presets>()?.change(add).await?,
+    ))
 }
 
 /// Another preset of the same number.
@@ -73,7 +75,9 @@ pub(crate) async fn update(mut call: Call) -> Result<Answer, Fault> {
         *known = preset;
         Ok(id)
     };
-    Ok(answer::json(&call.app.presets.change(update).await?))
+    Ok(answer::json(
+        &call.app.state::<Presets>()?.change(update).await?,
+    ))
 }
 
 /// A preset less.
@@ -98,6 +102,6 @@ pub(crate) async fn delete(call: Call) -> Result<Answer, Fault> {
             false => Ok(()),
         }
     };
-    call.app.presets.change(delete).await?;
+    call.app.state::<Presets>()?.change(delete).await?;
     Ok(answer::no_content())
 }

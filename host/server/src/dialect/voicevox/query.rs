@@ -8,7 +8,8 @@ use speech::phrases::{self, KanaError, Phrase, PhraseError};
 
 use super::body::{self, Loc, whole};
 use super::catalog::Catalog;
-use super::{presets::Preset, style_id};
+use super::presets::{Preset, Presets};
+use super::style_id;
 use crate::http::answer::{self, Answer};
 use crate::http::described::{Asking, Entering, Flag, Pinning, Taking, Working};
 use crate::http::fault::Fault;
@@ -143,7 +144,7 @@ pub(crate) async fn from_preset(call: Call) -> Result<Answer, Fault> {
     let text = query.needed("text")?;
     query.needed("preset_id")?;
     let id: i64 = query.number("preset_id")?.unwrap_or_default();
-    let presets = call.app.presets.all().await?;
+    let presets = call.app.state::<Presets>()?.all().await?;
     let preset = presets.into_iter().find(|preset| preset.id == id);
     let preset = preset.ok_or_else(|| wrong("preset_id", format!("there is no preset {id}")))?;
     let asked = asked(&call, text, preset.style_id).await?;

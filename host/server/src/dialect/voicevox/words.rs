@@ -8,10 +8,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use hyper::StatusCode;
-use pipeline::{WrittenCase, WrittenPartOfSpeech, WrittenWord};
+use pipeline::WrittenWord;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use speech::user::{Case, PartOfSpeech};
+use uuid::{Builder, Uuid};
 
 use super::body::{self, Loc};
 use super::may_change;
@@ -276,22 +278,11 @@ fn uuid_of(surface: &str) -> String {
     let digest = Sha256::digest(format!("koemasu word\n{surface}"));
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
-    bytes[6] = bytes[6] & 0x0f | 0x80;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ]
-    .join("-")
+    Builder::from_custom_bytes(bytes).into_uuid().to_string()
 }
 
 fn is_uuid(text: &str) -> bool {
-    let digits: String = text.chars().filter(|c| *c != '-').collect();
-    digits.len() == 32 && digits.chars().all(|c| c.is_ascii_hexdigit())
+    Uuid::try_parse(text).is_ok()
 }
 
 /// The word that parameters say.
@@ -319,7 +310,7 @@ fn asked(query: &Query<'_>) -> Result<WrittenWord, Fault> {
         ));
     }
     let kind = match query.text("word_type") {
-        None => WrittenPartOfSpeech::ProperNoun,
+        None => PartOfSpeech::ProperNoun,
         Some(name) => kind_of(name).ok_or_else(|| {
             let names: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
             let detail = format!("`{name}` is none of {}", names.join(", "));
@@ -335,7 +326,7 @@ fn asked(query: &Query<'_>) -> Result<WrittenWord, Fault> {
         accent: Some(accent),
         part_of_speech: kind,
         priority: query.number("priority")?.unwrap_or(5),
-        case: WrittenCase::Any,
+        case: Case::Any,
     })
 }
 
@@ -367,7 +358,7 @@ fn moras(reading: &str) -> usize {
 /// A kind of word in VOICEVOX's names and in MeCab's.
 struct Kind {
     name: &'static str,
-    own: WrittenPartOfSpeech,
+    own: PartOfSpeech,
     context: u32,
     /// Part of speech, and three details.
     mecab: [&'static str; 4],
@@ -375,7 +366,7 @@ struct Kind {
 
 const fn kind(
     name: &'static str,
-    own: WrittenPartOfSpeech,
+    own: PartOfSpeech,
     context: u32,
     mecab: [&'static str; 4],
 ) -> Kind {
@@ -389,7 +380,7 @@ const fn kind(
 
 /// The first of several that are one here is how it is told again.
 const KINDS: [Kind; 10] = {
-    use WrittenPartOfSpeech as Own;
+    use PartOfSpeech as Own;
     [
         kind(
             "PROPER_NOUN",
@@ -449,7 +440,7 @@ impl utoipa::PartialSchema for WordType {
 
 impl utoipa::ToSchema for WordType {}
 
-fn kind_of(name: &str) -> Option<WrittenPartOfSpeech> {
+fn kind_of(name: &str) -> Option<PartOfSpeech> {
     let mut kinds = KINDS.iter();
     kinds.find(|kind| kind.name == name).map(|kind| kind.own)
 }
@@ -517,9 +508,9 @@ impl Imported {
             surface: narrow(&self.surface.all().concat()),
             reading,
             accent: Some(accent),
-            part_of_speech: kind.map_or(WrittenPartOfSpeech::Noun, |kind| kind.own),
+            part_of_speech: kind.map_or(PartOfSpeech::Noun, |kind| kind.own),
             priority: self.priority,
-            case: WrittenCase::Any,
+            case: Case::Any,
         })
     }
 }
