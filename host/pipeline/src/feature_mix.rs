@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::gate::Turn;
 use crate::generation::Generation;
 use crate::plan::Plan;
+use crate::range;
 use crate::request::{Assist, Request};
 use crate::voice_settings::within;
 use crate::work::{blocking, stage};
@@ -87,6 +88,6 @@ pub(crate) fn check_mix(plan: &Plan, request: &Request) -> Result<(), Error> {
         plan.check_text("`assist_text`", &assist.text)?;
     }
     let weight = request.assist.as_ref().map(|assist| assist.weight);
-    within("assist_weight", weight, 0.0, 1.0)?;
-    within("bert_strength", request.bert_strength, 0.0, 2.0)
+    within("assist_weight", weight, range::ASSIST_WEIGHT)?;
+    within("bert_strength", request.bert_strength, range::BERT_STRENGTH)
 }

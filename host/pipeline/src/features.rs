@@ -45,6 +45,11 @@ impl FeatureCache {
         Self { entries }
     }
 
+    /// Bytes of the features that are kept, within the bound that is configured.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.entries.weighted_size()
+    }
+
     /// The features of an utterance's text, from the cache or from a run.
     pub(crate) async fn get(
         &self,
@@ -70,7 +75,7 @@ impl FeatureCache {
             Arc::clone(&key.text),
         );
         let features = self.entries.try_get_with(key, compute).await;
-        events::feature_cache_size(self.entries.weighted_size());
+        events::feature_cache_size(self.bytes());
         features.map_err(|error| Error::clone(&error))
     }
 }

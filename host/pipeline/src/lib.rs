@@ -33,6 +33,7 @@ mod plan;
 mod policy;
 mod prepare;
 mod produce;
+pub mod range;
 mod read;
 mod rehearsal;
 mod request;

@@ -92,6 +92,13 @@ impl Live {
         self.serving.load_full().map(Pin::new)
     }
 
+    /// Bytes of the BERT features that are kept for texts that come again,
+    /// outside of `memory.budget` and within `cache.features`.
+    pub fn feature_bytes(&self) -> u64 {
+        let serving = self.serving.load();
+        serving.as_ref().map_or(0, |it| it.features.bytes())
+    }
+
     /// Builds and rehearses the next generation while the old one serves.
     pub async fn prepare(&self, service: Service) -> Result<Prepared, PrepareError> {
         let start = Instant::now();

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::answers::Answers;
 use crate::document::{Document, Place, Unfit, Wrong};
+use crate::range;
 use crate::request::{Loudness, Split};
 use crate::units::{Bytes, Span};
 
@@ -627,21 +628,20 @@ impl Pipeline {
 
     fn check(&self) -> Result<(), Unfit> {
         let say = &self.synthesize;
-        let within = |name: &str, value: f32, low: f32, high: f32| {
-            if (low..=high).contains(&value) {
-                Ok(())
-            } else {
-                Err(Unfit::new(
+        for (name, value, range) in [
+            ("style_weight", say.style_weight, range::STYLE_WEIGHT),
+            ("speed", say.speed, range::SPEED),
+            ("sdp_ratio", say.sdp_ratio, range::SDP_RATIO),
+            ("noise", say.noise, range::NOISE),
+            ("noise_w", say.noise_w, range::NOISE_W),
+        ] {
+            if !range.has(value) {
+                return Err(Unfit::new(
                     format!("synthesize.{name}"),
-                    format!("`synthesize.{name}` is {value}; it lies between {low} and {high}"),
-                ))
+                    format!("`synthesize.{name}` is {value}; it lies between {range}"),
+                ));
             }
-        };
-        within("style_weight", say.style_weight, -10.0, 50.0)?;
-        within("speed", say.speed, 0.1, 10.0)?;
-        within("sdp_ratio", say.sdp_ratio, 0.0, 1.0)?;
-        within("noise", say.noise, 0.0, 2.0)?;
-        within("noise_w", say.noise_w, 0.0, 2.0)?;
+        }
         if self.split.characters_max < 10 {
             return Err(Unfit::new(
                 "split.characters_max",

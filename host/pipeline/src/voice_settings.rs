@@ -10,6 +10,7 @@ use sound::prosody::Change;
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::plan::Plan;
+use crate::range::{self, Range};
 use crate::request::{Request, Sound, Speaker, VoiceSettings};
 
 /// Who speaks, and how: a voice and the scalars of its graph.
@@ -79,23 +80,31 @@ fn speaker(package: &Package, wanted: &Speaker) -> Result<i64, Error> {
 
 /// Refuses what would make a graph run for minutes or answer with noise.
 fn check(asked: &VoiceSettings) -> Result<(), Error> {
-    within("speed", asked.speed, 0.1, 10.0)?;
-    within("style_weight", asked.style_weight, -10.0, 50.0)?;
-    within("sdp_ratio", asked.sdp_ratio, 0.0, 1.0)?;
-    within("noise", asked.noise, 0.0, 2.0)?;
-    within("noise_w", asked.noise_w, 0.0, 2.0)?;
-    within("pitch", asked.pitch, 0.25, 4.0)?;
-    within("intonation", asked.intonation, 0.0, 4.0)
+    within("speed", asked.speed, range::SPEED)?;
+    within("style_weight", asked.style_weight, range::STYLE_WEIGHT)?;
+    within("sdp_ratio", asked.sdp_ratio, range::SDP_RATIO)?;
+    within("noise", asked.noise, range::NOISE)?;
+    within("noise_w", asked.noise_w, range::NOISE_W)?;
+    within("pitch", asked.pitch, range::PITCH)?;
+    within("intonation", asked.intonation, range::INTONATION)
 }
 
 /// What can be made of the samples.
 pub(crate) fn check_sound(sound: &Sound) -> Result<(), Error> {
     let rate = sound.sampling_rate.map(|rate| rate as f32);
-    within("sampling_rate", rate, 8_000.0, 192_000.0)?;
-    within("volume", Some(sound.volume), 0.0, 10.0)?;
+    within("sampling_rate", rate, range::SAMPLING_RATE)?;
+    within("volume", Some(sound.volume), range::VOLUME)?;
     let (leading, trailing) = (sound.leading, sound.trailing);
-    within("leading silence", Some(leading.as_secs_f32()), 0.0, 60.0)?;
-    within("trailing silence", Some(trailing.as_secs_f32()), 0.0, 60.0)?;
+    within(
+        "leading silence",
+        Some(leading.as_secs_f32()),
+        range::SILENCE,
+    )?;
+    within(
+        "trailing silence",
+        Some(trailing.as_secs_f32()),
+        range::SILENCE,
+    )?;
     if !sound.format.offered() {
         return Err(Error::Request(format!(
             "`{}` is not built into this server; it offers {}",
@@ -112,10 +121,10 @@ fn offered() -> Vec<&'static str> {
     offered.map(|it| it.name()).collect()
 }
 
-pub(crate) fn within(name: &str, value: Option<f32>, low: f32, high: f32) -> Result<(), Error> {
+pub(crate) fn within(name: &str, value: Option<f32>, range: Range) -> Result<(), Error> {
     match value {
-        Some(value) if !(low..=high).contains(&value) => Err(Error::Request(format!(
-            "`{name}` is {value}; it lies between {low} and {high}"
+        Some(value) if !range.has(value) => Err(Error::Request(format!(
+            "`{name}` is {value}; it lies between {range}"
         ))),
         _ => Ok(()),
     }

@@ -244,6 +244,7 @@ impl<O: Write> Soak<O> {
             requests: self.asked,
             rss: watch::rss(),
             private: watch::anonymous(),
+            features: live.feature_bytes(),
             gpu: watch::gpu(self.device),
             cpu_seconds: watch::cpu_seconds(),
             evictions: report.library.evictions,

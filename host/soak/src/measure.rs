@@ -13,6 +13,10 @@ pub(crate) struct Sample {
     pub(crate) rss: u64,
     /// Without mapped files, which the system takes back when it wants.
     pub(crate) private: u64,
+    /// Of both, features of texts that may come again: what `cache.features`
+    /// bounds is not what grows.
+    #[serde(default)]
+    pub(crate) features: u64,
     pub(crate) gpu: Option<u64>,
     pub(crate) cpu_seconds: f64,
     pub(crate) evictions: u64,
@@ -118,6 +122,9 @@ pub(crate) struct Figures {
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) peak: u64,
+    /// Most bytes of features that were kept.
+    pub(crate) features: u64,
+    /// Both without features that are kept.
     pub(crate) rss: Slope,
     pub(crate) private: Slope,
     pub(crate) gpu: Option<Slope>,
@@ -142,8 +149,9 @@ impl Run {
             start: first.rss,
             end: last.rss,
             peak: self.samples.iter().map(|it| it.rss).max().unwrap_or(0),
-            rss: slope(|it| it.rss as f64),
-            private: slope(|it| it.private as f64),
+            features: self.samples.iter().map(|it| it.features).max().unwrap_or(0),
+            rss: slope(|it| it.rss as f64 - it.features as f64),
+            private: slope(|it| it.private as f64 - it.features as f64),
             gpu: gpu.then(|| slope(|it| it.gpu.unwrap_or(0) as f64)),
             fragmentation: self.slabs().map(Slab::fragmentation).reduce(f64::max),
             scattered: self.slabs().map(Slab::scattered).reduce(f64::max),
@@ -313,6 +321,31 @@ mod tests {
         Run {
             samples: requests.map(sample).collect(),
             ..Run::default()
+        }
+    }
+
+    #[test]
+    fn features_that_are_kept_are_no_growth_and_what_is_beside_them_is() {
+        let sample = |requests: usize, leaked: u64| {
+            let features = 3_000 * requests as u64;
+            Sample {
+                requests,
+                features,
+                rss: 1_000_000 + features + leaked * requests as u64,
+                private: 900_000 + features + leaked * requests as u64,
+                ..Sample::default()
+            }
+        };
+        for (leaked, grows) in [(0, 0.0), (2_000, 2.0)] {
+            let samples = (0..800).map(|it| sample(it * 10, leaked));
+            let run = Run {
+                samples: samples.collect(),
+                ..Run::default()
+            };
+            let figures = run.figures();
+            for slope in [figures.rss, figures.private] {
+                assert!((slope.robust - grows).abs() < 1e-6, "{slope:?}");
+            }
         }
     }
 

@@ -191,7 +191,7 @@ fn of_planted(judged: &Judged<'_>, planted: &[SoakFault], bytes: Bytes) -> Strin
 type Cell = fn(&Run) -> String;
 
 fn table(out: &mut Lines<impl Write>, runs: &[Run]) -> std::io::Result<()> {
-    let rows: [(&str, Cell); 16] = [
+    let rows: [(&str, Cell); 17] = [
         ("device", |run| run.end.device.clone()),
         ("requests", |run| thousands(run.figures().requests)),
         ("characters", |run| thousands(run.end.characters)),
@@ -210,6 +210,9 @@ fn table(out: &mut Lines<impl Write>, runs: &[Run]) -> std::io::Result<()> {
         }),
         ("peak, MiB", |run| {
             format!("{:.1}", mebibytes(run.figures().peak))
+        }),
+        ("features kept at most, MiB", |run| {
+            format!("{:.1}", mebibytes(run.figures().features))
         }),
         ("slope, MB/1,000 requests", |run| {
             format!("{:.3}", run.figures().rss.robust)

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use hyper::Response;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
+use pipeline::range::{self, Range};
 use pipeline::{
     Assist, Channels, Delivery, Format, Loudness, Pauses, Priority, Request, Sound, Split,
     VoiceRef, VoiceSettings,
@@ -408,8 +409,10 @@ impl Own {
             loudness: self.loudness,
             volume: self.volume.unwrap_or(usual.volume),
             trim: false,
-            leading: seconds("leading_silence", self.leading_silence, 60.0)?.unwrap_or_default(),
-            trailing: seconds("trailing_silence", self.trailing_silence, 60.0)?.unwrap_or_default(),
+            leading: seconds("leading_silence", self.leading_silence, range::SILENCE)?
+                .unwrap_or_default(),
+            trailing: seconds("trailing_silence", self.trailing_silence, range::SILENCE)?
+                .unwrap_or_default(),
         })
     }
 }
@@ -419,17 +422,21 @@ const PCM_RATE: u32 = 24_000;
 
 /// Most characters that OpenAI takes.
 const INPUT_MAX: usize = 4_096;
+/// OpenAI's `speed`.
+const SPEED: Range = Range::new(0.25, 4.0);
+/// Seconds.
+const DEADLINE: Range = Range::new(0.0, 3_600.0);
 
 /// A span that a caller gives in seconds.
-fn seconds(name: &str, given: Option<f32>, most: f32) -> Result<Option<Duration>, Fault> {
+fn seconds(name: &str, given: Option<f32>, range: Range) -> Result<Option<Duration>, Fault> {
     let Some(given) = given else {
         return Ok(None);
     };
-    match (0.0..=most).contains(&given) {
+    match range.has(given) {
         true => Ok(Some(Duration::from_secs_f32(given))),
         false => Err(wrong(
             &format!("koemasu.{name}"),
-            format!("`{name}` is {given} seconds; it lies between 0 and {most}"),
+            format!("`{name}` is {given} seconds; it lies between {range}"),
         )),
     }
 }
@@ -467,9 +474,9 @@ fn parse(body: &[u8]) -> Result<Speech, Fault> {
 impl Speech {
     fn request(&self) -> Result<Request, Fault> {
         if let Some(speed) = self.speed
-            && !(0.25..=4.0).contains(&speed)
+            && !SPEED.has(speed)
         {
-            let detail = format!("`speed` is {speed}; it lies between 0.25 and 4");
+            let detail = format!("`speed` is {speed}; it lies between {SPEED}");
             return Err(wrong("speed", detail));
         }
         if self.input.is_empty() {
@@ -514,8 +521,8 @@ impl Speech {
                 intonation: own.intonation,
             },
             pauses: Pauses {
-                lines: seconds("line_pause", own.line_pause, 600.0)?,
-                sentences: seconds("sentence_pause", own.sentence_pause, 600.0)?,
+                lines: seconds("line_pause", own.line_pause, range::PAUSE)?,
+                sentences: seconds("sentence_pause", own.sentence_pause, range::PAUSE)?,
             },
             sound,
             delivery: match own.stream {
@@ -525,7 +532,7 @@ impl Speech {
                 Some(true) | None => Delivery::Stream,
             },
             priority: own.priority.unwrap_or_default(),
-            deadline: seconds("deadline", own.deadline, 3_600.0)?,
+            deadline: seconds("deadline", own.deadline, DEADLINE)?,
             rehearsal: false,
         })
     }

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hyper::StatusCode;
+use pipeline::range;
 use pipeline::{
     Assist, Delivery, Format, Generation, Loudness, Pauses, Request, Sound, Speaker, Split,
     VoiceRef, VoiceSettings,
@@ -153,10 +154,14 @@ fn request(query: &Query<'_>, generation: &Generation) -> Result<Request, Fault>
     if package.styles().all(|known| known != style) {
         return Err(wrong("style", format!("there is no style `{style}`")));
     }
-    let length = query.within("length", 0.1, 10.0)?.unwrap_or(1.0);
-    let pause = query.within("split_interval", 0.0, 60.0)?.unwrap_or(0.5);
+    let length = query.within("length", range::LENGTH_SCALE)?.unwrap_or(1.0);
+    let pause = query
+        .within("split_interval", range::SILENCE)?
+        .unwrap_or(0.5);
     // Wrong even if there is no text that it would weigh.
-    let weight = query.within("assist_text_weight", 0.0, 1.0)?.unwrap_or(1.0);
+    let weight = query
+        .within("assist_text_weight", range::ASSIST_WEIGHT)?
+        .unwrap_or(1.0);
     Ok(Request {
         text: text(query)?,
         voice: VoiceRef {
@@ -183,11 +188,15 @@ fn request(query: &Query<'_>, generation: &Generation) -> Result<Request, Fault>
         }),
         settings: VoiceSettings {
             style: Some(style.to_owned()),
-            style_weight: Some(query.within("style_weight", -10.0, 50.0)?.unwrap_or(1.0)),
+            style_weight: Some(
+                query
+                    .within("style_weight", range::STYLE_WEIGHT)?
+                    .unwrap_or(1.0),
+            ),
             speed: Some(1.0 / length),
-            sdp_ratio: Some(query.within("sdp_ratio", 0.0, 1.0)?.unwrap_or(0.2)),
-            noise: Some(query.within("noise", 0.0, 2.0)?.unwrap_or(0.6)),
-            noise_w: Some(query.within("noisew", 0.0, 2.0)?.unwrap_or(0.8)),
+            sdp_ratio: Some(query.within("sdp_ratio", range::SDP_RATIO)?.unwrap_or(0.2)),
+            noise: Some(query.within("noise", range::NOISE)?.unwrap_or(0.6)),
+            noise_w: Some(query.within("noisew", range::NOISE_W)?.unwrap_or(0.8)),
             ..VoiceSettings::default()
         },
         pauses: Pauses {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
+use pipeline::range;
 use pipeline::{
     Delivery, Format, Generation, Loudness, Pauses, Request, Sound, Speaker, Split, VoiceRef,
     VoiceSettings,
@@ -119,8 +120,11 @@ impl Synthesize {
             return Err(wrong(format!("there is no speaker {speaker}")));
         }
         let length = self.length_scale.unwrap_or(1.0);
-        if length.is_nan() || length <= 0.0 {
-            return Err(wrong("`length_scale` is more than 0".to_owned()));
+        if !range::LENGTH_SCALE.has(length) {
+            return Err(wrong(format!(
+                "`length_scale` is {length}; it lies between {}",
+                range::LENGTH_SCALE
+            )));
         }
         Ok(Request {
             text: self.text,

@@ -234,6 +234,8 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
 
+    use pipeline::range;
+
     use super::*;
 
     #[test]
@@ -267,6 +269,72 @@ mod tests {
                 );
             }
             all.insert(name, schema);
+        }
+    }
+
+    /// The attributes of a shape take numbers only; these are of the one table.
+    #[test]
+    fn numbers_have_the_bounds_that_are_checked() {
+        let table = [
+            ("style_weight", range::STYLE_WEIGHT, 2),
+            ("sdp_ratio", range::SDP_RATIO, 3),
+            ("noise", range::NOISE, 2),
+            ("noise_w", range::NOISE_W, 1),
+            ("noisew", range::NOISE_W, 1),
+            ("pitch", range::PITCH, 1),
+            ("intonation", range::INTONATION, 1),
+            ("assist_weight", range::ASSIST_WEIGHT, 1),
+            ("assist_text_weight", range::ASSIST_WEIGHT, 1),
+            ("bert_strength", range::BERT_STRENGTH, 1),
+            ("sampling_rate", range::SAMPLING_RATE, 1),
+            ("outputSamplingRate", range::SAMPLING_RATE, 1),
+            ("volume", range::VOLUME, 1),
+            ("leading_silence", range::SILENCE, 1),
+            ("trailing_silence", range::SILENCE, 1),
+            ("split_interval", range::SILENCE, 1),
+            ("sentence_pause", range::PAUSE, 1),
+            ("line_pause", range::PAUSE, 1),
+            ("length", range::LENGTH_SCALE, 1),
+            ("length_scale", range::LENGTH_SCALE, 1),
+        ];
+        let document = serde_json::to_value(whole()).expect("a document");
+        let mut told: Vec<(String, serde_json::Value)> = Vec::new();
+        let mut open = vec![&document];
+        while let Some(value) = open.pop() {
+            match value {
+                serde_json::Value::Object(object) => {
+                    if let Some(properties) = object.get("properties").and_then(|it| it.as_object())
+                    {
+                        let all = properties
+                            .iter()
+                            .map(|(name, it)| (name.clone(), it.clone()));
+                        told.extend(all);
+                    }
+                    if let (Some(name), Some(schema)) = (object.get("name"), object.get("schema")) {
+                        let name = name.as_str().unwrap_or_default().to_owned();
+                        told.push((name, schema.clone()));
+                    }
+                    open.extend(object.values());
+                }
+                serde_json::Value::Array(items) => open.extend(items),
+                _ => {}
+            }
+        }
+        for (name, range, least) in table {
+            let of_it = told.iter().filter(|(it, _)| it == name);
+            let bounded: Vec<_> = of_it
+                .filter(|(_, it)| it.get("maximum").is_some())
+                .collect();
+            assert!(
+                bounded.len() >= least,
+                "{name} is told {} times",
+                bounded.len()
+            );
+            for (_, schema) in bounded {
+                let bound = |of: &str| schema[of].as_f64().map(|it| it as f32);
+                let told = (bound("minimum"), bound("maximum"));
+                assert_eq!(told, (Some(range.low), Some(range.high)), "{name}");
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
+use pipeline::range::Range;
+
 use hyper::StatusCode;
 
 use crate::http::fault::Fault;
@@ -64,10 +66,12 @@ impl<'a> Query<'a> {
 
     /// The same within bounds, which it may not leave by the little that `f32`
     /// rounds away.
-    pub fn within(&self, name: &str, low: f64, high: f64) -> Result<Option<f32>, Fault> {
+    pub fn within(&self, name: &str, range: Range) -> Result<Option<f32>, Fault> {
+        // 0.1 as it is written, not as `f32` has it.
+        let exact = |bound: f32| bound.to_string().parse::<f64>().unwrap_or(f64::from(bound));
         match self.number::<f64>(name)? {
-            Some(number) if !(low..=high).contains(&number) => {
-                let detail = format!("it is {number}; it lies between {low} and {high}");
+            Some(number) if !(exact(range.low)..=exact(range.high)).contains(&number) => {
+                let detail = format!("it is {number}; it lies between {range}");
                 Err(wrong(name, detail))
             }
             number => Ok(number.map(|number| number as f32)),
@@ -108,7 +112,11 @@ mod tests {
             assert_eq!(refused.field.as_deref(), Some(name));
         }
         assert!(query.needed("none").is_err());
-        let within = |query| Query::new(query).within("n", 0.0, 60.0).is_ok();
+        let within = |query| {
+            Query::new(query)
+                .within("n", pipeline::range::SILENCE)
+                .is_ok()
+        };
         assert!(within("n=60") && within("n=0") && within(""));
         for far in ["n=60.00000000000001", "n=-1e308", "n=NaN", "n=inf", "n=x"] {
             assert!(!within(far), "{far}");

@@ -2,6 +2,7 @@
 //! scales, and what of them can be spoken.
 
 use hyper::StatusCode;
+use pipeline::range;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use speech::phrases::{self, KanaError, Phrase, PhraseError};
@@ -92,9 +93,6 @@ pub(super) const SAMPLING_RATE: u32 = 44_100;
 
 /// Of a query's JSON: a text is many times as long in moras.
 pub(super) const QUERY_BYTES: usize = 2 << 20;
-
-/// Most seconds of silence before or after.
-const SILENCE_MAX: f32 = 60.0;
 
 /// From a text to a query that clients can edit.
 #[utoipa::path(post, path = "/audio_query",
@@ -400,14 +398,15 @@ impl AudioQuery {
         ] {
             within(name, value, 0.0..=f32::MAX)?;
         }
-        let longest = SILENCE_MAX * self.speed;
+        let longest = range::SILENCE.high * self.speed;
         within("prePhonemeLength", self.leading, 0.0..=longest)?;
         within("postPhonemeLength", self.trailing, 0.0..=longest)?;
-        match (8_000..=192_000).contains(&self.sampling_rate) {
+        match range::SAMPLING_RATE.has(self.sampling_rate as f32) {
             true => Ok(()),
             false => Err(loc.at("outputSamplingRate").wrong(format!(
-                "it is {}; it lies between 8000 and 192000",
-                self.sampling_rate
+                "it is {}; it lies between {}",
+                self.sampling_rate,
+                range::SAMPLING_RATE
             ))),
         }
     }

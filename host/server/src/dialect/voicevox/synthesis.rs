@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
+use pipeline::range;
 use pipeline::{
     Answers, Channels, Delivery, Format, Generation, Hold, Loudness, Request, Sound, Split,
     VoiceSettings,
@@ -330,7 +331,7 @@ fn voice_settings(query: &AudioQuery, style: Option<String>) -> VoiceSettings {
             scale @ 1.0..=2.0 => 1.0 + (scale - 1.0) * 9.0,
             _ => 1.0,
         }),
-        speed: Some(query.speed.clamp(0.1, 10.0)),
+        speed: Some(range::SPEED.clamp(query.speed)),
         sdp_ratio: Some(match query.tempo_dynamics {
             scale @ 0.0..=1.0 => scale * 0.2,
             scale @ 1.0..=2.0 => 0.2 + (scale - 1.0) * 0.8,
@@ -338,7 +339,7 @@ fn voice_settings(query: &AudioQuery, style: Option<String>) -> VoiceSettings {
         }),
         noise: Some(0.6),
         noise_w: Some(0.8),
-        pitch: Some((1.0 + query.pitch).clamp(0.25, 4.0)),
+        pitch: Some(range::PITCH.clamp(1.0 + query.pitch)),
         intonation: None,
         seed: None,
     }
@@ -355,7 +356,7 @@ fn sound_of(query: &AudioQuery, delivery: Delivery) -> Sound {
             Delivery::Whole => Loudness::Whole,
             Delivery::Stream => Loudness::Running,
         }),
-        volume: query.volume.min(10.0),
+        volume: query.volume.min(range::VOLUME.high),
         trim: true,
         leading: silence(query.leading),
         trailing: silence(query.trailing),
