@@ -25,9 +25,12 @@ fn look(text: &str, used: &mut BTreeSet<String>, described: &mut BTreeSet<String
             continue;
         }
         let before = text[..at].trim_end();
+        // Lines of a table, or one by one.
         let describes = [
+            " counter",
+            " gauge",
+            " histogram",
             "describe_counter!(",
-            "describe_gauge!(",
             "describe_histogram!(",
         ];
         let sets = ["counter!(", "gauge!(", "histogram!("];

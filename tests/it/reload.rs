@@ -9,7 +9,7 @@ use hyper::StatusCode;
 use serde_json::json;
 
 use crate::client::{get, metric, post, speak};
-use crate::stand::{Folder, PIPELINE, wav};
+use crate::stand::{Folder, PIPELINE, is_alone, wav};
 
 /// A pipeline that can be heard: its speed shows in every answer's length.
 fn pipeline(speed: f32) -> String {
@@ -157,6 +157,9 @@ async fn a_refused_reload_says_where_and_what_would_be_right_and_the_old_one_ser
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_not_changed_is_carried_over() {
+    if !is_alone(module_path!(), "what_has_not_changed_is_carried_over") {
+        return;
+    }
     let folder = Folder::new();
     let server = folder.serve().await;
     let to = server.address();
@@ -176,10 +179,7 @@ async fn what_has_not_changed_is_carried_over() {
     folder.write("pipelines/ja.toml", pipeline(1.0));
     assert_eq!(post(to, "/admin/reload", "").await.status, StatusCode::OK);
     speak(to, json!({"input": TEXT})).await;
-    // Under cargo test other tests of this process count too.
-    if std::env::var_os("NEXTEST").is_some() {
-        assert_eq!(metric(to, misses).await, before);
-    }
+    assert_eq!(metric(to, misses).await, before);
     server.stop().await;
 }
 
@@ -220,6 +220,12 @@ async fn a_server_that_cannot_start_says_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_voice_is_named_and_the_rest_serves() {
+    if !is_alone(
+        module_path!(),
+        "a_broken_voice_is_named_and_the_rest_serves",
+    ) {
+        return;
+    }
     let folder = Folder::new();
     folder.write(
         "koemasu.toml",
@@ -274,8 +280,6 @@ async fn a_broken_voice_is_named_and_the_rest_serves() {
     );
     assert_eq!(told["left_out"][1]["carried_on"], true, "{told}");
     assert_eq!(speak(to, say("decoded")).await.status, StatusCode::OK);
-    if std::env::var_os("NEXTEST").is_some() {
-        assert_eq!(metric(to, "koemasu_left_out{kind=\"voice\"}").await, 3.0);
-    }
+    assert_eq!(metric(to, "koemasu_left_out{kind=\"voice\"}").await, 3.0);
     server.stop().await;
 }

@@ -135,3 +135,35 @@ pub(crate) fn wav(bytes: &[u8]) -> (u32, Vec<i16>) {
         .collect();
     (u32_at(24), samples)
 }
+
+/// Runs a test in a process of its own, where what it counts is its own: the
+/// recorder of metrics is the process's. nextest gives each test one; under
+/// `cargo test` the program is started once more for it. Says whether this is
+/// that process.
+///
+/// # Panics
+/// If the test fails there.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "told by the test runner, or by itself"
+)]
+pub(crate) fn is_alone(module: &str, test: &str) -> bool {
+    const ALONE: &str = "KOEMASU_TEST_ALONE";
+    if std::env::var_os("NEXTEST").is_some() || std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let name = format!("{}::{test}", module.trim_start_matches("it::"));
+    let program = std::env::current_exe().expect("this program");
+    let mut alone = std::process::Command::new(program);
+    alone
+        .args(["--exact", &name, "--nocapture"])
+        .env(ALONE, "1");
+    let output = alone.output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{name}: {said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    false
+}

@@ -9,72 +9,26 @@
 use std::time::{Duration, Instant};
 
 use crate::left_out::{Kind, LeftOut};
-use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
-};
+use metrics::{counter, gauge, histogram};
 
 /// Registers names, units and meanings with whatever recorder is installed.
 pub fn describe() {
-    describe_histogram!(
-        "koemasu_stage_seconds",
-        Unit::Seconds,
-        "Time of one stage of a request."
-    );
-    describe_gauge!(
-        "koemasu_generations_living",
-        "Generations that still serve or drain."
-    );
-    describe_gauge!(
-        "koemasu_left_out",
-        "What is configured and could not be prepared, by kind."
-    );
-    describe_gauge!(
-        "koemasu_generation",
-        "Number of the generation that serves."
-    );
-    describe_counter!(
-        "koemasu_generations_published_total",
-        "Generations published since start."
-    );
-    describe_counter!(
-        "koemasu_feature_cache_hits_total",
-        "BERT features found in the cache."
-    );
-    describe_counter!(
-        "koemasu_feature_cache_misses_total",
-        "BERT features that had to be computed."
-    );
-    describe_gauge!(
-        "koemasu_feature_cache_bytes",
-        Unit::Bytes,
-        "Size of the BERT feature cache."
-    );
-    describe_histogram!(
-        "koemasu_queue_seconds",
-        Unit::Seconds,
-        "Time a model run waited for a lane."
-    );
-    describe_histogram!(
-        "koemasu_first_sound_seconds",
-        Unit::Seconds,
-        "Time from the request to the first sound that left."
-    );
-    describe_counter!(
-        "koemasu_turned_away_total",
-        "Requests refused because they would have waited too long."
-    );
-    describe_counter!(
-        "koemasu_readers_gone_total",
-        "Answers whose reader went away or read no more."
-    );
-    describe_counter!(
-        "koemasu_policy_fallbacks_total",
-        "Plugin calls that failed and were replaced or skipped."
-    );
-    describe_counter!(
-        "koemasu_padded_positions_total",
-        "Positions computed for padding alone, by axis."
-    );
+    session::describe_metrics! {
+        histogram "koemasu_stage_seconds" Seconds "Time of one stage of a request.";
+        gauge "koemasu_generations_living" Count "Generations that still serve or drain.";
+        gauge "koemasu_left_out" Count "What is configured and could not be prepared, by kind.";
+        gauge "koemasu_generation" Count "Number of the generation that serves.";
+        counter "koemasu_generations_published_total" Count "Generations published since start.";
+        counter "koemasu_feature_cache_hits_total" Count "BERT features found in the cache.";
+        counter "koemasu_feature_cache_misses_total" Count "BERT features that had to be computed.";
+        gauge "koemasu_feature_cache_bytes" Bytes "Size of the BERT feature cache.";
+        histogram "koemasu_queue_seconds" Seconds "Time a model run waited for a lane.";
+        histogram "koemasu_first_sound_seconds" Seconds "Time from the request to the first sound that left.";
+        counter "koemasu_turned_away_total" Count "Requests refused because they would have waited too long.";
+        counter "koemasu_readers_gone_total" Count "Answers whose reader went away or read no more.";
+        counter "koemasu_policy_fallbacks_total" Count "Plugin calls that failed and were replaced or skipped.";
+        counter "koemasu_padded_positions_total" Count "Positions computed for padding alone, by axis.";
+    }
 }
 
 /// Times one stage of a request under the name it has in the story.

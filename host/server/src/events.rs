@@ -9,57 +9,27 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
-};
+use metrics::{counter, gauge, histogram};
 use pipeline::{Published, Spoken};
 
 use crate::http::fault::{Fault, Who};
 use crate::reloads::Cause;
 
+/// Registers names, units and meanings with whatever recorder is installed.
 pub(crate) fn describe() {
-    describe_histogram!(
-        "koemasu_http_request_seconds",
-        Unit::Seconds,
-        "Time from head to answer, by route and status."
-    );
-    describe_gauge!(
-        "koemasu_requests_in_flight",
-        "Speech requests taken in and not yet answered."
-    );
-    describe_counter!(
-        "koemasu_requests_refused_total",
-        "Speech requests told to come back later."
-    );
-    describe_gauge!(
-        "koemasu_backlog_seconds",
-        Unit::Seconds,
-        "Until the work that was taken in is done, as far as is known."
-    );
-    describe_histogram!(
-        "koemasu_audio_seconds",
-        Unit::Seconds,
-        "Length of the sound of one answer."
-    );
-    describe_counter!(
-        "koemasu_warnings_total",
-        "Characters and stages dropped, guessed or skipped."
-    );
-    describe_counter!(
-        "koemasu_memory_policies_set_total",
-        "Memory policies that were put over HTTP and are obeyed."
-    );
-    describe_counter!("koemasu_reloads_total", "Reloads by outcome and cause.");
-    describe_gauge!(
-        "koemasu_reload_swap_seconds",
-        Unit::Seconds,
-        "Time of the last pointer swap."
-    );
-    describe_gauge!("koemasu_connections", "Open connections.");
-    describe_counter!(
-        "koemasu_connections_refused_total",
-        "Connections for which there was no place."
-    );
+    session::describe_metrics! {
+        histogram "koemasu_http_request_seconds" Seconds "Time from head to answer, by route and status.";
+        gauge "koemasu_requests_in_flight" Count "Speech requests taken in and not yet answered.";
+        counter "koemasu_requests_refused_total" Count "Speech requests told to come back later.";
+        gauge "koemasu_backlog_seconds" Seconds "Until the work that was taken in is done, as far as is known.";
+        histogram "koemasu_audio_seconds" Seconds "Length of the sound of one answer.";
+        counter "koemasu_warnings_total" Count "Characters and stages dropped, guessed or skipped.";
+        counter "koemasu_memory_policies_set_total" Count "Memory policies that were put over HTTP and are obeyed.";
+        counter "koemasu_reloads_total" Count "Reloads by outcome and cause.";
+        gauge "koemasu_reload_swap_seconds" Seconds "Time of the last pointer swap.";
+        gauge "koemasu_connections" Count "Open connections.";
+        counter "koemasu_connections_refused_total" Count "Connections for which there was no place.";
+    }
 }
 
 pub(crate) fn answered(route: &'static str, status: u16, took: Duration, request_id: &str) {

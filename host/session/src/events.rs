@@ -7,221 +7,57 @@
 
 use std::time::Duration;
 
-use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
-};
+use metrics::{counter, gauge, histogram};
 
 use memory::slab::NoRoom;
 use memory::{Decision, Tier};
 
 /// Registers names, units and meanings with whatever recorder is installed.
 pub fn describe() {
-    describe_histogram!(
-        "koemasu_session_run_seconds",
-        Unit::Seconds,
-        "Time inside one ONNX Runtime run, by kind of graph."
-    );
-    describe_histogram!(
-        "koemasu_session_open_seconds",
-        Unit::Seconds,
-        "Time to open one session, by kind of graph."
-    );
-    describe_gauge!(
-        "koemasu_sessions_open",
-        "Sessions that exist now, by kind of graph."
-    );
-    describe_counter!(
-        "koemasu_model_cache_failures_total",
-        "Times that the model cache was found not to be writable."
-    );
-    describe_counter!(
-        "koemasu_leases_discarded_total",
-        "Sessions dropped because their run did not end well."
-    );
-    describe_histogram!(
-        "koemasu_session_wait_seconds",
-        Unit::Seconds,
-        "Time a run waited for a session, by kind of graph."
-    );
-    describe_gauge!(
-        "koemasu_slab_budget_bytes",
-        Unit::Bytes,
-        "The slab: all tensor memory there is."
-    );
-    describe_gauge!(
-        "koemasu_slab_in_use_bytes",
-        Unit::Bytes,
-        "Bytes of the slab that belong to somebody."
-    );
-    describe_gauge!(
-        "koemasu_slab_high_water_bytes",
-        Unit::Bytes,
-        "The most the slab ever held."
-    );
-    describe_gauge!(
-        "koemasu_slab_resident_bytes",
-        Unit::Bytes,
-        "Bytes of the slab that the system has given pages for."
-    );
-    describe_gauge!(
-        "koemasu_slab_models_bytes",
-        Unit::Bytes,
-        "Bytes of the zone of models, by whose they are."
-    );
-    describe_counter!(
-        "koemasu_slab_moved_bytes_total",
-        Unit::Bytes,
-        "Bytes of copies of weights that were moved to make room."
-    );
-    describe_counter!(
-        "koemasu_slab_moves_total",
-        Unit::Count,
-        "Copies of weights that were moved to make room."
-    );
-    describe_counter!(
-        "koemasu_slab_sunk_total",
-        Unit::Count,
-        "Sessions that were opened anew lower in the slab, to close a gap."
-    );
-    describe_counter!(
-        "koemasu_regions_grown_total",
-        Unit::Count,
-        "Regions that were too short for what was opened in them."
-    );
-    describe_gauge!(
-        "koemasu_slab_zone_bytes",
-        Unit::Bytes,
-        "Bytes of a zone of the slab."
-    );
-    describe_gauge!(
-        "koemasu_slab_zone_in_use_bytes",
-        Unit::Bytes,
-        "Bytes of a zone that belong to somebody."
-    );
-    describe_gauge!(
-        "koemasu_slab_zone_high_water_bytes",
-        Unit::Bytes,
-        "The most a zone ever held."
-    );
-    describe_gauge!(
-        "koemasu_slab_zone_largest_free_bytes",
-        Unit::Bytes,
-        "The largest block a zone could give."
-    );
-    describe_gauge!(
-        "koemasu_slab_zone_fragmentation_ratio",
-        Unit::Count,
-        "Share of a zone's free bytes outside its largest free block."
-    );
-    describe_gauge!(
-        "koemasu_voices",
-        Unit::Count,
-        "Voices by the nearest tier that has their weights."
-    );
-    describe_gauge!(
-        "koemasu_workspace_free_bytes",
-        Unit::Bytes,
-        "Activations that may still be handed out."
-    );
-    describe_gauge!(
-        "koemasu_process_resident_bytes",
-        Unit::Bytes,
-        "Resident set of the process."
-    );
-    describe_gauge!(
-        "koemasu_memory_beyond_slab_bytes",
-        Unit::Bytes,
-        "What the process holds outside the slab."
-    );
-    describe_gauge!(
-        "koemasu_memory_limit_share",
-        Unit::Count,
-        "Part of the memory limit that is in use."
-    );
-    describe_counter!(
-        "koemasu_runs_over_budget_total",
-        Unit::Count,
-        "Runs that found their zone full and were ended."
-    );
-    describe_counter!(
-        "koemasu_runs_retried_total",
-        Unit::Count,
-        "Runs made again, alone, after a shortage."
-    );
-    describe_counter!(
-        "koemasu_windows_halved_total",
-        Unit::Count,
-        "Times a decoder went on in smaller windows."
-    );
-    describe_counter!(
-        "koemasu_models_unproven_total",
-        Unit::Count,
-        "Models that failed when they were tried in a process of their own."
-    );
-    describe_counter!(
-        "koemasu_slab_overdrafts_total",
-        Unit::Count,
-        "Allocations that could neither be served nor refused: the reserve was too small."
-    );
-    describe_counter!(
-        "koemasu_workspace_refused_total",
-        Unit::Count,
-        "Runs told to come back, since no workspace came free."
-    );
-    describe_counter!(
-        "koemasu_voice_activations_total",
-        Unit::Count,
-        "Times a slot took up a voice, by where from."
-    );
-    describe_histogram!(
-        "koemasu_voice_activation_seconds",
-        Unit::Seconds,
-        "Time for a slot to take up a voice, by where from."
-    );
-    describe_counter!(
-        "koemasu_voice_loads_total",
-        Unit::Count,
-        "Voices brought to the device."
-    );
-    describe_counter!(
-        "koemasu_voice_loaded_bytes_total",
-        Unit::Bytes,
-        "Bytes of voices brought to the device."
-    );
-    describe_counter!(
-        "koemasu_voice_evictions_total",
-        Unit::Count,
-        "Voices that gave up a tier."
-    );
-    describe_counter!(
-        "koemasu_memory_decisions_total",
-        Unit::Count,
-        "Decisions about who has to go."
-    );
-    describe_counter!(
-        "koemasu_eviction_plugin_failures_total",
-        Unit::Count,
-        "Proposals that did not come; the host decided alone."
-    );
-    describe_counter!(
-        "koemasu_eviction_proposals_refused_total",
-        Unit::Count,
-        "Proposed actions that the host did not take."
-    );
-    describe_counter!(
-        "koemasu_library_full_total",
-        Unit::Count,
-        "Voices that ran from a slot alone, since the library had no room for them."
-    );
-    describe_counter!(
-        "koemasu_slots_renewed_total",
-        Unit::Count,
-        "Slots whose sessions were opened anew."
-    );
-    describe_counter!(
-        "koemasu_memory_trace_lines_lost_total",
-        "Lines of the memory trace that were not written."
-    );
+    crate::describe_metrics! {
+        histogram "koemasu_session_run_seconds" Seconds "Time inside one ONNX Runtime run, by kind of graph.";
+        histogram "koemasu_session_open_seconds" Seconds "Time to open one session, by kind of graph.";
+        gauge "koemasu_sessions_open" Count "Sessions that exist now, by kind of graph.";
+        counter "koemasu_model_cache_failures_total" Count "Times that the model cache was found not to be writable.";
+        counter "koemasu_leases_discarded_total" Count "Sessions dropped because their run did not end well.";
+        histogram "koemasu_session_wait_seconds" Seconds "Time a run waited for a session, by kind of graph.";
+        gauge "koemasu_slab_budget_bytes" Bytes "The slab: all tensor memory there is.";
+        gauge "koemasu_slab_in_use_bytes" Bytes "Bytes of the slab that belong to somebody.";
+        gauge "koemasu_slab_high_water_bytes" Bytes "The most the slab ever held.";
+        gauge "koemasu_slab_resident_bytes" Bytes "Bytes of the slab that the system has given pages for.";
+        gauge "koemasu_slab_models_bytes" Bytes "Bytes of the zone of models, by whose they are.";
+        counter "koemasu_slab_moved_bytes_total" Bytes "Bytes of copies of weights that were moved to make room.";
+        counter "koemasu_slab_moves_total" Count "Copies of weights that were moved to make room.";
+        counter "koemasu_slab_sunk_total" Count "Sessions that were opened anew lower in the slab, to close a gap.";
+        counter "koemasu_regions_grown_total" Count "Regions that were too short for what was opened in them.";
+        gauge "koemasu_slab_zone_bytes" Bytes "Bytes of a zone of the slab.";
+        gauge "koemasu_slab_zone_in_use_bytes" Bytes "Bytes of a zone that belong to somebody.";
+        gauge "koemasu_slab_zone_high_water_bytes" Bytes "The most a zone ever held.";
+        gauge "koemasu_slab_zone_largest_free_bytes" Bytes "The largest block a zone could give.";
+        gauge "koemasu_slab_zone_fragmentation_ratio" Count "Share of a zone's free bytes outside its largest free block.";
+        gauge "koemasu_voices" Count "Voices by the nearest tier that has their weights.";
+        gauge "koemasu_workspace_free_bytes" Bytes "Activations that may still be handed out.";
+        gauge "koemasu_process_resident_bytes" Bytes "Resident set of the process.";
+        gauge "koemasu_memory_beyond_slab_bytes" Bytes "What the process holds outside the slab.";
+        gauge "koemasu_memory_limit_share" Count "Part of the memory limit that is in use.";
+        counter "koemasu_runs_over_budget_total" Count "Runs that found their zone full and were ended.";
+        counter "koemasu_runs_retried_total" Count "Runs made again, alone, after a shortage.";
+        counter "koemasu_windows_halved_total" Count "Times a decoder went on in smaller windows.";
+        counter "koemasu_models_unproven_total" Count "Models that failed when they were tried in a process of their own.";
+        counter "koemasu_slab_overdrafts_total" Count "Allocations that could neither be served nor refused: the reserve was too small.";
+        counter "koemasu_workspace_refused_total" Count "Runs told to come back, since no workspace came free.";
+        counter "koemasu_voice_activations_total" Count "Times a slot took up a voice, by where from.";
+        histogram "koemasu_voice_activation_seconds" Seconds "Time for a slot to take up a voice, by where from.";
+        counter "koemasu_voice_loads_total" Count "Voices brought to the device.";
+        counter "koemasu_voice_loaded_bytes_total" Bytes "Bytes of voices brought to the device.";
+        counter "koemasu_voice_evictions_total" Count "Voices that gave up a tier.";
+        counter "koemasu_memory_decisions_total" Count "Decisions about who has to go.";
+        counter "koemasu_eviction_plugin_failures_total" Count "Proposals that did not come; the host decided alone.";
+        counter "koemasu_eviction_proposals_refused_total" Count "Proposed actions that the host did not take.";
+        counter "koemasu_library_full_total" Count "Voices that ran from a slot alone, since the library had no room for them.";
+        counter "koemasu_slots_renewed_total" Count "Slots whose sessions were opened anew.";
+        counter "koemasu_memory_trace_lines_lost_total" Count "Lines of the memory trace that were not written.";
+    }
 }
 
 pub(crate) fn ran(kind: &'static str, took: Duration) {
@@ -356,10 +192,10 @@ pub(crate) fn libraries_elsewhere(missing: &dyn std::fmt::Display) {
     );
 }
 
-pub(crate) fn template_whole(digest: &str, why: &str) {
+pub(crate) fn template_whole(digest: &str, why: &dyn std::fmt::Display) {
     tracing::warn!(
         digest,
-        why,
+        %why,
         "the graph cannot be cut at its decoder and runs whole: memory grows with the sentence"
     );
 }
@@ -467,6 +303,6 @@ pub(crate) fn trace_line_lost(first: bool, why: &dyn std::fmt::Display) {
     }
 }
 
-pub(crate) fn not_unpacked(place: &std::path::Path, cause: &str) {
-    tracing::warn!(place = %place.display(), cause, "an archive is unpacked into a file without a name: its place cannot be written");
+pub(crate) fn not_unpacked(place: &std::path::Path, cause: &dyn std::fmt::Display) {
+    tracing::warn!(place = %place.display(), %cause, "an archive is unpacked into a file without a name: its place cannot be written");
 }

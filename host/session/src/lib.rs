@@ -70,3 +70,14 @@ pub use export::export;
 pub use settings::{Optimization, Pointwise, Settings};
 pub use source::Source;
 pub use stop::{Stop, StopOnDrop};
+
+/// Registers metrics, a line each: kind, name, unit, meaning.
+#[macro_export]
+macro_rules! describe_metrics {
+    ($($kind:ident $name:literal $unit:ident $about:literal;)*) => {$(
+        $crate::describe_metrics!(@ $kind $name, metrics::Unit::$unit, $about);
+    )*};
+    (@ counter $($rest:tt)*) => { metrics::describe_counter!($($rest)*) };
+    (@ gauge $($rest:tt)*) => { metrics::describe_gauge!($($rest)*) };
+    (@ histogram $($rest:tt)*) => { metrics::describe_histogram!($($rest)*) };
+}

@@ -34,7 +34,7 @@ pub fn manifest(bytes: &[u8]) -> bool {
 
 /// A graph taken apart and put together again.
 pub fn graph(bytes: &[u8]) -> bool {
-    let nothing = |location: &str, _, _| Err(format!("{location} is not there"));
+    let nothing = |location: &str, _, _| Err(onnx::Outside::Short(location.to_owned()));
     let Ok((template, pieces)) = onnx::split(bytes, crate::weights::OUTPUT, nothing) else {
         return false;
     };

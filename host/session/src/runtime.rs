@@ -205,7 +205,8 @@ impl Runtime {
                 let (graph, shapes) = match opening.settings.pointwise {
                     Pointwise::Conv => (Cow::Borrowed(graph), Shapes::new()),
                     Pointwise::MatMul => {
-                        let (graph, shapes) = as_products(graph).map_err(Error::Open)?;
+                        let (graph, shapes) =
+                            as_products(graph).map_err(|e| Error::Open(e.to_string()))?;
                         (Cow::Owned(graph), shapes)
                     }
                 };
@@ -293,7 +294,8 @@ impl Runtime {
                     .with_conv_max_workspace(false);
                 // One stream for all sessions keeps what one run frees from
                 // being written by the next before the first has read it.
-                let cuda = crate::native::cuda::on_one_stream(cuda, device)?;
+                let cuda =
+                    crate::native::cuda::on_one_stream(cuda, device).map_err(|e| e.to_string())?;
                 let cuda = cuda.build().error_on_failure();
                 builder.with_execution_providers([cuda]).map_err(said)
             }

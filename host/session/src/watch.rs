@@ -156,8 +156,8 @@ pub(crate) fn available(device: Device) -> Result<usize, Error> {
             Ok(usize::try_from(room).unwrap_or(usize::MAX))
         }
         Device::Cuda(number) => {
-            let cuda = crate::native::cuda::Cuda::load(number).map_err(Error::Device)?;
-            let (free, _) = cuda.memory().map_err(Error::Device)?;
+            let cuda = crate::native::cuda::Cuda::load(number)?;
+            let (free, _) = cuda.memory()?;
             // CUDA's context, kernels and library workspaces lie outside.
             let overhead = (1 << 30).max(free / 20);
             Ok(free.saturating_sub(overhead))

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::files::{self, Held, Sum};
 use crate::halves::{self, Halves};
 use crate::native::tensors::Block;
-use crate::onnx::{self, Element, Inside, Part, Piece, Template};
+use crate::onnx::{self, Element, Inside, Outside, Part, Piece, Template};
 use crate::skeleton::Skeleton;
 use crate::source::{Graph, unreadable};
 
@@ -102,7 +102,6 @@ pub(crate) fn whole(graph: &Graph) -> Result<Cow<'_, [u8]>, Error> {
         Graph::File(held) | Graph::Unlinked(held) => held,
     };
     let bytes = read_whole(held)?;
-    let failed = |cause: String| Error::Open(format!("the graph: {cause}"));
     if onnx::is_in_one_file(&bytes).map_err(failed)? {
         return Ok(Cow::Owned(bytes));
     }
@@ -113,10 +112,13 @@ pub(crate) fn whole(graph: &Graph) -> Result<Cow<'_, [u8]>, Error> {
         .map(Cow::Owned)
 }
 
+fn failed(cause: impl std::fmt::Display) -> Error {
+    Error::Open(format!("the graph: {cause}"))
+}
+
 impl Weights {
     /// Takes a user's graph apart without reading its weights.
     pub(crate) fn split(graph: &Graph) -> Result<(Template, Self), Error> {
-        let failed = |cause: String| Error::Open(format!("the graph: {cause}"));
         let (model, folder, skeleton) = match graph {
             Graph::File(held) => {
                 let skeleton = Skeleton::read(held).map_err(|e| unreadable(held.path(), &e))?;
@@ -136,16 +138,20 @@ impl Weights {
                 None => held.bytes(),
             };
             let bytes = end.checked_sub(offset).filter(|_| end <= held.bytes());
-            let bytes = bytes.ok_or_else(|| format!("{location} is too short"))?;
+            let bytes = bytes.ok_or_else(|| Outside::Short(location.to_owned()))?;
             // A file may be large and hold nothing: it is not copied unseen.
             if bytes > CONSTANT_BYTES_MAX {
-                return Err(format!(
-                    "a constant in {location} has more than {CONSTANT_BYTES_MAX} bytes"
-                ));
+                return Err(Outside::Large {
+                    file: location.to_owned(),
+                    most: CONSTANT_BYTES_MAX,
+                });
             }
             let mut constant = vec![0; bytes as usize];
             let read = held.read_at(offset, &mut constant);
-            read.map_err(|e| format!("{location}: {e}"))?;
+            read.map_err(|cause| Outside::Unreadable {
+                path: location.into(),
+                cause,
+            })?;
             Ok(constant)
         };
         let bytes = match (&skeleton, graph) {
@@ -391,7 +397,7 @@ impl Weights {
         let model = onnx::embed(template.graph(part), inside, |name| {
             bytes.get(name).copied()
         });
-        model.map_err(Error::Open)
+        model.map_err(|cause| Error::Open(cause.to_string()))
     }
 }
 
@@ -435,10 +441,10 @@ fn read_parts(
     }
 }
 
-fn place(piece: &Piece, file: usize, length: usize) -> Result<Place, String> {
+fn place(piece: &Piece, file: usize, length: usize) -> Result<Place, Outside> {
     let end = piece.offset.checked_add(piece.bytes);
     if end.is_none_or(|end| end > length) {
-        return Err("a weight lies beyond the end of its file".to_owned());
+        return Err(Outside::Beyond);
     }
     Ok(Place {
         file,
@@ -469,7 +475,7 @@ fn widen(stored: Element, bytes: &[u8], wide: &mut Vec<u8>) {
 
 /// A file of the model's own folder: a name or a link that leads elsewhere is
 /// refused.
-fn beside(folder: Option<&Path>, location: &str) -> Result<Held, String> {
+fn beside(folder: Option<&Path>, location: &str) -> Result<Held, Outside> {
     let plain = !location.is_empty()
         && Path::new(location).components().all(|part| {
             matches!(
@@ -478,14 +484,14 @@ fn beside(folder: Option<&Path>, location: &str) -> Result<Held, String> {
             )
         });
     match folder {
-        Some(folder) if plain => Held::open_inside(folder, Path::new(location))
-            .map_err(|e| format!("{}: {e}", folder.join(location).display())),
-        Some(_) => Err(format!(
-            "its weights are at `{location}`, outside of its folder"
-        )),
-        None => Err(format!(
-            "its weights are in another file, `{location}`, which an archive cannot have"
-        )),
+        Some(folder) if plain => {
+            Held::open_inside(folder, Path::new(location)).map_err(|cause| Outside::Unreadable {
+                path: folder.join(location),
+                cause,
+            })
+        }
+        Some(_) => Err(Outside::Elsewhere(location.to_owned())),
+        None => Err(Outside::InArchive(location.to_owned())),
     }
 }
 

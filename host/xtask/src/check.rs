@@ -23,11 +23,23 @@ pub(crate) fn run() -> Result<()> {
         "-D",
         "warnings",
     ])?;
+    let mut documents = Command::new("cargo");
+    documents
+        .current_dir(repository())
+        .args(["doc", "--workspace", "--no-deps", "--quiet"])
+        .env("RUSTDOCFLAGS", "-D warnings");
+    process::run(&mut documents)?;
     let mut guests = clean_cargo();
     guests
         .current_dir(repository().join("plugins"))
         .args(["fmt", "--all", "--check"]);
     process::run(&mut guests)?;
+    if process::exists("typos", &["--version"]) {
+        let mut typos = Command::new("typos");
+        process::run(typos.current_dir(repository()))?;
+    } else {
+        println!("spelling is not checked: `cargo install typos-cli` brings what checks it");
+    }
     if process::exists("cargo", &["deny", "--version"]) {
         cargo(&["deny", "check", "licenses", "bans", "sources"])
     } else {

@@ -25,6 +25,24 @@ const DEVICE_TO_DEVICE: c_int = 3;
 /// Names of the runtime library, the newest first.
 const NAMES: [&str; 2] = ["libcudart.so.13", "libcudart.so.12"];
 
+/// What the CUDA runtime refused. The operator can act: a driver, its libraries,
+/// a smaller `memory.budget`, or `device = "cpu"`.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CudaError {
+    #[error("the CUDA runtime is not there{}", .0.as_ref().map(|e| format!(": {e}")).unwrap_or_default())]
+    Missing(Option<libloading::Error>),
+    #[error("the CUDA runtime lacks a function: {0}")]
+    Symbol(libloading::Error),
+    #[error("CUDA: {said} ({code})")]
+    Call { said: String, code: c_int },
+}
+
+impl From<CudaError> for crate::error::Error {
+    fn from(error: CudaError) -> Self {
+        Self::Device(error.to_string())
+    }
+}
+
 /// A device of the CUDA runtime.
 #[derive(Clone)]
 pub(crate) struct Cuda {
@@ -57,7 +75,7 @@ static STREAM: OnceLock<usize> = OnceLock::new();
     reason = "foreign functions; each call says why it is sound"
 )]
 impl Cuda {
-    pub(crate) fn load(device: i32) -> Result<Self, String> {
+    pub(crate) fn load(device: i32) -> Result<Self, CudaError> {
         // A failure is not kept: the library may come later, as when set-up's
         // is loaded, or one is installed before a reload.
         static CALLS: Mutex<Option<Arc<Calls>>> = Mutex::new(None);
@@ -70,7 +88,7 @@ impl Cuda {
     }
 
     /// Bytes of the device: free, total.
-    pub(crate) fn memory(&self) -> Result<(usize, usize), String> {
+    pub(crate) fn memory(&self) -> Result<(usize, usize), CudaError> {
         self.select()?;
         let (mut free, mut total) = (0, 0);
         // SAFETY: both out-pointers are valid for the call.
@@ -78,7 +96,7 @@ impl Cuda {
         Ok((free, total))
     }
 
-    pub(crate) fn allocate(&self, bytes: usize) -> Result<*mut u8, String> {
+    pub(crate) fn allocate(&self, bytes: usize) -> Result<*mut u8, CudaError> {
         self.select()?;
         let mut pointer = std::ptr::null_mut();
         // SAFETY: the out-pointer is valid for the call.
@@ -86,7 +104,7 @@ impl Cuda {
         Ok(pointer.cast())
     }
 
-    pub(crate) fn allocate_pinned(&self, bytes: usize) -> Result<*mut u8, String> {
+    pub(crate) fn allocate_pinned(&self, bytes: usize) -> Result<*mut u8, CudaError> {
         self.select()?;
         let mut pointer = std::ptr::null_mut();
         // SAFETY: the out-pointer is valid for the call; 0 are the default flags.
@@ -95,23 +113,23 @@ impl Cuda {
     }
 
     /// Gives back what `allocate` gave, once the stream has done with it.
-    pub(crate) fn free(&self, pointer: *mut u8) -> Result<(), String> {
+    pub(crate) fn free(&self, pointer: *mut u8) -> Result<(), CudaError> {
         self.release(self.calls.free, pointer)
     }
 
     /// Gives back what `allocate_pinned` gave, once the stream has done with it.
-    pub(crate) fn free_pinned(&self, pointer: *mut u8) -> Result<(), String> {
+    pub(crate) fn free_pinned(&self, pointer: *mut u8) -> Result<(), CudaError> {
         self.release(self.calls.free_host, pointer)
     }
 
-    fn release(&self, free: Free, pointer: *mut u8) -> Result<(), String> {
+    fn release(&self, free: Free, pointer: *mut u8) -> Result<(), CudaError> {
         self.select()?;
         self.synchronize()?;
         // SAFETY: the caller hands over what the other half of `free` gave, once.
         self.check(unsafe { free(pointer.cast()) })
     }
 
-    pub(crate) fn copy_from_host(&self, to: *mut u8, bytes: &[u8]) -> Result<(), String> {
+    pub(crate) fn copy_from_host(&self, to: *mut u8, bytes: &[u8]) -> Result<(), CudaError> {
         self.copy(
             to.cast(),
             bytes.as_ptr().cast(),
@@ -120,7 +138,7 @@ impl Cuda {
         )
     }
 
-    pub(crate) fn copy_to_host(&self, from: *const u8, into: &mut [u8]) -> Result<(), String> {
+    pub(crate) fn copy_to_host(&self, from: *const u8, into: &mut [u8]) -> Result<(), CudaError> {
         self.copy(
             into.as_mut_ptr().cast(),
             from.cast(),
@@ -134,7 +152,7 @@ impl Cuda {
         from: *const u8,
         to: *mut u8,
         bytes: usize,
-    ) -> Result<(), String> {
+    ) -> Result<(), CudaError> {
         self.copy(to.cast(), from.cast(), bytes, DEVICE_TO_DEVICE)
     }
 
@@ -144,7 +162,7 @@ impl Cuda {
         from: *const c_void,
         bytes: usize,
         kind: c_int,
-    ) -> Result<(), String> {
+    ) -> Result<(), CudaError> {
         // Also where it is not there yet: what is copied before the first run
         // is read by it, and only one stream keeps that order.
         let stream = self.stream()?.cast();
@@ -160,7 +178,7 @@ impl Cuda {
     }
 
     /// The one compute stream, made when first asked for.
-    pub(crate) fn stream(&self) -> Result<*mut (), String> {
+    pub(crate) fn stream(&self) -> Result<*mut (), CudaError> {
         if let Some(stream) = STREAM.get() {
             return Ok(*stream as *mut ());
         }
@@ -172,29 +190,35 @@ impl Cuda {
     }
 
     /// Waits until the compute stream has nothing left to do.
-    fn synchronize(&self) -> Result<(), String> {
+    fn synchronize(&self) -> Result<(), CudaError> {
         let stream = STREAM.get().copied().unwrap_or(0) as *mut c_void;
         // SAFETY: the stream is ours and never destroyed; 0 is the default one.
         self.check(unsafe { (self.calls.stream_synchronize)(stream) })
     }
 
-    fn select(&self) -> Result<(), String> {
+    fn select(&self) -> Result<(), CudaError> {
         // SAFETY: takes a number.
         self.check(unsafe { (self.calls.set_device)(self.device) })
     }
 
-    fn check(&self, code: c_int) -> Result<(), String> {
+    fn check(&self, code: c_int) -> Result<(), CudaError> {
         if code == 0 {
             return Ok(());
         }
         // SAFETY: CUDA returns a static string for every code.
         let said = unsafe { CStr::from_ptr((self.calls.error_string)(code)) };
-        Err(format!("CUDA: {} ({code})", said.to_string_lossy()))
+        Err(CudaError::Call {
+            said: said.to_string_lossy().into_owned(),
+            code,
+        })
     }
 }
 
 /// A provider whose sessions all work on the device's one stream.
-pub(crate) fn on_one_stream(provider: ort::ep::CUDA, device: i32) -> Result<ort::ep::CUDA, String> {
+pub(crate) fn on_one_stream(
+    provider: ort::ep::CUDA,
+    device: i32,
+) -> Result<ort::ep::CUDA, CudaError> {
     let stream = Cuda::load(device)?.stream()?;
     #[expect(unsafe_code, reason = "a stream by its address")]
     // SAFETY: the stream is never destroyed.
@@ -203,24 +227,24 @@ pub(crate) fn on_one_stream(provider: ort::ep::CUDA, device: i32) -> Result<ort:
 
 #[expect(unsafe_code, reason = "loading a library runs its code")]
 impl Calls {
-    fn find() -> Result<Arc<Self>, String> {
-        let mut missing = String::new();
+    fn find() -> Result<Arc<Self>, CudaError> {
+        let mut missing = None;
         for name in NAMES {
             // SAFETY: the CUDA runtime's initializers have no preconditions.
             match unsafe { Library::new(name) } {
                 Ok(library) => return Self::from(library),
-                Err(error) => missing = error.to_string(),
+                Err(error) => missing = Some(error),
             }
         }
-        Err(format!("the CUDA runtime is not there: {missing}"))
+        Err(CudaError::Missing(missing))
     }
 
-    fn from(library: Library) -> Result<Arc<Self>, String> {
+    fn from(library: Library) -> Result<Arc<Self>, CudaError> {
         macro_rules! call {
             ($name:literal) => {
                 // SAFETY: the type is that of the CUDA runtime's own header,
                 // which has kept it since CUDA 10.
-                unsafe { *library.get($name).map_err(|e| e.to_string())? }
+                unsafe { *library.get($name).map_err(CudaError::Symbol)? }
             };
         }
         Ok(Arc::new(Self {
@@ -292,9 +316,9 @@ mod tests {
         // SAFETY: the library above, which has no initializers.
         let loaded = unsafe { Library::new(&library) }.expect("it loads");
         let cuda = Cuda::load(0).expect("what was not there is there now");
-        assert_eq!(cuda.memory(), Ok((1 << 30, 1 << 30)));
+        assert_eq!(cuda.memory().expect("told"), (1 << 30, 1 << 30));
         let other = Cuda::load(1).expect("the same library").memory();
-        assert!(other.is_err_and(|it| it.contains("no such device")));
+        assert!(other.is_err_and(|it| it.to_string().contains("no such device")));
 
         let (from, mut into) = ([7_u8; 64], [0_u8; 64]);
         let place = cuda.allocate(64).expect("memory");

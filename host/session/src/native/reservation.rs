@@ -64,7 +64,7 @@ unsafe impl Sync for Reservation {}
 impl Reservation {
     /// Addresses for `span` bytes, of which `budget` are wanted.
     pub(crate) fn new(kind: Kind, budget: usize, span: usize) -> Result<Self, Error> {
-        let failed = |cause: String| {
+        let failed = |cause: &dyn std::fmt::Display| {
             Error::Device(format!(
                 "cannot reserve {budget} bytes of {} memory for the slab ({cause}); lower `memory.budget`",
                 kind.name()
@@ -77,21 +77,21 @@ impl Reservation {
                     .len(bytes)
                     .no_reserve_swap()
                     .map_anon()
-                    .map_err(|e| failed(e.to_string()))?;
+                    .map_err(|e| failed(&e))?;
                 (map.as_mut_ptr(), Memory::Mapped(map))
             }
             Kind::Cuda(device) => {
-                let cuda = Cuda::load(device).map_err(&failed)?;
-                let base = cuda.allocate(bytes).map_err(&failed)?;
+                let cuda = Cuda::load(device).map_err(|e| failed(&e))?;
+                let base = cuda.allocate(bytes).map_err(|e| failed(&e))?;
                 (base, Memory::Cuda(cuda))
             }
             Kind::Pinned(device) => {
-                let cuda = Cuda::load(device).map_err(&failed)?;
-                let base = cuda.allocate_pinned(bytes).map_err(&failed)?;
+                let cuda = Cuda::load(device).map_err(|e| failed(&e))?;
+                let base = cuda.allocate_pinned(bytes).map_err(|e| failed(&e))?;
                 (base, Memory::Pinned(cuda))
             }
         };
-        let base = NonNull::new(base).ok_or_else(|| failed("address 0".to_owned()))?;
+        let base = NonNull::new(base).ok_or_else(|| failed(&"address 0"))?;
         Ok(Self {
             base,
             bytes,
@@ -209,7 +209,7 @@ impl Reservation {
             }
             Memory::Cuda(cuda) => cuda
                 .copy_from_host(self.pointer(offset), bytes)
-                .map_err(Error::Device),
+                .map_err(Error::from),
         }
     }
 
@@ -237,7 +237,7 @@ impl Reservation {
             Memory::Cuda(cuda) => {
                 for (from, to, bytes) in steps(from, to, bytes) {
                     cuda.copy_on_device(self.pointer(from), self.pointer(to), bytes)
-                        .map_err(Error::Device)?;
+                        .map_err(Error::from)?;
                 }
                 Ok(())
             }
@@ -323,7 +323,7 @@ impl Reservation {
             }
             Memory::Cuda(cuda) => cuda
                 .copy_to_host(self.pointer(offset), into)
-                .map_err(Error::Device),
+                .map_err(Error::from),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A template with a voice's weights in it again: a model that needs no other
 //! file.
 
+use super::error::Malformed;
 use super::field;
 use super::graph::{Model, Names};
 use super::wire::Message;
@@ -20,7 +21,7 @@ pub(crate) fn embed<'b>(
     template: &[u8],
     inside: Inside,
     bytes_of: impl Fn(&str) -> Option<&'b [u8]>,
-) -> Result<Vec<u8>, String> {
+) -> Result<Vec<u8>, Malformed> {
     let template = Model::parse(template)?;
     let mut graph = Message::default();
     graph.bytes(field::graph::NAME, b"graph");

@@ -1,6 +1,7 @@
 //! A look at a user's graph before anything is made of it: what no voice has,
 //! and what would cost before a run could be refused.
 
+use super::error::Malformed;
 use super::wire::{self, Value};
 
 /// A real voice has 5,000.
@@ -14,7 +15,7 @@ const STRING: u64 = 8;
 
 /// Refuses what is out of all proportion, and text: strings lie in memory that
 /// no budget bounds, and no voice has any.
-pub(crate) fn check(model: &[u8]) -> Result<(), String> {
+pub(crate) fn check(model: &[u8]) -> Result<(), Malformed> {
     let mut counts = Counts::default();
     for field in wire::fields(model) {
         match field? {
@@ -40,11 +41,9 @@ struct Counts {
 }
 
 impl Counts {
-    fn graph(&mut self, graph: &[u8], depth: usize) -> Result<(), String> {
+    fn graph(&mut self, graph: &[u8], depth: usize) -> Result<(), Malformed> {
         if depth > DEPTH_MAX {
-            return Err(format!(
-                "it has graphs inside of graphs, more than {DEPTH_MAX} deep"
-            ));
+            return Err(Malformed::Deep(DEPTH_MAX));
         }
         for field in wire::fields(graph) {
             match field? {
@@ -56,10 +55,13 @@ impl Counts {
         Ok(())
     }
 
-    fn node(&mut self, node: &[u8], depth: usize) -> Result<(), String> {
+    fn node(&mut self, node: &[u8], depth: usize) -> Result<(), Malformed> {
         self.nodes += 1;
         if self.nodes > NODES_MAX {
-            return Err(format!("it has more than {NODES_MAX} nodes"));
+            return Err(Malformed::TooMany {
+                what: "nodes",
+                most: NODES_MAX,
+            });
         }
         let (mut operator, mut makes_text) = (&b""[..], false);
         for field in wire::fields(node) {
@@ -73,16 +75,14 @@ impl Counts {
         }
         let text_alone = operator.starts_with(b"String") || operator.starts_with(b"Regex");
         if text_alone || (makes_text && operator == b"Cast") {
-            return Err(format!(
-                "`{}` makes text, which no voice needs",
-                String::from_utf8_lossy(operator).escape_debug()
-            ));
+            let operator = String::from_utf8_lossy(operator);
+            return Err(Malformed::MakesText(operator.escape_debug().to_string()));
         }
         Ok(())
     }
 
     /// Whether it says that a node makes text.
-    fn attribute(&mut self, attribute: &[u8], depth: usize) -> Result<bool, String> {
+    fn attribute(&mut self, attribute: &[u8], depth: usize) -> Result<bool, Malformed> {
         let (mut name, mut number) = (&b""[..], 0);
         for field in wire::fields(attribute) {
             match field? {
@@ -96,14 +96,17 @@ impl Counts {
         Ok(name == b"to" && number == STRING)
     }
 
-    fn tensor(&mut self, tensor: &[u8]) -> Result<(), String> {
+    fn tensor(&mut self, tensor: &[u8]) -> Result<(), Malformed> {
         self.tensors += 1;
         if self.tensors > TENSORS_MAX {
-            return Err(format!("it has more than {TENSORS_MAX} constants"));
+            return Err(Malformed::TooMany {
+                what: "constants",
+                most: TENSORS_MAX,
+            });
         }
         for field in wire::fields(tensor) {
             if let (2, Value::Varint(STRING)) = field? {
-                return Err("it holds text, which no voice needs".to_owned());
+                return Err(Malformed::HoldsText);
             }
         }
         Ok(())

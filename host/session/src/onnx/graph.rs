@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::error::{Malformed, WeightFault};
 use super::field;
 use super::wire::{self, Message, Value};
 
@@ -84,21 +85,21 @@ const NAMES_MAX: usize = 1_000;
 const AXES_MAX: usize = 64;
 const EXTERNAL_MAX: usize = 16;
 
-fn within(what: &str, count: usize, most: usize) -> Result<(), String> {
+fn within(what: &'static str, count: usize, most: usize) -> Result<(), Malformed> {
     match count <= most {
         true => Ok(()),
-        false => Err(format!("it has more than {most} {what}")),
+        false => Err(Malformed::TooMany { what, most }),
     }
 }
 
 impl<'a> Model<'a> {
-    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut head = Vec::new();
         let mut graph = None;
         for field in wire::fields(bytes) {
             match field? {
                 (field::model::GRAPH, Value::Bytes(_)) if graph.is_some() => {
-                    return Err("it has two graphs".to_owned());
+                    return Err(Malformed::Has("two graphs"));
                 }
                 (field::model::GRAPH, Value::Bytes(message)) => {
                     graph = Some(Graph::parse(message)?)
@@ -112,7 +113,7 @@ impl<'a> Model<'a> {
             }
         }
         Ok(Self {
-            graph: graph.ok_or("it has no graph")?,
+            graph: graph.ok_or(Malformed::Has("no graph"))?,
             head,
         })
     }
@@ -135,7 +136,7 @@ impl<'a> Graph<'a> {
         !self.nodes.iter().any(|node| node.has_graphs)
     }
 
-    fn parse(message: &'a [u8]) -> Result<Self, String> {
+    fn parse(message: &'a [u8]) -> Result<Self, Malformed> {
         let mut graph = Self::default();
         for field in wire::fields(message) {
             match field? {
@@ -148,7 +149,7 @@ impl<'a> Graph<'a> {
                     graph.outputs.push(Port::parse(port)?)
                 }
                 (field::graph::SPARSE_INITIALIZER, _) => {
-                    return Err("it has sparse initializers".to_owned());
+                    return Err(Malformed::Has("sparse initializers"));
                 }
                 _ => {}
             }
@@ -161,12 +162,12 @@ impl<'a> Graph<'a> {
     }
 }
 
-fn text(bytes: &[u8]) -> Result<&str, String> {
-    std::str::from_utf8(bytes).map_err(|_| "a name is no UTF-8".to_owned())
+fn text(bytes: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(bytes).map_err(|_| Malformed::Name)
 }
 
 impl<'a> Node<'a> {
-    fn parse(message: &'a [u8]) -> Result<Self, String> {
+    fn parse(message: &'a [u8]) -> Result<Self, Malformed> {
         let mut node = Self {
             inputs: Vec::new(),
             outputs: Vec::new(),
@@ -203,7 +204,7 @@ impl<'a> Node<'a> {
         matches!(self.domain, "" | "ai.onnx")
     }
 
-    pub(crate) fn attributes(&self) -> impl Iterator<Item = Result<Attribute<'a>, String>> {
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = Result<Attribute<'a>, Malformed>> {
         self.attributes.iter().map(|raw| Attribute::parse(raw))
     }
 
@@ -229,7 +230,7 @@ impl<'a> Node<'a> {
 }
 
 impl<'a> Attribute<'a> {
-    fn parse(message: &'a [u8]) -> Result<Self, String> {
+    fn parse(message: &'a [u8]) -> Result<Self, Malformed> {
         let mut attribute = Self {
             name: b"",
             float: 0.0,
@@ -251,7 +252,7 @@ impl<'a> Attribute<'a> {
 }
 
 impl<'a> Tensor<'a> {
-    pub(crate) fn parse(message: &'a [u8]) -> Result<Self, String> {
+    pub(crate) fn parse(message: &'a [u8]) -> Result<Self, Malformed> {
         let mut tensor = Self {
             name: "",
             dims: Vec::new(),
@@ -298,21 +299,18 @@ impl<'a> Tensor<'a> {
             within("places of one weight", external.len(), EXTERNAL_MAX)?;
         }
         if is_external {
-            let number = |key: &str| {
-                let text = external.get(key);
-                text.map(|text| text.parse::<u64>())
-                    .transpose()
-                    .map_err(|_| {
-                        format!(
-                            "the external weight `{}` has no number as its {key}",
-                            tensor.name
-                        )
-                    })
+            let wrong = |fault| Malformed::Weight {
+                name: tensor.name.to_owned(),
+                fault,
             };
+            let number = |key: &'static str| {
+                let number = external.get(key).map(|text| text.parse::<u64>());
+                let number = number.transpose();
+                number.map_err(|_| wrong(WeightFault::NoNumber(key)))
+            };
+            let location = external.get("location").copied();
             tensor.data = Data::External {
-                location: external.get("location").ok_or_else(|| {
-                    format!("the external weight `{}` names no file", tensor.name)
-                })?,
+                location: location.ok_or_else(|| wrong(WeightFault::NoFile))?,
                 offset: number("offset")?.unwrap_or(0),
                 length: number("length")?,
             };
@@ -321,7 +319,7 @@ impl<'a> Tensor<'a> {
     }
 
     /// The tensor under another name, with its values.
-    pub(crate) fn write(&self, name: &str, external: Option<&[u8]>) -> Result<Message, String> {
+    pub(crate) fn write(&self, name: &str, external: Option<&[u8]>) -> Result<Message, Malformed> {
         let mut message = Message::default();
         for field in wire::fields(self.raw) {
             match field? {
@@ -340,7 +338,7 @@ impl<'a> Tensor<'a> {
     }
 
     /// The tensor as it is, or under another shape of as many elements.
-    pub(crate) fn write_shaped(&self, dims: Option<&Vec<i64>>) -> Result<Message, String> {
+    pub(crate) fn write_shaped(&self, dims: Option<&Vec<i64>>) -> Result<Message, Malformed> {
         let mut message = Message::default();
         for dim in dims.into_iter().flatten() {
             message.number(field::tensor::DIMS, dim.cast_unsigned());
@@ -358,7 +356,7 @@ impl<'a> Tensor<'a> {
 }
 
 impl<'a> Port<'a> {
-    fn parse(message: &'a [u8]) -> Result<Self, String> {
+    fn parse(message: &'a [u8]) -> Result<Self, Malformed> {
         let mut port = Self {
             name: "",
             kind: None,

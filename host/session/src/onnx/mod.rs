@@ -2,6 +2,7 @@
 
 mod dice;
 mod embed;
+mod error;
 mod examine;
 mod field;
 mod graph;
@@ -14,6 +15,7 @@ mod writer;
 
 pub(crate) use dice::{NOISE, NOISE_LENGTH};
 pub(crate) use embed::{Inside, embed};
+pub use error::{Malformed, Outside, Uncut, WeightFault};
 pub(crate) use pointwise::{Shapes, as_products};
 pub(crate) use split::split;
 pub(crate) use template::Piece;
@@ -26,7 +28,7 @@ pub(crate) fn is_weight(data_type: u64) -> bool {
 }
 
 /// Whether all of a model's tensors lie in its own file.
-pub(crate) fn is_in_one_file(model: &[u8]) -> Result<bool, String> {
+pub(crate) fn is_in_one_file(model: &[u8]) -> Result<bool, Malformed> {
     let model = graph::Model::parse(model)?;
     let outside = |tensor: &graph::Tensor<'_>| matches!(tensor.data, graph::Data::External { .. });
     Ok(!model.graph.tensors.iter().any(outside))

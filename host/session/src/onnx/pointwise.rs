@@ -9,6 +9,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::error::Malformed;
 use super::field;
 use super::graph::{Graph, Model, Names, Node, plain, weight_port};
 use super::wire::Message;
@@ -18,7 +19,7 @@ pub(crate) type Shapes = HashMap<String, Vec<i64>>;
 
 /// The model with its convolutions of kernel 1 as products, where their weight
 /// and bias serve nothing else. Of a graph with graphs inside, none is changed.
-pub(crate) fn as_products(bytes: &[u8]) -> Result<(Vec<u8>, Shapes), String> {
+pub(crate) fn as_products(bytes: &[u8]) -> Result<(Vec<u8>, Shapes), Malformed> {
     let model = Model::parse(bytes)?;
     let graph = &model.graph;
     let (chosen, shapes) = choose(graph)?;
@@ -78,7 +79,7 @@ fn bias<'a>(node: &Node<'a>) -> Option<&'a str> {
 }
 
 /// The places of the nodes to change, and what becomes of their initializers.
-fn choose(graph: &Graph<'_>) -> Result<(HashSet<usize>, Shapes), String> {
+fn choose(graph: &Graph<'_>) -> Result<(HashSet<usize>, Shapes), Malformed> {
     if !graph.is_flat() {
         return Ok(Default::default());
     }
@@ -143,7 +144,7 @@ fn choose(graph: &Graph<'_>) -> Result<(HashSet<usize>, Shapes), String> {
     Ok((chosen, shapes))
 }
 
-fn is_pointwise(node: &Node<'_>, dims: &HashMap<&str, &[i64]>) -> Result<bool, String> {
+fn is_pointwise(node: &Node<'_>, dims: &HashMap<&str, &[i64]>) -> Result<bool, Malformed> {
     let is_conv = node.operator == "Conv" && node.is_standard();
     if !is_conv || node.outputs.len() != 1 || !(2..=3).contains(&node.inputs.len()) {
         return Ok(false);

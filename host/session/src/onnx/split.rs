@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use sha2::{Digest, Sha256};
 
 use super::dice;
+use super::error::{Malformed, Outside, Uncut, WeightFault};
 use super::graph::{Data, Graph, Model, Names, Tensor};
 use super::template::{Element, Piece, Template, Weight};
 use super::widen;
@@ -17,8 +18,8 @@ use memory::slab::round_up;
 pub(crate) fn split(
     bytes: &[u8],
     output: &str,
-    external: impl Fn(&str, u64, Option<u64>) -> Result<Vec<u8>, String>,
-) -> Result<(Template, Vec<Piece>), String> {
+    external: impl Fn(&str, u64, Option<u64>) -> Result<Vec<u8>, Outside>,
+) -> Result<(Template, Vec<Piece>), Malformed> {
     super::examine::check(bytes)?;
     let mut model = Model::parse(bytes)?;
     let flat = model.graph.is_flat();
@@ -50,7 +51,7 @@ pub(crate) fn split(
     let whole = writer.whole(output, flat)?;
     let cut = match flat {
         true => writer.cut(output),
-        false => Err("it has graphs inside its nodes".to_owned()),
+        false => Err(Uncut::Nested),
     };
     let template = Template {
         digest: encode_hex(&Sha256::digest(&whole)),
@@ -88,7 +89,7 @@ fn collect_weights<'a>(
     names: &Names<'a>,
     widened: &HashSet<&'a str>,
     model: &[u8],
-) -> Result<Found<'a>, String> {
+) -> Result<Found<'a>, Malformed> {
     let mut found = Found {
         weights: Vec::new(),
         pieces: Vec::new(),
@@ -123,8 +124,8 @@ fn write_constants<'a>(
     order: &[&Tensor<'a>],
     names: &Names<'a>,
     found: &Found<'a>,
-    external: impl Fn(&str, u64, Option<u64>) -> Result<Vec<u8>, String>,
-) -> Result<HashMap<&'a str, Vec<u8>>, String> {
+    external: impl Fn(&str, u64, Option<u64>) -> Result<Vec<u8>, Outside>,
+) -> Result<HashMap<&'a str, Vec<u8>>, Malformed> {
     let mut constants = HashMap::new();
     for tensor in order {
         if found.place.contains_key(tensor.name) {
@@ -199,21 +200,24 @@ fn number_of(name: &str) -> usize {
 
 /// Where the tensor's bytes lie if it is a weight: what voices differ in.
 /// Scalars are the architecture's own constants.
-fn weight(tensor: &Tensor<'_>, model: &[u8]) -> Result<Option<Piece>, String> {
+fn weight(tensor: &Tensor<'_>, model: &[u8]) -> Result<Option<Piece>, Malformed> {
     let Some(element) = Element::of(tensor.data_type) else {
         return Ok(None);
     };
     if tensor.dims.is_empty() {
         return Ok(None);
     }
-    let wrong = |said: &str| format!("the weight `{}` {said}", tensor.name);
+    let wrong = |fault| Malformed::Weight {
+        name: tensor.name.to_owned(),
+        fault,
+    };
     let bytes = tensor
         .dims
         .iter()
         .try_fold(element.bytes(), |product, dim| {
             product.checked_mul(usize::try_from(*dim).ok()?)
         })
-        .ok_or_else(|| wrong("has an impossible shape"))?;
+        .ok_or_else(|| wrong(WeightFault::Shape))?;
     let piece = match &tensor.data {
         Data::Other => return Ok(None),
         Data::Inline(values) => Piece {
@@ -229,19 +233,22 @@ fn weight(tensor: &Tensor<'_>, model: &[u8]) -> Result<Option<Piece>, String> {
             length,
         } => Piece {
             file: Some((*location).to_owned()),
-            offset: usize::try_from(*offset).map_err(|_| wrong("lies too far"))?,
+            offset: usize::try_from(*offset).map_err(|_| wrong(WeightFault::TooFar))?,
             bytes: match length {
-                Some(length) => usize::try_from(*length).map_err(|_| wrong("is too long"))?,
+                Some(length) => {
+                    usize::try_from(*length).map_err(|_| wrong(WeightFault::TooLong))?
+                }
                 None => bytes,
             },
             element,
         },
     };
     if piece.bytes != bytes {
-        return Err(wrong(&format!(
-            "has {} bytes, its shape {:?} says {bytes}",
-            piece.bytes, tensor.dims
-        )));
+        return Err(wrong(WeightFault::Bytes {
+            found: piece.bytes,
+            dims: tensor.dims.clone(),
+            expected: bytes,
+        }));
     }
     Ok((bytes > 0).then_some(piece))
 }

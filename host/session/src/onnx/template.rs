@@ -6,6 +6,7 @@
 //! also an input, so that nobody takes it for a constant: ONNX Runtime would
 //! compute with its values when a session opens, and keep what came of it.
 
+use super::error::Uncut;
 use super::field;
 use super::graph::weight_port;
 use super::wire::Message;
@@ -15,7 +16,7 @@ pub struct Template {
     /// Hex sha256 of the whole graph's bytes.
     pub digest: String,
     pub(super) whole: Vec<u8>,
-    pub(super) cut: Result<Cut, String>,
+    pub(super) cut: Result<Cut, Uncut>,
     pub weights: Vec<Weight>,
     /// Of one voice's weights, each at its offset.
     pub blob_bytes: usize,
@@ -158,7 +159,7 @@ impl Template {
     }
 
     /// Whether the decoder can run by itself, in windows; else why not.
-    pub fn is_cut(&self) -> Result<(), &str> {
-        self.cut.as_ref().map(|_| ()).map_err(String::as_str)
+    pub fn is_cut(&self) -> Result<(), Uncut> {
+        self.cut.as_ref().map(|_| ()).map_err(|why| *why)
     }
 }

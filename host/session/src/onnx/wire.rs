@@ -1,6 +1,8 @@
 //! The wire format of protocol buffers, read and written just far enough to
 //! take an ONNX file of hundreds of megabytes apart without copying it.
 
+use super::error::Malformed;
+
 /// The fields of one message, in file order.
 pub(crate) struct Fields<'a> {
     rest: &'a [u8],
@@ -20,7 +22,7 @@ pub(crate) fn fields(message: &[u8]) -> Fields<'_> {
 }
 
 impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u64, Value<'a>), String>;
+    type Item = Result<(u64, Value<'a>), Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
@@ -30,7 +32,7 @@ impl<'a> Iterator for Fields<'a> {
         if field.is_none() {
             self.rest = &[];
         }
-        Some(field.ok_or_else(|| "the file is cut off or no ONNX file".to_owned()))
+        Some(field.ok_or(Malformed::Wire))
     }
 }
 
@@ -70,11 +72,11 @@ impl<'a> Fields<'a> {
 }
 
 /// The numbers of a packed field.
-pub(crate) fn varints(mut packed: &[u8]) -> Result<Vec<u64>, String> {
+pub(crate) fn varints(mut packed: &[u8]) -> Result<Vec<u64>, Malformed> {
     let mut numbers = Vec::new();
     while !packed.is_empty() {
         let mut fields = Fields { rest: packed };
-        let number = fields.varint().ok_or("a packed field is cut off")?;
+        let number = fields.varint().ok_or(Malformed::Packed)?;
         numbers.push(number);
         packed = fields.rest;
     }

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::dice;
+use super::error::{Malformed, Uncut};
 use super::field;
 use super::graph::{Model, Names, Node, Port, Tensor, float_port};
 use super::template::{Cut, Weight};
@@ -29,10 +30,10 @@ pub(super) struct Writer<'w, 'a> {
 
 impl<'a> Writer<'_, 'a> {
     /// The whole graph, of which only `output` is ever fetched.
-    pub(super) fn whole(&self, output: &str, flat: bool) -> Result<Vec<u8>, String> {
+    pub(super) fn whole(&self, output: &str, flat: bool) -> Result<Vec<u8>, Malformed> {
         let graph = &self.model.graph;
         let port = graph.outputs.iter().find(|port| port.name == output);
-        let port = port.ok_or_else(|| format!("it has no output `{output}`"))?;
+        let port = port.ok_or_else(|| Malformed::NoOutput(output.to_owned()))?;
         let mut message = self.start();
         self.nodes(&mut message, graph.nodes.iter(), self.names);
         for tensor in self.order {
@@ -99,7 +100,7 @@ impl<'a> Writer<'_, 'a> {
 
     /// Cuts at the decoder's two inputs: the latent, which has the length of
     /// the speech, and the speaker's condition, which has none.
-    pub(super) fn cut(&self, output: &str) -> Result<Cut, String> {
+    pub(super) fn cut(&self, output: &str) -> Result<Cut, Uncut> {
         let graph = &self.model.graph;
         let (decoder, front): (Vec<_>, Vec<_>) =
             graph.nodes.iter().partition(|node| in_decoder(node));
@@ -112,7 +113,7 @@ impl<'a> Writer<'_, 'a> {
         renamed.set(seam.condition, CONDITION.to_owned());
         let between = || [LATENT, CONDITION].map(float_port).into();
         let output = graph.outputs.iter().find(|port| port.name == output);
-        let output = output.ok_or("it has no such output")?.write();
+        let output = output.ok_or(Uncut::NoDecoder)?.write();
         let (front, front_weights) = self.part(&front, &renamed, self.inputs(), between());
         let (decoder, decoder_weights) = self.part(&decoder, &renamed, between(), vec![output]);
         Ok(Cut {
@@ -174,17 +175,17 @@ struct Seam<'a> {
 }
 
 impl<'a> Seam<'a> {
-    fn find(front: &[&Node<'a>], decoder: &[&Node<'a>], output: &str) -> Result<Self, String> {
+    fn find(front: &[&Node<'a>], decoder: &[&Node<'a>], output: &str) -> Result<Self, Uncut> {
         let made_by = |nodes: &[&Node<'a>]| -> HashSet<&str> {
             nodes.iter().flat_map(|node| node.outputs.clone()).collect()
         };
         let (made_in_front, made_in_decoder) = (made_by(front), made_by(decoder));
         if !made_in_decoder.contains(output) {
-            return Err("no nodes called `/dec/…` make its output".to_owned());
+            return Err(Uncut::NoDecoder);
         }
         let mut used_in_front = front.iter().flat_map(|node| &node.inputs);
         if used_in_front.any(|name| made_in_decoder.contains(name)) {
-            return Err("its decoder feeds what comes before it".to_owned());
+            return Err(Uncut::Feeds);
         }
         let (mut latent, mut condition) = (None, None);
         for node in decoder {
@@ -196,24 +197,18 @@ impl<'a> Seam<'a> {
                 let port = match (node.operator, node.name) {
                     ("Conv", conv) if conv.contains("/conv_pre/") => &mut latent,
                     ("Conv", conv) if conv.contains("/cond/") => &mut condition,
-                    (_, other) => {
-                        return Err(format!(
-                            "its decoder takes more than a latent, at `{other}`"
-                        ));
-                    }
+                    _ => return Err(Uncut::TakesMore),
                 };
                 if port.is_some_and(|known| known != *name) {
-                    return Err("its decoder takes two latents".to_owned());
+                    return Err(Uncut::TwoLatents);
                 }
                 *port = Some(*name);
             }
         }
         match (latent, condition) {
-            (Some(latent), Some(condition)) if latent == condition => {
-                Err("its decoder takes one value as both".to_owned())
-            }
+            (Some(latent), Some(condition)) if latent == condition => Err(Uncut::OneAsBoth),
             (Some(latent), Some(condition)) => Ok(Self { latent, condition }),
-            _ => Err("its decoder takes no latent and condition".to_owned()),
+            _ => Err(Uncut::NoLatent),
         }
     }
 }

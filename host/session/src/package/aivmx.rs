@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::Package;
 use super::bounds::{self, MANIFEST_BYTES_MAX};
 use super::config::HyperParameters;
+use super::defect::{Defect, of_part};
 use super::manifest::Written;
 use super::npy;
 use super::styles::Vectors;
@@ -29,24 +30,23 @@ const CONFIG: &str = "aivm_hyper_parameters";
 const VECTORS: &str = "aivm_style_vectors";
 const ENTRIES: [&str; 3] = [MANIFEST, CONFIG, VECTORS];
 
-pub(super) fn open(path: &Path) -> Result<Package, String> {
-    let held = Arc::new(Held::open(path).map_err(|e| e.to_string())?);
-    let skeleton = Skeleton::read(&held).map_err(|e| e.to_string())?;
+pub(super) fn open(path: &Path) -> Result<Package, Defect> {
+    let held = Arc::new(Held::open(path)?);
+    let skeleton = Skeleton::read(&held)?;
     read(&skeleton, Graph::File(held))
 }
 
 /// Reads what a model tells of itself.
-pub(super) fn read(model: &[u8], graph: Graph) -> Result<Package, String> {
+pub(super) fn read(model: &[u8], graph: Graph) -> Result<Package, Defect> {
     let metadata = Metadata::of(model)?;
     let written: Written = parse(metadata.entry(MANIFEST)?)?;
-    bounds::short(&written.name).map_err(|e| format!("its manifest: {e}"))?;
+    bounds::short(&written.name).map_err(of_part("its manifest"))?;
     let config = HyperParameters::parse(metadata.entry(CONFIG)?)?;
     let npy = metadata.entry(VECTORS)?;
     // Four letters hold three bytes.
-    let npy = bounds::sized("its style vectors", npy, npy::BYTES_MAX / 3 * 4 + 4)?;
-    let npy = STANDARD
-        .decode(npy)
-        .map_err(|e| format!("its style vectors: {e}"))?;
+    let vectors = "its style vectors";
+    let npy = bounds::sized(npy, npy::BYTES_MAX / 3 * 4 + 4).map_err(of_part(vectors))?;
+    let npy = STANDARD.decode(npy).map_err(of_part(vectors))?;
     let vectors = Vectors::from_npy(&npy)?;
     let mut package = Package::from_config(&written.name, &config, vectors, graph.clone())?;
     package.name = written.name.clone();
@@ -57,13 +57,14 @@ pub(super) fn read(model: &[u8], graph: Graph) -> Result<Package, String> {
 }
 
 /// As much of a model's manifest as the type asks for.
-pub(super) fn manifest<'a, T: Deserialize<'a>>(model: &'a [u8]) -> Result<T, String> {
+pub(super) fn manifest<'a, T: Deserialize<'a>>(model: &'a [u8]) -> Result<T, Defect> {
     parse(Metadata::of(model)?.entry(MANIFEST)?)
 }
 
-fn parse<'a, T: Deserialize<'a>>(manifest: &'a [u8]) -> Result<T, String> {
-    let manifest = bounds::sized("its manifest", manifest, MANIFEST_BYTES_MAX)?;
-    serde_json::from_slice(manifest).map_err(|e| format!("its manifest: {e}"))
+fn parse<'a, T: Deserialize<'a>>(manifest: &'a [u8]) -> Result<T, Defect> {
+    let part = "its manifest";
+    let manifest = bounds::sized(manifest, MANIFEST_BYTES_MAX).map_err(of_part(part))?;
+    serde_json::from_slice(manifest).map_err(of_part(part))
 }
 
 /// The entries that matter here; a model may have any number of others.
@@ -71,7 +72,7 @@ fn parse<'a, T: Deserialize<'a>>(manifest: &'a [u8]) -> Result<T, String> {
 struct Metadata<'a>([Option<&'a [u8]>; 3]);
 
 impl<'a> Metadata<'a> {
-    fn of(model: &'a [u8]) -> Result<Self, String> {
+    fn of(model: &'a [u8]) -> Result<Self, Defect> {
         let mut metadata = Self::default();
         for field in wire::fields(model) {
             let (METADATA, Value::Bytes(entry)) = field? else {
@@ -92,11 +93,10 @@ impl<'a> Metadata<'a> {
         Ok(metadata)
     }
 
-    fn entry(&self, key: &str) -> Result<&'a [u8], String> {
+    fn entry(&self, key: &'static str) -> Result<&'a [u8], Defect> {
         let place = ENTRIES.iter().position(|known| *known == key);
-        place.and_then(|place| self.0[place]).ok_or_else(|| {
-            format!("its metadata has no `{key}`: an .aivmx is made by AIVM Generator or aivmlib")
-        })
+        let found = place.and_then(|place| self.0[place]);
+        found.ok_or(Defect::NoEntry(key))
     }
 }
 
@@ -109,6 +109,6 @@ mod tests {
         assert!(Metadata::of(b"RIFF....").is_err());
         assert!(Metadata::of(&[0x72, 0xff]).is_err());
         let error = read(&[], Graph::Embedded(&[])).expect_err("empty");
-        assert!(error.contains("no `aivm_manifest`"), "{error}");
+        assert!(matches!(error, Defect::NoEntry("aivm_manifest")), "{error}");
     }
 }

@@ -8,6 +8,8 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::defect::{Fault, LongName};
+
 /// Rows of style vectors, and names of styles.
 pub(super) const STYLES_MAX: usize = 1_024;
 pub(super) const SPEAKERS_MAX: usize = 4_096;
@@ -129,20 +131,23 @@ impl<'de, const WIDTH: usize, const MAX: usize> Visitor<'de> for RowsOf<WIDTH, M
 }
 
 /// Whether a name is one that can be shown.
-pub(super) fn short(name: &str) -> Result<(), String> {
+pub(super) fn short(name: &str) -> Result<(), LongName> {
     match name.len() <= NAME_MAX {
         true => Ok(()),
-        false => Err(format!(
-            "a name has {} bytes, the most is {NAME_MAX}",
-            name.len()
-        )),
+        false => Err(LongName {
+            bytes: name.len(),
+            most: NAME_MAX,
+        }),
     }
 }
 
-/// Bytes of a file that are not too many.
-pub(super) fn sized<'b>(what: &str, bytes: &'b [u8], most: usize) -> Result<&'b [u8], String> {
+/// Bytes of a part that are not too many.
+pub(super) fn sized(bytes: &[u8], most: usize) -> Result<&[u8], Fault> {
     match bytes.len() <= most {
         true => Ok(bytes),
-        false => Err(format!("{what}: {} bytes, the most is {most}", bytes.len())),
+        false => Err(Fault::Large {
+            bytes: bytes.len(),
+            most,
+        }),
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::bounds::{self, CONFIG_BYTES_MAX, SPEAKERS_MAX, STYLES_MAX};
+use super::defect::{Defect, of_part};
 use crate::family::Family;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -47,17 +48,15 @@ impl Default for Data {
 }
 
 impl HyperParameters {
-    pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
-        let json = bounds::sized("its config", json, CONFIG_BYTES_MAX)?;
-        let config: Self = serde_json::from_slice(json).map_err(|e| format!("its config: {e}"))?;
+    pub(super) fn parse(json: &[u8]) -> Result<Self, Defect> {
+        let part = "its config";
+        let json = bounds::sized(json, CONFIG_BYTES_MAX).map_err(of_part(part))?;
+        let config: Self = serde_json::from_slice(json).map_err(of_part(part))?;
         for name in [&config.model_name, &config.version] {
-            bounds::short(name).map_err(|e| format!("its config: {e}"))?;
+            bounds::short(name).map_err(of_part(part))?;
         }
         if !(8_000..=192_000).contains(&config.data.sampling_rate) {
-            return Err(format!(
-                "its config has the sampling rate {}",
-                config.data.sampling_rate
-            ));
+            return Err(Defect::SamplingRate(config.data.sampling_rate));
         }
         Ok(config)
     }

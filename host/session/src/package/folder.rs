@@ -7,21 +7,22 @@ use std::time::SystemTime;
 use super::Package;
 use super::bounds::CONFIG_BYTES_MAX;
 use super::config::HyperParameters;
+use super::defect::Defect;
 use super::npy;
 use super::styles::Vectors;
 use crate::files::{self, Held};
 use crate::source::Graph;
 
-pub(super) fn open(folder: &Path) -> Result<Package, String> {
+pub(super) fn open(folder: &Path) -> Result<Package, Defect> {
     let read = |name: &str, most: usize| {
-        files::read_inside(folder, name, most as u64).map_err(|e| format!("{name}: {e}"))
+        files::read_inside(folder, name, most as u64).map_err(|cause| of_file(name, cause))
     };
     let config = HyperParameters::parse(&read("config.json", CONFIG_BYTES_MAX)?)?;
     let vectors = Vectors::from_npy(&read("style_vectors.npy", npy::BYTES_MAX)?)?;
     let graph = newest_graph(folder)?;
     let name = graph.file_name().unwrap_or_default();
     let held = Held::open_inside(folder, Path::new(name));
-    let held = held.map_err(|e| format!("{}: {e}", name.to_string_lossy()))?;
+    let held = held.map_err(|cause| of_file(&name.to_string_lossy(), cause))?;
     let graph = Graph::File(Arc::new(held));
     // Versions of one model share its name, but not their folder's.
     let known_as = folder.file_name().map(|name| name.to_string_lossy());
@@ -29,12 +30,19 @@ pub(super) fn open(folder: &Path) -> Result<Package, String> {
     Package::from_config(known_as, &config, vectors, graph)
 }
 
+fn of_file(name: &str, cause: std::io::Error) -> Defect {
+    Defect::File {
+        file: name.to_owned(),
+        cause,
+    }
+}
+
 /// Of several graphs the newest, as Style-Bert-VITS2 chooses.
-fn newest_graph(folder: &Path) -> Result<PathBuf, String> {
+fn newest_graph(folder: &Path) -> Result<PathBuf, Defect> {
     let mut newest: Option<(SystemTime, PathBuf)> = None;
     let mut weights_only = false;
-    for entry in std::fs::read_dir(folder).map_err(|e| e.to_string())? {
-        let path = entry.map_err(|e| e.to_string())?.path();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
         match super::extension(&path) {
             Some("onnx") => {}
             Some("safetensors" | "pth" | "pt" | "aivm") => {
@@ -43,20 +51,14 @@ fn newest_graph(folder: &Path) -> Result<PathBuf, String> {
             }
             _ => continue,
         }
-        let changed = path
-            .metadata()
-            .and_then(|meta| meta.modified())
-            .map_err(|e| e.to_string())?;
+        let changed = path.metadata()?.modified()?;
         if newest.as_ref().is_none_or(|(other, _)| changed > *other) {
             newest = Some((changed, path));
         }
     }
     match newest {
         Some((_, path)) => Ok(path),
-        None if weights_only => Err(
-            "it has weights but no .onnx; export one with Style-Bert-VITS2's convert_onnx.py"
-                .to_owned(),
-        ),
-        None => Err("it has no .onnx".to_owned()),
+        None if weights_only => Err(Defect::WeightsAlone),
+        None => Err(Defect::NoGraph),
     }
 }

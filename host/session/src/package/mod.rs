@@ -7,6 +7,7 @@
 mod aivmx;
 mod bounds;
 mod config;
+mod defect;
 mod folder;
 mod manifest;
 mod npy;
@@ -33,6 +34,7 @@ use crate::error::Error;
 use crate::family::Family;
 use crate::source::{Graph, Source};
 use config::HyperParameters;
+use defect::Defect;
 
 /// Who a voice is, and where its graph lies.
 #[derive(Clone, Debug)]
@@ -78,10 +80,10 @@ impl Package {
                 Some("aivmx") => aivmx::open(path),
                 Some("sbv2") => sbv2::open(path, unpacking),
                 _ if path.is_dir() => folder::open(path),
-                _ => Err("not an .aivmx, an .sbv2 or a folder".to_owned()),
+                _ => Err(Defect::Kind),
             },
         };
-        read.map_err(|cause| wrong(source, cause))
+        read.map_err(|defect| wrong(source, &defect))
     }
 
     /// Puts a package together from its config and its style vectors. Its uuids
@@ -91,19 +93,19 @@ impl Package {
         config: &HyperParameters,
         vectors: styles::Vectors,
         graph: Graph,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Defect> {
         let mut speakers: Vec<_> = config.data.spk2id.clone().into_iter().collect();
         speakers.sort_by_key(|(_, id)| *id);
         if speakers.is_empty() {
-            return Err("its config names no speaker".to_owned());
+            return Err(Defect::NamesNo("speaker"));
         }
         let styles = Styles::named(&config.data.style2id, vectors)?;
         let pairs = speakers.len() * styles.names().count();
         if pairs > bounds::PAIRS_MAX {
-            let most = bounds::PAIRS_MAX;
-            return Err(format!(
-                "its speakers have {pairs} styles in all, the most is {most}"
-            ));
+            return Err(Defect::Pairs {
+                pairs,
+                most: bounds::PAIRS_MAX,
+            });
         }
         let family = Some(config.family());
         Ok(Self {
@@ -180,10 +182,13 @@ impl Package {
     }
 }
 
-fn wrong(source: &Source, cause: String) -> Error {
+fn wrong(source: &Source, defect: &Defect) -> Error {
     let path = match source {
         Source::Embedded(_) => PathBuf::from("the voice inside the program"),
         Source::Path(path) => path.clone(),
     };
-    Error::Package { path, cause }
+    Error::Package {
+        path,
+        cause: defect.to_string(),
+    }
 }

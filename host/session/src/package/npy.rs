@@ -8,6 +8,7 @@
 //! Source of the format: numpy's `numpy.lib.format`, versions 1.0 to 3.0.
 
 use super::bounds::STYLES_MAX;
+use super::defect::NpyFault;
 use crate::family::STYLE_WIDTH;
 
 /// A header says three things; numpy itself trusts no more than 10,000 bytes.
@@ -25,27 +26,26 @@ pub(super) struct Matrix {
     pub(super) data: Vec<f32>,
 }
 
-pub(super) fn read(bytes: &[u8]) -> Result<Matrix, String> {
+pub(super) fn read(bytes: &[u8]) -> Result<Matrix, NpyFault> {
     let (header, values) = split(bytes)?;
     let header = Header::parse(header)?;
     let [rows, width] = header.shape[..] else {
-        let shape = shown(&header.shape);
-        return Err(format!("shape {shape}, expected two axes"));
+        return Err(NpyFault::Rank(shown(&header.shape)));
     };
     if rows == 0 || rows > STYLES_MAX as u64 || width != STYLE_WIDTH as u64 {
-        return Err(format!(
-            "{rows} × {width} numbers, expected 1 to {STYLES_MAX} × {STYLE_WIDTH}"
-        ));
+        return Err(NpyFault::Shape {
+            rows,
+            width,
+            rows_max: STYLES_MAX,
+            width_expected: STYLE_WIDTH,
+        });
     }
     let (rows, width) = (rows as usize, width as usize);
     let size = header.element.bytes();
-    let values = values.get(..rows * width * size).ok_or_else(|| {
-        let needed = rows * width * size;
-        format!(
-            "the file has {} bytes of numbers, its shape says {needed}",
-            values.len()
-        )
-    })?;
+    let needed = rows * width * size;
+    let found = values.len();
+    let short = NpyFault::Short { found, needed };
+    let values = values.get(..needed).ok_or(short)?;
     let number = |at: usize| header.element.read(&values[at * size..(at + 1) * size]);
     let data = (0..rows * width).map(|at| match header.columns_first {
         false => number(at),
@@ -58,28 +58,30 @@ pub(super) fn read(bytes: &[u8]) -> Result<Matrix, String> {
     })
 }
 
-fn split(bytes: &[u8]) -> Result<(&str, &[u8]), String> {
-    let none = || "the file is cut off or no .npy".to_owned();
-    let rest = bytes.strip_prefix(MAGIC).ok_or_else(none)?;
-    let ([major, _minor], rest) = rest.split_first_chunk().ok_or_else(none)?;
+fn split(bytes: &[u8]) -> Result<(&str, &[u8]), NpyFault> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or(NpyFault::CutOff)?;
+    let ([major, _minor], rest) = rest.split_first_chunk().ok_or(NpyFault::CutOff)?;
     let (length, rest) = match major {
         1 => {
-            let (length, rest) = rest.split_first_chunk().ok_or_else(none)?;
+            let (length, rest) = rest.split_first_chunk().ok_or(NpyFault::CutOff)?;
             (u32::from(u16::from_le_bytes(*length)), rest)
         }
         2 | 3 => {
-            let (length, rest) = rest.split_first_chunk().ok_or_else(none)?;
+            let (length, rest) = rest.split_first_chunk().ok_or(NpyFault::CutOff)?;
             (u32::from_le_bytes(*length), rest)
         }
-        other => return Err(format!("version {other} of .npy is not known, only 1 to 3")),
+        other => return Err(NpyFault::Version(*other)),
     };
     if length as usize > HEADER_BYTES_MAX {
-        return Err(format!(
-            "a header of {length} bytes, the most is {HEADER_BYTES_MAX}"
-        ));
+        return Err(NpyFault::LongHeader {
+            bytes: length,
+            most: HEADER_BYTES_MAX,
+        });
     }
-    let (header, values) = rest.split_at_checked(length as usize).ok_or_else(none)?;
-    let header = std::str::from_utf8(header).map_err(|_| "its header is no text".to_owned())?;
+    let (header, values) = rest
+        .split_at_checked(length as usize)
+        .ok_or(NpyFault::CutOff)?;
+    let header = std::str::from_utf8(header).map_err(|_| NpyFault::NoText)?;
     Ok((header, values))
 }
 
@@ -105,7 +107,7 @@ enum Kind {
 }
 
 impl Header {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, NpyFault> {
         let mut scan = Scan { rest: text };
         let (mut element, mut columns_first, mut shape) = (None, None, None);
         scan.need('{')?;
@@ -116,10 +118,10 @@ impl Header {
                 "descr" => element.replace(Element::named(scan.string()?)?).is_some(),
                 "fortran_order" => columns_first.replace(scan.flag()?).is_some(),
                 "shape" => shape.replace(scan.shape()?).is_some(),
-                _ => return Err("its header has a key that no .npy has".to_owned()),
+                _ => return Err(NpyFault::Key),
             };
             if again {
-                return Err(format!("its header says `{key}` twice"));
+                return Err(NpyFault::Twice(key.to_owned()));
             }
             if !scan.take(',') {
                 scan.need('}')?;
@@ -127,13 +129,12 @@ impl Header {
             }
         }
         if !scan.rest.trim_start().is_empty() {
-            return Err("its header goes on after its end".to_owned());
+            return Err(NpyFault::GoesOn);
         }
-        let missing = |key: &str| format!("its header does not say `{key}`");
         Ok(Self {
-            element: element.ok_or_else(|| missing("descr"))?,
-            columns_first: columns_first.ok_or_else(|| missing("fortran_order"))?,
-            shape: shape.ok_or_else(|| missing("shape"))?,
+            element: element.ok_or(NpyFault::Missing("descr"))?,
+            columns_first: columns_first.ok_or(NpyFault::Missing("fortran_order"))?,
+            shape: shape.ok_or(NpyFault::Missing("shape"))?,
         })
     }
 }
@@ -154,30 +155,24 @@ impl<'a> Scan<'a> {
         after.is_some()
     }
 
-    fn need(&mut self, sign: char) -> Result<(), String> {
+    fn need(&mut self, sign: char) -> Result<(), NpyFault> {
         match self.take(sign) {
             true => Ok(()),
-            false => Err(format!(
-                "its header has no `{sign}` where one belongs; expected is such as {}",
-                "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 256)}"
-            )),
+            false => Err(NpyFault::Sign(sign)),
         }
     }
 
-    fn string(&mut self) -> Result<&'a str, String> {
+    fn string(&mut self) -> Result<&'a str, NpyFault> {
         let quote = if self.take('"') { '"' } else { '\'' };
         if quote == '\'' {
             self.need('\'')?;
         }
-        let (string, rest) = self
-            .rest
-            .split_once(quote)
-            .ok_or_else(|| "a text in its header has no end".to_owned())?;
+        let (string, rest) = self.rest.split_once(quote).ok_or(NpyFault::OpenText)?;
         self.rest = rest;
         Ok(string)
     }
 
-    fn flag(&mut self) -> Result<bool, String> {
+    fn flag(&mut self) -> Result<bool, NpyFault> {
         let rest = self.rest.trim_start();
         for (word, value) in [("False", false), ("True", true)] {
             if let Some(rest) = rest.strip_prefix(word) {
@@ -185,22 +180,20 @@ impl<'a> Scan<'a> {
                 return Ok(value);
             }
         }
-        Err("`fortran_order` in its header is neither True nor False".to_owned())
+        Err(NpyFault::Order)
     }
 
-    fn shape(&mut self) -> Result<Vec<u64>, String> {
+    fn shape(&mut self) -> Result<Vec<u64>, NpyFault> {
         let mut shape = Vec::new();
         self.need('(')?;
         while !self.take(')') {
             if shape.len() == AXES_MAX {
-                return Err(format!("it has more than {AXES_MAX} axes"));
+                return Err(NpyFault::Axes(AXES_MAX));
             }
             let rest = self.rest.trim_start();
             let end = rest.find(|c: char| !c.is_ascii_digit());
             let (digits, rest) = rest.split_at(end.unwrap_or(rest.len()));
-            let axis = digits
-                .parse()
-                .map_err(|_| "an axis of its shape is no whole number that fits".to_owned())?;
+            let axis = digits.parse().map_err(|_| NpyFault::Axis)?;
             shape.push(axis);
             // numpy under Python 2 wrote long numbers so.
             self.rest = rest.strip_prefix('L').unwrap_or(rest);
@@ -214,20 +207,20 @@ impl<'a> Scan<'a> {
 }
 
 impl Element {
-    fn named(name: &str) -> Result<Self, String> {
+    fn named(name: &str) -> Result<Self, NpyFault> {
         let (order, kind) = name.split_at_checked(1).unwrap_or_default();
         let kind = match kind {
             "f2" => Kind::F16,
             "f4" => Kind::F32,
             "f8" => Kind::F64,
-            _ => return Err("its numbers are no floats of 2, 4 or 8 bytes".to_owned()),
+            _ => return Err(NpyFault::Element),
         };
         match order {
             "<" | ">" => Ok(Self {
                 kind,
                 big_endian: order == ">",
             }),
-            _ => Err("its numbers do not say how their bytes are ordered".to_owned()),
+            _ => Err(NpyFault::Endian),
         }
     }
 
@@ -388,7 +381,8 @@ mod tests {
             header("<f4", "Maybe", "(2, 256)"),
         ] {
             for version in 1..=2 {
-                let refused = read(&file(version, &text, &values)).expect_err(&text);
+                let refused = read(&file(version, &text, &values));
+                let refused = refused.expect_err(&text).to_string();
                 assert!(refused.len() < 300, "{refused}");
             }
         }

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::bounds::{self, LIST_MAX, SPEAKERS_MAX, STYLES_MAX};
+use super::defect::Defect;
 use super::{aivmx, manifest};
 use crate::error::Error;
 use crate::skeleton::Skeleton;
@@ -84,19 +85,19 @@ struct DataUrl<'a>(#[serde(borrow)] Cow<'a, str>);
 /// The portrait of a speaker in an `.aivmx`.
 pub(super) fn read(told: &Graph, speaker_uuid: &str) -> Result<Portrait, Error> {
     match told {
-        Graph::Embedded(model) => find(model, speaker_uuid).map_err(Error::Open),
+        Graph::Embedded(model) => find(model, speaker_uuid).map_err(|e| Error::Open(e.to_string())),
         Graph::File(held) | Graph::Unlinked(held) => {
             let path = held.path();
             let skeleton = Skeleton::read(held).map_err(|e| unreadable(path, &e))?;
-            find(&skeleton, speaker_uuid).map_err(|cause| Error::Package {
+            find(&skeleton, speaker_uuid).map_err(|defect| Error::Package {
                 path: path.to_owned(),
-                cause,
+                cause: defect.to_string(),
             })
         }
     }
 }
 
-pub(super) fn find(model: &[u8], speaker_uuid: &str) -> Result<Portrait, String> {
+pub(super) fn find(model: &[u8], speaker_uuid: &str) -> Result<Portrait, Defect> {
     let manifest: Manifest<'_> = aivmx::manifest(model)?;
     let mut speakers = manifest.speakers.unwrap_or_default().into_iter();
     let found = speakers.find(|speaker| {
@@ -186,7 +187,7 @@ mod tests {
         };
         assert_eq!(posed.samples, [sample]);
         assert_eq!((torn.local_id, &torn.icon), (4, &None));
-        assert_eq!(find(&model, "cd"), Ok(Portrait::default()));
+        assert_eq!(find(&model, "cd").expect("read"), Portrait::default());
         assert!(find(b"", "ab").is_err());
     }
 }

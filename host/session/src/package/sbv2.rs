@@ -9,9 +9,10 @@ use serde::Deserialize;
 
 use super::Package;
 use super::bounds::{Rows, STYLES_MAX};
+use super::defect::{ArchiveFault, Defect, of_part};
 use super::manifest::Manifest;
 use super::styles::{Styles, Vectors};
-use super::unpack::{self, Failed, Unpacking};
+use super::unpack::{self, Unpacking};
 use crate::events;
 use crate::family::STYLE_WIDTH;
 use crate::files::Held;
@@ -35,20 +36,18 @@ struct StyleVectors {
     shape: [usize; 2],
 }
 
-pub(super) fn open(path: &Path, unpacking: &Unpacking<'_>) -> Result<Package, String> {
+pub(super) fn open(path: &Path, unpacking: &Unpacking<'_>) -> Result<Package, Defect> {
     let bytes_max = unpacking.bytes_max;
     let attempt = |folder| unpack_held(path, &Unpacking { folder, bytes_max });
     let read = match (attempt(unpacking.folder), unpacking.folder) {
         // A cache that is full or read-only is no reason to lose a voice.
-        (Err(Failed::Place(cause)), Some(folder)) => {
-            events::not_unpacked(folder, &cause);
+        (Err(ArchiveFault::Place(cause)), Some(folder)) => {
+            events::not_unpacked(folder, &ArchiveFault::Place(cause));
             attempt(None)
         }
         (read, _) => read,
     };
-    let (graph, vectors) = read.map_err(|failed| match failed {
-        Failed::Archive(cause) | Failed::Place(cause) => cause,
-    })?;
+    let (graph, vectors) = read?;
     let name = path.file_stem().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
     let speakers = vec![("0".to_owned(), 0)];
@@ -70,34 +69,34 @@ pub(super) fn open(path: &Path, unpacking: &Unpacking<'_>) -> Result<Package, St
 }
 
 /// One version of the archive, or an error.
-fn unpack_held(path: &Path, unpacking: &Unpacking<'_>) -> Result<(Graph, Vectors), Failed> {
-    let failed = |e: std::io::Error| Failed::Archive(e.to_string());
-    let held = Held::open(path).map_err(failed)?;
+fn unpack_held(path: &Path, unpacking: &Unpacking<'_>) -> Result<(Graph, Vectors), ArchiveFault> {
+    let held = Held::open(path).map_err(ArchiveFault::Open)?;
     let unpacked = read(held.reader(), unpacking)?;
-    match held.intact().map_err(failed)? {
+    match held.intact().map_err(ArchiveFault::Open)? {
         true => Ok(unpacked),
-        false => Err(Failed::Archive("is being written to".to_owned())),
+        false => Err(ArchiveFault::Unfinished),
     }
 }
 
 /// Names in the archive are compared, never used as paths.
-pub(super) fn read(file: impl Read, unpacking: &Unpacking<'_>) -> Result<(Graph, Vectors), Failed> {
-    let said = |e: std::io::Error| Failed::Archive(format!("the archive: {e}"));
+pub(super) fn read(
+    file: impl Read,
+    unpacking: &Unpacking<'_>,
+) -> Result<(Graph, Vectors), ArchiveFault> {
     let model_max = unpacking.bytes_max.min(MODEL_BYTES_MAX);
     let plain = unpack::bounded(file, model_max + REST_BYTES_MAX, |file| {
         let mut plain = zstd::Decoder::new(file)?;
         plain.window_log_max(WINDOW_LOG_MAX)?;
         Ok(plain)
     });
-    let mut archive = tar::Archive::new(plain.map_err(said)?);
+    let mut archive = tar::Archive::new(plain.map_err(ArchiveFault::Read)?);
     let (mut model, mut vectors) = (None, None);
     // Raw: else a name of gigabytes is in memory before anybody sees its entry.
-    let entries = archive.entries().map_err(said)?.raw(true);
+    let entries = archive.entries().map_err(ArchiveFault::Read)?.raw(true);
     for (number, entry) in entries.enumerate() {
-        let mut entry = entry.map_err(said)?;
+        let mut entry = entry.map_err(ArchiveFault::Read)?;
         if number == ENTRIES_MAX {
-            let cause = format!("the archive has more than {ENTRIES_MAX} entries");
-            return Err(Failed::Archive(cause));
+            return Err(ArchiveFault::Entries(ENTRIES_MAX));
         }
         let name = entry.path_bytes().into_owned();
         let name = String::from_utf8_lossy(&name);
@@ -109,57 +108,56 @@ pub(super) fn read(file: impl Read, unpacking: &Unpacking<'_>) -> Result<(Graph,
             "model.onnx" => {
                 let size = entry.size();
                 if size > model_max {
-                    return Err(Failed::Archive(format!(
-                        "its model has {size} bytes, the most is {model_max}"
-                    )));
+                    return Err(ArchiveFault::Model {
+                        bytes: size,
+                        most: model_max,
+                    });
                 }
                 model
                     .replace(unpack::to_file(&mut entry, unpacking.folder)?)
                     .is_some()
             }
             "style_vectors.json" => {
-                let json = small(entry, VECTORS_BYTES_MAX).map_err(Failed::Archive)?;
+                let json = small(entry, VECTORS_BYTES_MAX)?;
                 vectors
-                    .replace(parse(&json).map_err(Failed::Archive)?)
+                    .replace(parse(&json).map_err(|e| ArchiveFault::Vectors(Box::new(e)))?)
                     .is_some()
             }
             "version.txt" => {
-                let version = small(entry, 64).map_err(Failed::Archive)?;
+                let version = small(entry, 64)?;
                 let version = String::from_utf8_lossy(&version).trim().to_owned();
                 if version != VERSION {
-                    return Err(Failed::Archive(format!(
-                        "it has format version {version}, known is {VERSION}"
-                    )));
+                    return Err(ArchiveFault::Version {
+                        found: version,
+                        known: VERSION,
+                    });
                 }
                 false
             }
             _ => false,
         };
         if taken {
-            return Err(Failed::Archive(format!("the archive has two `{name}`")));
+            return Err(ArchiveFault::Twice(name.to_owned()));
         }
     }
-    let missing = |name: &str| Failed::Archive(format!("the archive has no `{name}`"));
     Ok((
-        model.ok_or_else(|| missing("model.onnx"))?,
-        vectors.ok_or_else(|| missing("style_vectors.json"))?,
+        model.ok_or(ArchiveFault::Missing("model.onnx"))?,
+        vectors.ok_or(ArchiveFault::Missing("style_vectors.json"))?,
     ))
 }
 
-pub(super) fn parse(json: &[u8]) -> Result<Vectors, String> {
+pub(super) fn parse(json: &[u8]) -> Result<Vectors, Defect> {
     let vectors: StyleVectors =
-        serde_json::from_slice(json).map_err(|e| format!("its style vectors: {e}"))?;
+        serde_json::from_slice(json).map_err(of_part("its style vectors"))?;
     Vectors::new(vectors.shape[0], vectors.shape[1], &vectors.data.0)
 }
 
-fn small(entry: impl Read, most: u64) -> Result<Vec<u8>, String> {
+fn small(entry: impl Read, most: u64) -> Result<Vec<u8>, ArchiveFault> {
     let mut bytes = Vec::new();
     let read = entry.take(most + 1).read_to_end(&mut bytes);
-    read.map_err(|e| format!("the archive: {e}"))?;
+    read.map_err(ArchiveFault::Read)?;
     if bytes.len() as u64 > most {
-        return Err(format!(
-            "an entry of the archive has more than {most} bytes"
-        ));
+        return Err(ArchiveFault::Entry(most));
     }
     Ok(bytes)
 }
@@ -192,8 +190,8 @@ mod tests {
             bytes_max,
         };
         let cause = match read(archive, &unpacking) {
-            Err(Failed::Archive(cause)) => cause,
-            Err(Failed::Place(cause)) => panic!("{cause}"),
+            Err(fault @ ArchiveFault::Place(_)) => panic!("{fault}"),
+            Err(fault) => fault.to_string(),
             Ok(_) => panic!("not refused"),
         };
         let left = std::fs::read_dir(folder.path())
@@ -259,7 +257,7 @@ mod tests {
             ("[".repeat(1_000_000), "its style vectors"),
             ("9".repeat(1_000_000), "its style vectors"),
         ] {
-            let cause = parse(json.as_bytes()).expect_err("refused");
+            let cause = parse(json.as_bytes()).expect_err("refused").to_string();
             assert!(cause.contains(said), "{cause}, not {said}");
             assert!(cause.len() < 300, "{cause}");
         }
@@ -284,6 +282,6 @@ mod tests {
             bytes_max: u64::MAX,
         };
         let read = read(&archive[..], &unpacking);
-        assert!(matches!(read, Err(Failed::Archive(cause)) if cause.contains("two `model.onnx`")));
+        assert!(matches!(read, Err(ArchiveFault::Twice(name)) if name == "model.onnx"));
     }
 }

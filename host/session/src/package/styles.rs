@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bounds::{STYLES_MAX, sized};
+use super::defect::{Defect, of_part};
 use super::npy;
 use crate::family::STYLE_WIDTH;
 
@@ -14,28 +15,31 @@ pub(super) struct Vectors {
 
 impl Vectors {
     /// `data` is `rows × 256`, row by row.
-    pub(super) fn new(rows: usize, width: usize, data: &[f32]) -> Result<Self, String> {
+    pub(super) fn new(rows: usize, width: usize, data: &[f32]) -> Result<Self, Defect> {
         if width != STYLE_WIDTH || rows == 0 || rows.checked_mul(width) != Some(data.len()) {
-            return Err(format!(
-                "its style vectors are {rows} × {width}, expected any number × {STYLE_WIDTH}"
-            ));
+            return Err(Defect::VectorShape {
+                rows,
+                width,
+                expected: STYLE_WIDTH,
+            });
         }
         if rows > STYLES_MAX {
-            return Err(format!(
-                "it has {rows} style vectors, the most is {STYLES_MAX}"
-            ));
+            return Err(Defect::VectorRows {
+                rows,
+                most: STYLES_MAX,
+            });
         }
         if data.iter().any(|value| !value.is_finite()) {
-            return Err("its style vectors hold values that are no numbers".to_owned());
+            return Err(Defect::VectorValues);
         }
         let rows = data.chunks_exact(width).map(<[f32]>::to_vec).collect();
         Ok(Self { rows })
     }
 
     /// The .npy format of numpy.
-    pub(super) fn from_npy(npy: &[u8]) -> Result<Self, String> {
-        let read = sized("a file", npy, npy::BYTES_MAX).and_then(npy::read);
-        let matrix = read.map_err(|e| format!("its style vectors: {e}"))?;
+    pub(super) fn from_npy(npy: &[u8]) -> Result<Self, Defect> {
+        let read = sized(npy, npy::BYTES_MAX).and_then(|npy| Ok(npy::read(npy)?));
+        let matrix = read.map_err(of_part("its style vectors"))?;
         Self::new(matrix.rows, matrix.width, &matrix.data)
     }
 }
@@ -49,15 +53,17 @@ pub struct Styles {
 }
 
 impl Styles {
-    pub(super) fn named(ids: &BTreeMap<String, usize>, vectors: Vectors) -> Result<Self, String> {
+    pub(super) fn named(ids: &BTreeMap<String, usize>, vectors: Vectors) -> Result<Self, Defect> {
         let mut names: Vec<_> = ids.clone().into_iter().collect();
         names.sort_by_key(|(_, row)| *row);
         let rows = vectors.rows.len();
         match names.last() {
-            None => Err("its config names no style".to_owned()),
-            Some((name, row)) if *row >= rows => Err(format!(
-                "its style `{name}` is row {row}, but there are {rows} style vectors"
-            )),
+            None => Err(Defect::NamesNo("style")),
+            Some((name, row)) if *row >= rows => Err(Defect::StyleRow {
+                name: name.clone(),
+                row: *row,
+                rows,
+            }),
             Some(_) => Ok(Self { names, vectors }),
         }
     }
@@ -126,7 +132,7 @@ mod tests {
         assert!(Styles::named(&ids(&[("Neutral", 0), ("Happy", 2)]), three()).is_ok());
         let error = Styles::named(&ids(&[("Happy", 3)]), three()).expect_err("no such row");
         assert_eq!(
-            error,
+            error.to_string(),
             "its style `Happy` is row 3, but there are 3 style vectors"
         );
     }
@@ -135,7 +141,7 @@ mod tests {
     fn a_shape_that_overflows_is_an_error() {
         let error = Vectors::new(1 << 56, STYLE_WIDTH, &[]).expect_err("no data");
         assert_eq!(
-            error,
+            error.to_string(),
             "its style vectors are 72057594037927936 × 256, expected any number × 256"
         );
     }

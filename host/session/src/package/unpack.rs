@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
+use super::defect::ArchiveFault;
 use crate::files::Held;
 use crate::source::Graph;
 
@@ -100,16 +101,9 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
-/// Why a model was not unpacked: another place helps against the one and not
-/// against the other.
-pub(super) enum Failed {
-    Archive(String),
-    Place(String),
-}
-
 /// Streams a model into a file, named by its digest where it has a folder.
-pub(super) fn to_file(model: &mut dyn Read, folder: Option<&Path>) -> Result<Graph, Failed> {
-    let place = |e: io::Error| Failed::Place(format!("it cannot be unpacked: {e}"));
+pub(super) fn to_file(model: &mut dyn Read, folder: Option<&Path>) -> Result<Graph, ArchiveFault> {
+    let place = ArchiveFault::Place;
     let Some(folder) = folder else {
         let mut file = tempfile::tempfile().map_err(place)?;
         copy(model, &mut file)?;
@@ -140,7 +134,7 @@ pub(super) fn to_file(model: &mut dyn Read, folder: Option<&Path>) -> Result<Gra
 const UNNAMED: &str = "the model of an archive";
 
 /// Gives the hex sha256 of what was copied.
-fn copy(model: &mut dyn Read, file: &mut File) -> Result<String, Failed> {
+fn copy(model: &mut dyn Read, file: &mut File) -> Result<String, ArchiveFault> {
     let mut digest = Sha256::new();
     let mut buffer = vec![0; PIECE];
     loop {
@@ -148,11 +142,11 @@ fn copy(model: &mut dyn Read, file: &mut File) -> Result<String, Failed> {
             Ok(0) => break,
             Ok(read) => read,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(Failed::Archive(format!("the archive: {e}"))),
+            Err(e) => return Err(ArchiveFault::Read(e)),
         };
         digest.update(&buffer[..read]);
         let written = file.write_all(&buffer[..read]);
-        written.map_err(|e| Failed::Place(format!("it cannot be unpacked: {e}")))?;
+        written.map_err(ArchiveFault::Place)?;
     }
     Ok(encode_hex(&digest.finalize()))
 }

@@ -103,7 +103,7 @@ impl Residency {
             digest: entry.template.digest.clone(),
             voice_bytes: entry.template.blob_bytes,
             verdict: entry.verdict.clone(),
-            whole: entry.template.is_cut().err().map(str::to_owned),
+            whole: entry.template.is_cut().err().map(|why| why.to_string()),
             runs: entry.slots.as_ref().map_or(0, |slots| slots.runs()),
             slots: entry.slots.as_ref().map_or(0, |slots| slots.count()),
             idle_slots: entry

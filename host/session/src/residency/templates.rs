@@ -45,7 +45,7 @@ impl Estate {
         let key = format!("{} {settings:?}", template.digest);
         self.templates.get_or_open(key, || {
             if let Err(why) = template.is_cut() {
-                events::template_whole(&template.digest, why);
+                events::template_whole(&template.digest, &why);
             }
             let template = Arc::new(template);
             if settings.prepack || self.placement.tensors().is_none() {
