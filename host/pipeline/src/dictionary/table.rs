@@ -23,18 +23,30 @@ pub(super) fn read(document: &Document) -> Result<Vec<WrittenWord>, DictionaryEr
         place: Place::line(document, usize::try_from(line).unwrap_or(usize::MAX)),
         what,
     };
+    let text = document.text().trim_start_matches('\u{feff}');
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .comment(Some(b'#'))
         .flexible(true)
         .trim(Trim::All)
-        .from_reader(document.text().trim_start_matches('\u{feff}').as_bytes());
+        .from_reader(text.as_bytes());
     let mut records = reader.records().filter(|record| match record {
         // A line of nothing but blanks.
         Ok(record) => record.len() > 1 || record.iter().any(|field| !field.is_empty()),
         Err(_) => true,
     });
-    let line = |record: &StringRecord| record.position().map_or(1, csv::Position::line);
+    // A record begins where the one before has ended, with all that is passed
+    // over in between.
+    let line = |record: &StringRecord| {
+        let Some(position) = record.position() else {
+            return 1;
+        };
+        let rest = text.get(position.byte() as usize..).unwrap_or_default();
+        let passed = rest
+            .lines()
+            .take_while(|it| it.is_empty() || it.starts_with('#'));
+        position.line() + passed.count() as u64
+    };
     let broken = |error: csv::Error| {
         let line = error.position().map_or(1, csv::Position::line);
         wrong_at(line, error.to_string())
