@@ -12,6 +12,7 @@ pub struct Census {
     /// Grows with every load, demotion and change of policy: what was decided
     /// on an older one is stale.
     pub revision: u64,
+    /// Every voice that the library knows, whatever its tier, in no order.
     pub items: Vec<Item>,
     /// Where on the device they lie, if room there has to be in one piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,7 +24,9 @@ pub struct Census {
 pub struct Item {
     /// The same for as long as the voice is known.
     pub id: u64,
+    /// The voice goes by this name in `[memory.eviction]` and in requests.
     pub name: String,
+    /// The nearest place that has its weights.
     pub tier: Tier,
     /// What its weights hold in that tier.
     pub bytes: u64,
@@ -40,6 +43,7 @@ pub struct Item {
     pub hits: f32,
     /// Runs that hold it now.
     pub in_flight: u32,
+    /// A pinned voice is never chosen, whatever the pressure.
     pub pinned: bool,
     /// Higher stays longer.
     pub priority: i32,
@@ -51,7 +55,9 @@ pub struct Item {
 pub enum Tier {
     /// Known, and nowhere but in its file.
     File,
+    /// Weights wait in ordinary memory; to speak they are copied.
     Host,
+    /// Weights lie in the slab, beside the slots that run them.
     Device,
 }
 
@@ -59,18 +65,23 @@ pub enum Tier {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Zone {
+    /// Memory of the machine, bounded by `memory.tiers.host`.
     Host,
+    /// The slab's zone of models, wherever it lies: on a GPU, or in RAM for the
+    /// processor.
     Device,
 }
 
 /// Memory wanted and not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pressure {
+    /// Memory of this kind is short.
     pub zone: Zone,
     /// Bytes that should be free.
     pub needed: u64,
     /// Bytes that are, and can be used.
     pub free: u64,
+    /// This is how far the host goes to free it.
     pub level: Level,
     /// Who waits for the room, in one piece: a voice, or [`NO_VOICE`]; none if
     /// a watermark was passed.
@@ -93,6 +104,7 @@ pub enum Level {
 }
 
 impl Zone {
+    /// Voices of this tier hold the bytes of the zone.
     pub const fn tier(self) -> Tier {
         match self {
             Self::Host => Tier::Host,
@@ -109,6 +121,7 @@ impl Pressure {
 }
 
 impl Census {
+    /// None means that no voice has this number in this census.
     pub fn item(&self, id: u64) -> Option<&Item> {
         self.items.iter().find(|item| item.id == id)
     }

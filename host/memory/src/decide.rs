@@ -19,6 +19,9 @@ pub struct Proposer {
 type Ask = dyn Fn(&MemoryPolicy, &Census, &Pressure) -> Result<Proposal, String> + Send + Sync;
 
 impl Proposer {
+    /// The name is for the trace and the log. `ask` may block until its own
+    /// deadline; its error is a reason in words, and the host's order decides
+    /// alone.
     pub fn new(
         name: impl Into<String>,
         ask: impl Fn(&MemoryPolicy, &Census, &Pressure) -> Result<Proposal, String>
@@ -32,6 +35,7 @@ impl Proposer {
         }
     }
 
+    /// Traces and logs show the proposer under this name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -48,20 +52,26 @@ impl fmt::Debug for Proposer {
 /// Everything that led to a decision, and what was decided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
+    /// This is what the steps were decided on: after the proposer has answered.
     pub census: Census,
+    /// The question: what was wanted, and how urgently.
     pub pressure: Pressure,
     /// None if nobody was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposed: Option<Proposed>,
+    /// Proposed actions that the host did not take, with its reasons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<(Action, Why)>,
+    /// These steps are taken in this order; none means that nobody may go.
     pub steps: Vec<Step>,
 }
 
 /// What the proposer answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposed {
+    /// This is the proposer's own name.
     pub by: String,
+    /// Everything it asked for, before any check.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<Action>,
     /// Why there is no answer; the host's own order decided alone.

@@ -42,14 +42,22 @@ pub struct MemoryPolicy<P = NoPlugin> {
     pub touch: bool,
     /// Decoder frames of one window; 0 decodes a sentence as a whole.
     pub window: u32,
+    /// Voices that are not on the device wait as this says.
     pub tiers: Tiers,
+    /// Voices give way to each other as this says.
     pub eviction: Eviction<P>,
+    /// These shares of the device start evictions that nobody waits for.
     pub watermarks: Watermarks,
+    /// A run waits for its workspace as this says.
     pub permits: Permits,
+    /// Slots are rebuilt as this says; by default never.
     pub renew: Renew,
+    /// Decisions are written down as this says; by default not.
     pub trace: Trace,
 }
 
+/// Who owns the memory of the tensors. The two arena modes are kept for
+/// comparison.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, utoipa::ToSchema,
 )]
@@ -66,7 +74,9 @@ pub enum Mode {
 /// Bytes, or `"auto"`: as measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {
+    /// The server measures and decides.
     Auto,
+    /// The operator has said how many.
     Of(Bytes),
 }
 
@@ -99,6 +109,7 @@ pub enum Precision {
     bound(deserialize = "P: Deserialize<'de>", serialize = "P: Serialize")
 )]
 pub struct Eviction<P = NoPlugin> {
+    /// The host's own order, which decides alone where no plugin does.
     pub order: Order,
     /// A voice used within this time goes only under pressure.
     pub keep_idle: Span,
@@ -112,6 +123,7 @@ pub struct Eviction<P = NoPlugin> {
     pub plugin: Option<P>,
 }
 
+/// Which of two voices of equal priority goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
@@ -280,6 +292,7 @@ const WINDOW_MAX: u32 = 65_536;
 pub struct PolicyError {
     /// In the table, parts between dots.
     pub key: String,
+    /// A sentence for the operator: what is wrong, and what would be right.
     pub what: String,
 }
 
@@ -486,10 +499,12 @@ impl<P> MemoryPolicy<P> {
         names.map(|(name, _)| name).collect()
     }
 
+    /// A pin names a voice exactly; there are no patterns.
     pub fn is_pinned(&self, voice: &str) -> bool {
         self.eviction.pins.contains(voice)
     }
 
+    /// Higher stays longer; a voice that is not named has 0.
     pub fn priority(&self, voice: &str) -> i32 {
         self.eviction.priorities.get(voice).copied().unwrap_or(0)
     }

@@ -17,10 +17,12 @@ pub enum Action {
     Demote(u64),
 }
 
+/// What somebody outside, such as a plugin, would evict.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposal {
     /// Of the census it answers.
     pub revision: u64,
+    /// They are looked at in this order, until enough is free.
     pub actions: Vec<Action>,
 }
 
@@ -32,13 +34,17 @@ pub enum Why {
     Stale,
     /// Beyond [`ACTIONS_MAX`].
     TooMany,
+    /// The census has no voice of this number.
     Unknown,
+    /// An action before it has the same voice.
     Twice,
     /// It holds nothing of the zone that runs short.
     Elsewhere,
     /// It is the voice that the room is for.
     Wanted,
+    /// The operator has pinned the voice.
     Pinned,
+    /// A run uses the voice now.
     InFlight,
     /// `churn_guard` or `keep_idle` holds it at this level.
     Guarded,
@@ -46,9 +52,12 @@ pub enum Why {
     Enough,
 }
 
+/// A proposal after the host has checked and completed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Completed {
+    /// What is done, in this order: the accepted actions, then the host's own.
     pub steps: Vec<Step>,
+    /// Actions that were not taken, in the order they were proposed.
     pub refused: Vec<(Action, Why)>,
 }
 

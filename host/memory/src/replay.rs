@@ -16,6 +16,7 @@ use super::usage::Usage;
 /// How the policy did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
+    /// Uses that were replayed, refused ones included.
     pub uses: u64,
     /// The voice was on the device.
     pub hits: u64,
@@ -33,16 +34,20 @@ pub struct Report {
     pub load_us: u64,
     /// Times the proposer was asked, and gave no answer.
     pub asked: u64,
+    /// Of `asked`, how often it failed or came too late.
     pub failures: u64,
     /// Proposed actions that were not taken.
     pub actions_refused: u64,
 }
 
 impl Report {
+    /// The share of uses that found their voice on the device, from 0 to 1; 0
+    /// for a trace without uses.
     pub fn hit_rate(&self) -> f64 {
         self.hits as f64 / self.uses.max(1) as f64
     }
 
+    /// All waiting for copies and files together, as simulated.
     pub fn load_time(&self) -> Duration {
         Duration::from_micros(self.load_us)
     }
@@ -53,13 +58,17 @@ impl Report {
 pub struct Trace {
     /// Bytes for voices on the device, as last said.
     pub device: Option<u64>,
+    /// They are by time, on one clock that goes on over restarts of the server.
     pub uses: Vec<Use>,
+    /// They are in the order they were written.
     pub decisions: Vec<Decision>,
     /// The policy that held last, and its plugin's name.
     pub policy: Option<(MemoryPolicy, Option<String>)>,
 }
 
 impl Trace {
+    /// Lines must come in the order they were written: a use whose time is
+    /// before the last one's begins a new run of the server.
     pub fn of(lines: impl IntoIterator<Item = Line>) -> Self {
         let mut trace = Self::default();
         // Each start of a server begins its clock anew; time goes on here.
@@ -94,10 +103,14 @@ impl Trace {
 /// policy they were made by, all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Agreement {
+    /// How many were decided once more.
     pub decisions: u64,
+    /// Of them, how many came to the same steps in the same order.
     pub alike: u64,
 }
 
+/// Decides each one again on its own census and pressure. A proposer is asked
+/// anew, so that it may answer otherwise than it did.
 pub fn agreement(
     policy: &MemoryPolicy,
     proposer: Option<&Proposer>,

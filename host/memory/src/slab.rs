@@ -40,13 +40,16 @@ pub struct RegionId(u32);
 /// Where an allocation is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
+    /// Anywhere in the zone; in that of models, from the high end.
     Zone(Zone),
+    /// Inside a session's own stretch, as low as it fits.
     Region(RegionId),
 }
 
 /// What lies in the zone of models. Voices go by the library's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tenant {
+    /// The session of a BERT with all it keeps.
     Bert,
     /// The weights of a slot with what its sessions keep beside them.
     Slot,
@@ -90,10 +93,13 @@ pub enum Keep {
 /// Why there is no block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRoom {
+    /// The block was wanted in this zone.
     pub zone: Zone,
+    /// Bytes that were asked for, before they are rounded up.
     pub needed: usize,
     /// The largest block that could be had.
     pub largest: usize,
+    /// Bytes that are free in all, in however many pieces.
     pub free: usize,
 }
 
@@ -117,6 +123,8 @@ struct Account {
     closed: bool,
 }
 
+/// Every block of the reservation and its owner. Whoever has it keeps a lock
+/// around it.
 #[derive(Debug)]
 pub struct Slab {
     spans: Layout,
@@ -158,6 +166,7 @@ impl Slab {
         }
     }
 
+    /// Bytes that each zone may use now.
     pub fn limits(&self) -> Layout {
         self.limits
     }
@@ -172,18 +181,22 @@ impl Slab {
         self.limits.total()
     }
 
+    /// Bytes of all blocks; a region counts whole, with what is free in it.
     pub fn in_use(&self) -> usize {
         self.in_use
     }
 
+    /// How many blocks there are; a region counts as one.
     pub fn blocks(&self) -> usize {
         self.blocks.len()
     }
 
+    /// The most bytes that were ever in use at once.
     pub fn high_water(&self) -> usize {
         self.high_water
     }
 
+    /// How many blocks were ever given out, those inside regions included.
     pub fn allocations(&self) -> u64 {
         self.allocations
     }
@@ -217,6 +230,7 @@ impl Slab {
         }
     }
 
+    /// The text is empty once the account is closed and its last block gone.
     pub fn owner_name(&self, owner: Owner) -> &str {
         self.accounts
             .get(&owner)
@@ -231,6 +245,7 @@ impl Slab {
             .map_or((0, 0), |account| (account.in_use, account.high_water))
     }
 
+    /// From here on the owner's high water counts anew, from what it holds now.
     pub fn reset_high_water(&mut self, owner: Owner) {
         if let Some(account) = self.accounts.get_mut(&owner) {
             account.high_water = account.in_use;

@@ -16,11 +16,14 @@ pub struct Map {
     pub tenants: Vec<Tenant>,
 }
 
+/// One stretch of the zone that somebody has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tenant {
     /// Of the voice it goes with; nothing goes with none.
     pub voice: Option<u64>,
+    /// Bytes from the zone's start.
     pub offset: u64,
+    /// Its length.
     pub bytes: u64,
     /// A copy, which may lie anywhere.
     pub movable: bool,
@@ -30,15 +33,20 @@ pub struct Tenant {
 /// is still to be moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shift {
+    /// Offset in bytes where they lie now.
     pub from: u64,
+    /// Offset in bytes where they lie afterwards; the two may overlap.
     pub to: u64,
+    /// How many bytes are moved.
     pub bytes: u64,
 }
 
 /// Something that stays where it is while it is open should lie lower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sink {
+    /// Offset in bytes where it lies now.
     pub from: u64,
+    /// Offset in bytes where it should begin.
     pub to: u64,
     /// From there to the next that stays.
     pub room: u64,

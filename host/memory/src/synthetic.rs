@@ -2,6 +2,7 @@
 
 use super::trace::Use;
 
+/// How requests are spread over the voices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pattern {
     /// A few voices are wanted most of the time: the nth in rank 1/n as often
@@ -16,11 +17,16 @@ pub enum Pattern {
     Scan,
 }
 
+/// What trace is wanted; the same values give the same trace.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Synthesis {
+    /// Which voice is wanted next is drawn from this.
     pub pattern: Pattern,
+    /// How many different voices there are; 0 is taken as 1.
     pub voices: usize,
+    /// How many uses the trace has.
     pub requests: usize,
+    /// Any number; another one draws other sizes, favourites and gaps.
     pub seed: u64,
     /// Mean time from one request to the next.
     pub gap_us: u64,
@@ -108,6 +114,7 @@ impl Random {
         weights.len() - 1
     }
 
+    /// Every order is about equally likely (Fisher and Yates).
     pub fn shuffle(&mut self, items: &mut [usize]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));

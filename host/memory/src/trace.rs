@@ -13,20 +13,28 @@ use super::policy::MemoryPolicy;
 pub enum Line {
     /// The first of each file.
     Start {
+        /// The version of the lines that follow; see [`FORMAT`].
         format: u32,
         /// Bytes for voices on the device.
         device: u64,
     },
     /// The policy from here on.
     Policy {
+        /// The policy was published at this time.
         at_us: u64,
+        /// It has everything that the operator wrote, without the plugin.
         policy: Box<MemoryPolicy>,
+        /// The eviction plugin goes by this name; None if there is none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         plugin: Option<String>,
     },
+    /// Somebody asked for a voice.
     Use(Use),
+    /// Memory was short, and something was decided.
     Decision {
+        /// The decision was made at this time.
         at_us: u64,
+        /// Its fields stand in the line itself, beside `kind` and `at_us`.
         #[serde(flatten)]
         decision: Box<Decision>,
     },
@@ -35,7 +43,9 @@ pub enum Line {
 /// A voice was wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Use {
+    /// The request came at this time.
     pub at_us: u64,
+    /// The name that it asked for.
     pub voice: String,
     /// What it holds on the device.
     pub bytes: u64,
@@ -47,6 +57,7 @@ pub struct Use {
 pub const FORMAT: u32 = 1;
 
 impl Line {
+    /// A first line in the present format, for so many bytes of device memory.
     pub const fn start(device: u64) -> Self {
         Self::Start {
             format: FORMAT,
@@ -58,8 +69,10 @@ impl Line {
 /// A trace that cannot be read. The operator can act.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
+    /// The file could not be read, or is larger than a trace may be (512 MiB).
     #[error(transparent)]
     Read(#[from] io::Error),
+    /// The line with this number, from 1, is no line of a trace.
     #[error("line {line}: {cause}")]
     Line { line: usize, cause: String },
 }

@@ -36,10 +36,13 @@ const TIME_UNITS: &[(&str, f64)] = &[
 ];
 
 impl Bytes {
+    /// So many times 1,048,576 bytes.
     pub const fn mebibytes(count: u64) -> Self {
         Self(count << 20)
     }
 
+    /// None for a text without a number and a unit, or with one that is not
+    /// known; fractions such as `1.5GiB` are allowed.
     pub fn parse(text: &str) -> Option<Self> {
         let (number, unit) = split(text)?;
         let (_, scale) = BYTE_UNITS.iter().find(|(name, _)| *name == unit)?;
@@ -49,14 +52,20 @@ impl Bytes {
 }
 
 impl Span {
+    /// For constants and defaults; configuration is read by
+    /// [`parse`](Self::parse).
     pub const fn seconds(count: u64) -> Self {
         Self(Duration::from_secs(count))
     }
 
+    /// For constants and defaults; configuration is read by
+    /// [`parse`](Self::parse).
     pub const fn millis(count: u64) -> Self {
         Self(Duration::from_millis(count))
     }
 
+    /// None for a text without a number and a unit, or with one that is not
+    /// known; fractions such as `0.5s` are allowed.
     pub fn parse(text: &str) -> Option<Self> {
         let (number, unit) = split(text)?;
         let (_, scale) = TIME_UNITS.iter().find(|(name, _)| *name == unit)?;
@@ -67,8 +76,10 @@ impl Span {
 /// A text that is no quantity. Whoever wrote it can act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAQuantity {
+    /// The text should have been a number of bytes.
     #[error("bytes have their unit, such as 2GiB")]
     Bytes,
+    /// The text should have been a time.
     #[error("a time has its unit, such as 250ms")]
     Span,
 }

@@ -36,14 +36,17 @@ impl Usage {
         self.arrived = now;
     }
 
+    /// How often it was used, each use counting half after [`HALF_LIFE`].
     pub fn hits(&self, now: Duration) -> f32 {
         self.hits_at(now) as f32
     }
 
+    /// Time since the last use, or since the voice was first known.
     pub fn idle(&self, now: Duration) -> Duration {
         now.saturating_sub(self.used)
     }
 
+    /// Time since it came to the tier it is in.
     pub fn resident(&self, now: Duration) -> Duration {
         now.saturating_sub(self.arrived)
     }

@@ -161,6 +161,8 @@ impl Hold {
         Held::new(answers.held_max).hold()
     }
 
+    /// These bytes have left, or were never made; more than are held count as
+    /// all of them.
     pub fn shrink(&mut self, bytes: usize) {
         let bytes = self.bytes.min(bytes as u64);
         self.bytes -= bytes;

@@ -28,12 +28,16 @@ pub struct WrittenWord {
     /// The mora after which the pitch falls; 0 is flat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accent: Option<usize>,
+    /// What the word is, as far as its neighbours care; a proper noun if left
+    /// out.
     #[serde(default)]
     pub part_of_speech: PartOfSpeech,
     /// More wins over the dictionary's own words.
     #[serde(default = "usual_priority")]
     #[schema(minimum = 0, maximum = 10)]
     pub priority: u8,
+    /// Whether capitals and small letters of the surface are the same; they are
+    /// if this is left out.
     #[serde(default)]
     pub case: Case,
 }
@@ -45,13 +49,16 @@ fn usual_priority() -> u8 {
 /// How a dictionary is written; its file's name says which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DictionaryFormat {
+    /// Tables `[[word]]` with the fields' names.
     Toml,
+    /// A head with the fields' names, then a line for each word.
     Csv,
 }
 
 /// What is wrong with a dictionary, and where. The operator can act.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DictionaryError {
+    /// One place in the text is wrong.
     #[error(transparent)]
     Wrong(#[from] Wrong),
     /// As a whole, wherever it is written.
@@ -80,6 +87,7 @@ struct TomlFile {
 }
 
 impl DictionaryFormat {
+    /// By its extension: `.csv` is CSV, anything else is TOML.
     pub fn of(path: &Path) -> Self {
         let csv = path
             .extension()
@@ -131,6 +139,8 @@ impl DictionaryFormat {
         }
     }
 
+    /// A whole new text, without anybody's comments. An error says what the
+    /// format cannot write.
     pub fn write(self, words: &[WrittenWord]) -> Result<String, DictionaryError> {
         match self {
             Self::Toml => {

@@ -62,7 +62,9 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}{what}")]
 pub struct Wrong {
+    /// Nowhere if it is about the text as a whole.
     pub place: Place,
+    /// What is wrong, and what would be right.
     pub what: String,
 }
 
@@ -72,10 +74,12 @@ pub struct Wrong {
 pub struct Unfit {
     /// Parts between dots; those of an array are numbers from 0.
     pub key: String,
+    /// What is wrong, and what would be right.
     pub what: String,
 }
 
 impl Unfit {
+    /// Parts of `key` have dots between them, as `models.lanes`.
     pub fn new(key: impl Into<String>, what: impl Into<String>) -> Self {
         Self {
             key: key.into(),
@@ -87,8 +91,10 @@ impl Unfit {
 /// Why there is no document. The operator can act.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The file cannot be read, or has more bytes than it may.
     #[error("{}: {cause}", path.display())]
     Read { path: PathBuf, cause: io::Error },
+    /// The file is no UTF-8 from some place on.
     #[error(transparent)]
     Wrong(#[from] Wrong),
 }
@@ -131,10 +137,13 @@ impl Document {
         }
     }
 
+    /// All of it as written; empty where nothing was read from a text.
     pub fn text(&self) -> &str {
         self.0.as_ref().map_or("", |text| &text.toml)
     }
 
+    /// An error says where the first key is that does not belong, or the first
+    /// value that is not of its type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Wrong> {
         let toml = self.text();
         depth::check(toml).map_err(|deep| self.wrong(deep.at, deep.what))?;
@@ -169,6 +178,7 @@ impl Document {
             .unwrap_or_default()
     }
 
+    /// The same with the place where its key is written.
     pub fn unfit(&self, unfit: Unfit) -> Wrong {
         let key: Vec<_> = unfit.key.split('.').collect();
         Wrong {

@@ -22,8 +22,11 @@ pub enum Error {
     /// The caller named something this generation does not have.
     #[error("there is no {kind} `{name}`; there is {}", list(.known))]
     Unknown {
+        /// In words, such as `voice` or `style`.
         kind: &'static str,
+        /// As the caller wrote it.
         name: String,
+        /// Those that there are, for whoever reads the message.
         known: Vec<String>,
     },
 
@@ -52,8 +55,11 @@ pub enum Error {
     /// It is there and cannot serve: the operator can act.
     #[error("{kind} `{name}` cannot serve: {cause}")]
     Broken {
+        /// In words, such as `voice` or `pipeline`.
         kind: &'static str,
+        /// As it is configured.
         name: String,
+        /// Why it was left out of this generation.
         cause: String,
     },
 

@@ -22,6 +22,8 @@ use crate::gate::Gate;
 use crate::left_out::{Kind, LeftOut};
 use crate::plan::Plan;
 
+/// Everything that a request is served with: pipelines, voices, models. It
+/// never changes, and goes with its last request.
 pub struct Generation {
     pub(crate) number: NonZeroU64,
     pub(crate) born: SystemTime,
@@ -142,6 +144,7 @@ impl Generation {
         self.gate.hold()
     }
 
+    /// Those that serve, by the name that requests have for them.
     pub fn voices(&self) -> &BTreeMap<String, Arc<Voice>> {
         &self.voices
     }

@@ -34,5 +34,6 @@ pub struct Spoken {
     pub seconds: f64,
     /// From the request to the first of it.
     pub first_sound: Option<Duration>,
+    /// From the request to the last of it.
     pub took: Duration,
 }

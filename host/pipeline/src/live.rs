@@ -24,6 +24,7 @@ use crate::prepare::{PrepareError, Workshop};
 use crate::rehearsal::rehearse;
 use crate::spec::{Memory, Service};
 
+/// The generation that serves, and the way to the next one.
 pub struct Live {
     workshop: Arc<Workshop>,
     serving: ArcSwapOption<Generation>,
@@ -45,6 +46,7 @@ impl Prepared {
         &self.generation
     }
 
+    /// How long it was built and rehearsed.
     pub fn took(&self) -> Duration {
         self.took
     }
@@ -53,8 +55,11 @@ impl Prepared {
 /// What a reload did.
 #[derive(Clone, Debug)]
 pub struct Published {
+    /// The number of the one that serves now.
     pub generation: NonZeroU64,
+    /// The number of the one that served before; None at start.
     pub replaced: Option<NonZeroU64>,
+    /// How long it was built and rehearsed, while the old one served.
     pub prepared_in: Duration,
     /// The swap alone: what a request could ever have to wait for.
     pub swapped_in: Duration,
@@ -65,13 +70,19 @@ pub struct Published {
 /// One living generation, for `/admin/generations`.
 #[derive(Clone, Debug)]
 pub struct GenerationReport {
+    /// Generations are counted from 1, those that never served included.
     pub number: NonZeroU64,
+    /// When it was built, by the wall clock.
     pub born: SystemTime,
+    /// Whether new requests get it; others only end what they began.
     pub serves: bool,
     /// Requests that have pinned it now.
     pub requests: usize,
+    /// Names of those that serve in it.
     pub pipelines: Vec<String>,
+    /// Names of those that serve in it.
     pub voices: Vec<String>,
+    /// What is configured and does not serve in it as it is written.
     pub left_out: Vec<LeftOut>,
 }
 

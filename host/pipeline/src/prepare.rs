@@ -34,36 +34,53 @@ use crate::spec::{Bert, Component, Memory, OnFailure, Pipeline, PluginRef, Servi
 /// Why the next generation cannot serve. The one that serves still does.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
+    /// This pipeline names something that is not there, or is itself not there.
     #[error("pipeline `{pipeline}`: {cause}")]
     Pipeline { pipeline: String, cause: String },
+    /// The component is missing, is another one than was pinned, or failed its
+    /// checks.
     #[error("plugin `{plugin}`: {cause}")]
     Plugin { plugin: String, cause: String },
+    /// The voice cannot be opened, or failed its trial.
     #[error("voice `{voice}`: {cause}")]
     Voice { voice: String, cause: String },
+    /// The BERT cannot be opened, or failed its trial.
     #[error("BERT model `{model}`: {cause}")]
     Bert { model: String, cause: String },
+    /// The compiled dictionary of Japanese is missing or damaged.
     #[error("dictionary {}: {cause}; `cargo xtask setup` unpacks it", folder.display())]
     Dictionary { folder: PathBuf, cause: String },
+    /// The user's words of a pipeline cannot be read, or one is no word.
     #[error("the dictionary {0}")]
     Words(String),
+    /// The device that is wanted cannot be had.
     #[error("{0}")]
     Device(String),
+    /// The policy asks for more than there is, or for what cannot be opened.
     #[error("the memory policy: {0}")]
     Memory(String),
+    /// None is configured at all.
     #[error("there is no {what}")]
     Empty { what: &'static str },
+    /// It was opened, and could not say a word.
     #[error("rehearsal: voice `{voice}` through pipeline `{pipeline}`: {cause}")]
     Rehearsal {
+        /// The voice that was to speak.
         voice: String,
+        /// The pipeline that it was to speak through.
         pipeline: String,
+        /// As a caller would have been told.
         cause: crate::Error,
     },
+    /// Something is configured, and all of it was left out: for each, why.
     #[error("nothing can serve: {0}")]
     Nothing(String),
+    /// A disk or a file hangs. What waits for it goes on alone, until it ends.
     #[error(
         "{what} has not opened in {} s (`reload.package_timeout`); it is left behind", limit.as_secs()
     )]
     Late { what: String, limit: Duration },
+    /// Ours to mend: a thread ended, or none could be started.
     #[error("preparing was cut short: {0}")]
     Lost(String),
     /// Where the operator has written what leads to it.

@@ -6,7 +6,9 @@ use std::fmt;
 /// Inclusive bounds of a number. NaN lies in none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Range {
+    /// The least that is taken.
     pub low: f32,
+    /// The most that is taken.
     pub high: f32,
 }
 
@@ -40,6 +42,7 @@ pub const SILENCE: Range = Range::new(0.0, 60.0);
 pub const PAUSE: Range = Range::new(0.0, 600.0);
 
 impl Range {
+    /// Both are taken themselves; `low` is not above `high`.
     pub const fn new(low: f32, high: f32) -> Self {
         Self { low, high }
     }
@@ -49,6 +52,7 @@ impl Range {
         value.clamp(self.low, self.high)
     }
 
+    /// Both bounds lie within; NaN does not.
     pub fn has(self, value: f32) -> bool {
         (self.low..=self.high).contains(&value)
     }

@@ -15,14 +15,19 @@ use crate::work::{blocking, stage};
 pub struct Pronounced {
     /// As the caller wrote it, and where it begins, in characters.
     pub written: String,
+    /// Characters of the caller's text before it.
     pub start: usize,
+    /// What is read: after normalization.
     pub text: String,
+    /// As people see them, without the ends.
     pub moras: Vec<Mora>,
+    /// Symbols of Style-Bert-VITS2, with `_` at both ends.
     pub phonemes: Vec<String>,
     /// 0 low, 1 high; one for each phoneme.
     pub tones: Vec<u8>,
     /// Phonemes of each character of the read text, with both end marks.
     pub phonemes_per_character: Vec<usize>,
+    /// What was dropped, guessed or skipped in it, for the caller.
     pub warnings: Vec<String>,
 }
 

@@ -11,22 +11,33 @@ use speech::moras::Given;
 /// One text to be spoken. What is `None` the pipeline decides.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
+    /// As the caller wrote it, before any normalization.
     pub text: String,
+    /// The voice that speaks all of it, and which of its speakers.
     pub voice: VoiceRef,
+    /// By name; None is the default one.
     pub pipeline: Option<String>,
+    /// A BCP 47 tag; another language than the pipeline's is refused.
     pub language: Option<String>,
+    /// Where the text is cut into pieces, each of which is one run.
     pub split: Option<Split>,
     /// Phonemes and tones instead of the frontend's own; the text is one run
     /// then.
     pub given: Option<Given>,
+    /// None colours the voice by the text's own mood alone.
     pub assist: Option<Assist>,
     /// How much BERT's features say; 1 is as trained, less lets given tones
     /// win.
     pub bert_strength: Option<f32>,
+    /// Style, rate, pitch and noise.
     pub settings: VoiceSettings,
+    /// Silence between the pieces, beside what the voice itself makes.
     pub pauses: Pauses,
+    /// Format, rate, level and silence of the answer.
     pub sound: Sound,
+    /// Whether the answer comes in one piece.
     pub delivery: Delivery,
+    /// Who goes first where others wait too.
     pub priority: Priority,
     /// The time the caller gives it; never more than the pipeline's own.
     pub deadline: Option<Duration>,
@@ -40,12 +51,14 @@ pub struct Request {
 pub struct VoiceRef {
     /// Empty means the only voice there is.
     pub name: String,
+    /// Most voices have one speaker.
     pub speaker: Speaker,
 }
 
 /// One of a voice's speakers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Speaker {
+    /// The one with the lowest number.
     #[default]
     First,
     /// As people write it: by name, else by number.
@@ -114,26 +127,34 @@ pub enum Delivery {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
+    /// After all others: for work that nobody waits for.
     Low,
+    /// In the order of coming, beside most requests.
     #[default]
     Normal,
+    /// Before all others.
     High,
 }
 
 /// Silence between the pieces a text is cut into.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pauses {
+    /// After a line's end; None leaves it to the pipeline.
     pub lines: Option<Duration>,
+    /// After a sentence within a line; None leaves it to the pipeline.
     pub sentences: Option<Duration>,
 }
 
 /// What is made of the samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sound {
+    /// Also decides the media type, and whether samples are packed.
     pub format: Format,
     /// Samples per second; none keeps the voice's own.
     pub sampling_rate: Option<u32>,
+    /// Voices speak in one; stereo has it twice.
     pub channels: Channels,
+    /// How the level is set; None leaves it to the pipeline.
     pub loudness: Option<Loudness>,
     /// A factor, after the loudness is set; 1 keeps it.
     pub volume: f32,
@@ -141,6 +162,7 @@ pub struct Sound {
     pub trim: bool,
     /// Silence before and after.
     pub leading: Duration,
+    /// Silence after the last sample.
     pub trailing: Duration,
 }
 
@@ -184,6 +206,7 @@ pub enum Loudness {
 }
 
 impl Loudness {
+    /// Requests and configuration call it so.
     pub fn name(self) -> &'static str {
         match self {
             Self::Whole => "whole",
@@ -205,6 +228,8 @@ pub struct Assist {
 /// How it is spoken: the scalars of the synthesis graph and the style.
 #[derive(Clone, Debug, Default)]
 pub struct VoiceSettings {
+    /// By its name in the voice; None is the pipeline's, else the voice's
+    /// first.
     pub style: Option<String>,
     /// 0 is the mean style, 1 the style as recorded, more exaggerates.
     pub style_weight: Option<f32>,
@@ -240,7 +265,9 @@ pub enum Split {
 /// A finished answer.
 #[derive(Clone, Debug)]
 pub struct Audio {
+    /// What was known before the rest was made.
     pub head: Head,
+    /// All of it in the format of the head, headers included.
     pub bytes: Vec<u8>,
     /// Samples of one channel.
     pub samples: u64,
@@ -249,9 +276,11 @@ pub struct Audio {
 /// What is known of an answer when its first sound is there.
 #[derive(Clone, Debug)]
 pub struct Head {
+    /// As it was asked for; it decides the media type.
     pub format: Format,
     /// Samples per second.
     pub sampling_rate: u32,
+    /// Samples of one frame: one or two, which are the same.
     pub channels: Channels,
     /// How the level was set.
     pub loudness: Loudness,

@@ -19,12 +19,17 @@ use crate::units::{Bytes, Span};
 /// Everything one generation is made from, with every path already resolved.
 #[derive(Clone, Debug)]
 pub struct Service {
+    /// By the names of their files, without `.toml`.
     pub pipelines: BTreeMap<String, Pipeline>,
     /// The pipeline of a request that names none.
     pub default_pipeline: String,
+    /// Those that should be opened, wherever they lie.
     pub voices: Vec<Voice>,
+    /// By the names that pipelines use.
     pub berts: BTreeMap<String, Bert>,
+    /// How sessions of models run.
     pub models: Models,
+    /// How large answers may become.
     pub answers: Answers,
     /// Folder in which a plugin named without a path is looked for.
     pub plugins: PathBuf,
@@ -32,6 +37,7 @@ pub struct Service {
     pub dictionary: PathBuf,
     /// Bound of the BERT feature cache.
     pub feature_cache: Bytes,
+    /// How memory is shared out.
     pub memory: Memory,
     /// How long one voice, pipeline or dictionary may take to open.
     pub package_timeout: Span,
@@ -58,20 +64,27 @@ impl Service {
 /// Where the bytes of a model come from.
 #[derive(Clone, Debug)]
 pub enum Source {
+    /// A file, or the folder of a voice.
     Path(PathBuf),
     /// Shipped inside the program.
     Embedded(&'static [u8]),
 }
 
+/// A voice as it is configured, before anybody has looked into it.
 #[derive(Clone, Debug)]
 pub struct Voice {
+    /// Requests name it so.
     pub name: String,
+    /// Its file or folder, in one of the forms that people have voices in.
     pub source: Source,
 }
 
+/// A BERT as it is configured.
 #[derive(Clone, Debug)]
 pub struct Bert {
+    /// An ONNX file; its weights may lie in others beside it.
     pub graph: Source,
+    /// A `tokenizer.json` as Hugging Face writes it.
     pub tokenizer: Source,
 }
 
@@ -79,6 +92,7 @@ pub struct Bert {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Models {
+    /// The processor, a GPU, or whichever there is.
     pub device: session::device::Wanted,
     /// Model runs at the same time, over all voices.
     pub lanes: usize,
@@ -105,7 +119,9 @@ pub struct Models {
 pub enum Pointwise {
     /// As products on a GPU, where a convolution plans anew for each length.
     Auto,
+    /// As the voice's file has them.
     Conv,
+    /// As products on every device.
     MatMul,
 }
 
@@ -164,7 +180,9 @@ impl Default for Models {
 /// evictions, which only this crate can load.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
+    /// Everything in the table but the plugin.
     pub policy: MemoryPolicy,
+    /// None leaves evictions to the policy's own order.
     pub plugin: Option<PluginRef>,
 }
 
@@ -254,19 +272,27 @@ impl Memory {
 pub struct Pipeline {
     /// BCP 47 language of the texts it takes.
     pub language: String,
+    /// Where a text is cut first.
     #[serde(default)]
     pub split: SplitTable,
+    /// How text as written becomes text as read.
     #[serde(default)]
     pub normalize: Normalize,
+    /// The user's own words.
     #[serde(default)]
     pub dictionary: DictionaryTable,
+    /// The model that gives the features.
     pub bert: BertTable,
+    /// How runs are padded.
     #[serde(default)]
     pub bucket: Bucket,
+    /// How it is spoken where a request says nothing.
     #[serde(default)]
     pub synthesize: Synthesize,
+    /// How the pieces become one answer.
     #[serde(default)]
     pub encode: Encode,
+    /// What one request may ask.
     #[serde(default)]
     pub limits: Limits,
     /// As it is written, for what it names and is not there.
@@ -278,6 +304,7 @@ pub struct Pipeline {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SplitTable {
+    /// A request may ask for another cut.
     pub by: Split,
     /// A longer sentence is cut at its commas, else where it must be.
     pub characters_max: usize,
@@ -298,6 +325,7 @@ impl Default for SplitTable {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Normalize {
+    /// Each reads what the one before it wrote; none leaves texts as they are.
     pub plugins: Vec<PluginRef>,
 }
 
@@ -313,6 +341,7 @@ pub struct DictionaryTable {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BertTable {
+    /// One of `[bert]` in koemasu.toml, or the one inside the program.
     pub model: String,
 }
 
@@ -330,7 +359,9 @@ pub struct Bucket {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Allowed {
+    /// Phonemes with their blanks.
     pub tokens: Vec<u32>,
+    /// Characters with both marks.
     pub bert: Vec<u32>,
 }
 
@@ -338,11 +369,17 @@ pub struct Allowed {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Synthesize {
+    /// None is the voice's first style.
     pub style: Option<String>,
+    /// 0 is the mean style, 1 the style as recorded.
     pub style_weight: f32,
+    /// Speech rate, 1 as recorded.
     pub speed: f32,
+    /// Share of the stochastic duration predictor, 0 to 1.
     pub sdp_ratio: f32,
+    /// The graph's `noise_scale`: variation of the voice.
     pub noise: f32,
+    /// The graph's `noise_scale_w`: variation of the durations.
     pub noise_w: f32,
 }
 
@@ -363,7 +400,9 @@ impl Default for Synthesize {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Encode {
+    /// After each line but the last.
     pub silence_between_lines: Span,
+    /// After each sentence within a line, beside the voice's own pause.
     pub silence_between_sentences: Span,
     /// Left out: `whole` for an answer in one piece, `running` for a stream.
     pub loudness: Option<Loudness>,
@@ -390,7 +429,9 @@ impl Default for Encode {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
+    /// The longest text, in characters, before it is split.
     pub characters_max: usize,
+    /// From the request to its last sound, without waiting for the reader.
     pub deadline: Span,
 }
 
@@ -406,11 +447,13 @@ impl Default for Limits {
 /// A plugin, named (`"normalize-sbv2"`) or described (`{ path = "…" }`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginRef {
+    /// Where the component's bytes are.
     pub component: Component,
     /// Hex sha256 the component must have.
     pub sha256: Option<String>,
     /// Handed to the plugin as its `config`.
     pub settings: serde_json::Value,
+    /// None is `closed` for a normalizer, and `builtin` for other plugins.
     pub on_failure: Option<OnFailure>,
     /// Wall time of one call, where the usual one is too short for this
     /// machine. Instructions are the first limit, and the same everywhere.
@@ -448,6 +491,7 @@ const SILENCE_MAX: Span = Span::seconds(600);
 /// What the sandbox reserves for an instance.
 const MEMORY_MAX: Bytes = Bytes::mebibytes(32);
 
+/// Where a plugin's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Component {
     /// `NAME.wasm` in the plugin folder.
@@ -704,6 +748,7 @@ impl Pipeline {
 /// What cannot be read, with line, column and what is expected.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SpecError {
+    /// It is no TOML, or a key or value does not belong.
     #[error(transparent)]
     Toml(#[from] Wrong),
     /// JSON, which tells its own place, or a name alone.

@@ -58,6 +58,7 @@ impl Stream {
         }
     }
 
+    /// It is there before the first bytes are.
     pub fn head(&self) -> &Head {
         &self.head
     }

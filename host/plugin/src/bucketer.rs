@@ -28,6 +28,7 @@ pub struct Bucketer {
 pub struct Shape {
     /// Rows of the run.
     pub batch: u32,
+    /// Each has its own answer, in this order.
     pub axes: Vec<Axis>,
 }
 
@@ -55,6 +56,7 @@ impl Bucketer {
         Ok(Self { plugin })
     }
 
+    /// Which component this is, and what it says of itself.
     pub fn identity(&self) -> &Identity {
         self.plugin.identity()
     }

@@ -7,6 +7,8 @@ use crate::bindings::types::PolicyError;
 /// The sandbox itself cannot start. The operator can act.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
+    /// The machine lacks something that wasmtime needs, such as address space
+    /// or a thread.
     #[error("wasmtime cannot start: {0}")]
     Engine(String),
 }
@@ -15,29 +17,45 @@ pub enum SandboxError {
 /// act.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// It is refused unread, since compiling takes time in proportion.
     #[error("it has {bytes} bytes, more than the {most} that are allowed")]
     TooLarge { bytes: usize, most: usize },
+    /// WebAssembly without the component model, as most compilers write it by
+    /// default.
     #[error(
         "it is a core module, not a component: link it with wasm-component-ld (target wasm32-unknown-unknown) or run `wasm-tools component new`"
     )]
     CoreModule,
+    /// The bytes are not WebAssembly, or use a feature that policies do not
+    /// get.
     #[error("it is no WebAssembly component: {0}")]
     Compile(String),
+    /// It asks for an interface beyond those of `wit/policy.wit`, such as
+    /// WASI's.
     #[error("it imports `{import}`, which no policy gets: {cure}")]
     Import { import: String, cure: &'static str },
+    /// It is a component of another world than the one it is used as.
     #[error("it is no {expected}: it exports {found}")]
     World {
+        /// The world that the pipeline wants.
         expected: &'static str,
+        /// What it exports, in words.
         found: String,
     },
+    /// It has the right names, and types that differ.
     #[error("it does not link: {0}")]
     Link(String),
+    /// It broke down when it was asked who it is.
     #[error("`describe` failed: {0}")]
     Describe(CallError),
+    /// It broke down when it was given its settings.
     #[error("`configure` failed: {0}")]
     Configure(CallError),
+    /// The plugin refuses its settings: for each, a dotted path and what is
+    /// wrong. An empty path means all of them.
     #[error("its settings are wrong: {}", list(.0))]
     Settings(Vec<(String, String)>),
+    /// It was given inputs that break careless code, and gave no usable answer.
     #[error("the check at load failed: {0}")]
     SelfCheck(String),
 }
@@ -71,8 +89,11 @@ pub enum CallError {
     /// The plugin answered more than this text may become.
     #[error("its answer is wrong: {bytes} bytes for {input} bytes of input; the most is {most}")]
     TooLong {
+        /// Bytes of the text it answered.
         bytes: usize,
+        /// Bytes of the text it was given.
         input: usize,
+        /// Bytes that it might have answered, in proportion to the input.
         most: usize,
     },
     /// The plugin answered what no plugin may answer.
@@ -95,6 +116,8 @@ pub enum Trap {
     Unreachable,
     /// No instance was free.
     NoInstance,
+    /// Another trap of WebAssembly, such as a division by zero, in wasmtime's
+    /// words.
     Other(String),
 }
 

@@ -32,54 +32,88 @@ pub struct Evictor {
 /// What is asked. See `wit/policy.wit`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
+    /// Grows with every load and demotion; the answer repeats it.
     pub revision: u64,
+    /// How urgent it is, as far as plugins are asked.
     pub level: Level,
+    /// This tier runs short.
     pub tier: Tier,
+    /// Bytes of that tier in use.
     pub used: u64,
+    /// Bytes that it has in all.
     pub budget: u64,
+    /// Bytes that should come free.
     pub missing: u64,
+    /// Bytes that the host tier could still take.
     pub host_free: u64,
+    /// Voices of all tiers, in no order.
     pub items: Vec<Item>,
 }
 
+/// One voice, as a plugin sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
+    /// The same for as long as the host knows the voice.
     pub id: u64,
+    /// The operator's name for the voice.
     pub name: String,
+    /// The nearest place that has its weights.
     pub tier: Tier,
+    /// What it holds in that tier.
     pub bytes: u64,
+    /// Microseconds that loading it from its file takes.
     pub reload_us: u64,
+    /// Milliseconds since its last use.
     pub idle_ms: u64,
+    /// Milliseconds since it came to its tier.
     pub resident_ms: u64,
+    /// Its uses, each counting half after ten minutes.
     pub hits: f32,
+    /// Runs that hold it now; with any it never goes.
     pub in_flight: u32,
+    /// The operator has pinned it, or it is the voice that waits.
     pub pinned: bool,
+    /// The operator's; higher should stay longer.
     pub priority: i32,
+    /// Used or loaded too lately to go at this level; to propose it is in vain.
     pub guarded: bool,
 }
 
+/// How urgent it is. Under hard pressure no plugin is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
+    /// A watermark was passed, and nobody waits.
     Low,
+    /// A voice waits for room.
     Soft,
 }
 
+/// Where a voice is, from nearest to furthest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tier {
+    /// In the memory that it is spoken from.
     Device,
+    /// In ordinary memory, to be copied from there.
     Host,
+    /// Nowhere but on disk.
     File,
 }
 
+/// One thing a plugin may propose, for the voice with this number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// It is given up, and can be had from its file.
     Evict(u64),
+    /// It moves one tier down if that has room, else it is given up.
     Demote(u64),
 }
 
+/// A plugin's answer. Whoever asks checks it against what it knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
+    /// As in the snapshot; an answer with another is refused.
     pub revision: u64,
+    /// The host looks at them in this order; 256 at most.
     pub actions: Vec<Action>,
 }
 
@@ -98,6 +132,7 @@ impl Evictor {
         })
     }
 
+    /// Which component this is, and what it says of itself.
     pub fn identity(&self) -> &Identity {
         self.plugin.identity()
     }

@@ -16,24 +16,34 @@ pub trait Lexicon: Send + Sync {
     fn unread(&self, text: &str) -> Vec<(u32, u32)>;
 }
 
+/// A word of the user dictionary where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// In code points, from the start of the text.
     pub start: u32,
+    /// In code points, exclusive.
     pub end: u32,
+    /// In katakana.
     pub reading: String,
 }
 
+/// An English word as it is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kana {
+    /// In katakana.
     pub text: String,
+    /// False for a word of a list, true for a guess by its letters.
     pub guessed: bool,
 }
 
 /// A stretch of a plugin's input that it read by a guess.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guess {
+    /// In code points, from the start of the input.
     pub start: u32,
+    /// In code points, exclusive.
     pub end: u32,
+    /// As the plugin puts it; bounded, and without control characters.
     pub reading: String,
 }
 

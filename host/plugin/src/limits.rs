@@ -20,16 +20,21 @@ pub struct Limits {
     pub fuel_base: u64,
     /// Further instructions for each byte of input.
     pub fuel_per_byte: u64,
+    /// Instructions that no call may exceed, however long its input.
     pub fuel_max: u64,
     /// Linear memory of an instance.
     pub memory_bytes: usize,
+    /// The longest text in; longer ones are refused before the call.
     pub input_bytes: usize,
     /// The longest text out; eight times the input and 1 KiB if that is less.
     pub output_bytes: usize,
     /// Wall time of `describe` and `configure` while loading.
     pub load_deadline: Duration,
+    /// Wall time of one call to a normalizer.
     pub normalize_deadline: Duration,
+    /// Wall time of one call to a bucketing policy.
     pub choose_deadline: Duration,
+    /// Wall time of one call to an eviction policy; memory waits for it.
     pub propose_deadline: Duration,
 }
 

@@ -22,6 +22,7 @@ use crate::sandbox::Sandbox;
 pub struct Source {
     /// For logs and errors.
     pub name: String,
+    /// A WebAssembly component, in binary form.
     pub bytes: Vec<u8>,
 }
 
@@ -30,8 +31,11 @@ pub struct Source {
 pub struct Identity {
     /// Hexadecimal, of the component's bytes.
     pub sha256: String,
+    /// The plugin's own name, which may differ from the pipeline's for it.
     pub name: String,
+    /// The plugin's own; nobody compares it.
     pub version: String,
+    /// Whether it says that the same settings and input give the same output.
     pub deterministic: bool,
     /// Whether one instance may serve several calls.
     pub reusable: bool,

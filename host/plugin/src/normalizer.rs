@@ -26,6 +26,8 @@ pub struct Normalizer {
 /// A checked answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Normalized {
+    /// As it is to be read; it may hold control characters of the input's, and
+    /// line feeds.
     pub text: String,
     /// Ascending on the output side; may be empty.
     pub spans: Vec<Span>,
@@ -36,9 +38,13 @@ pub struct Normalized {
 /// Where a stretch of the output comes from, in code points, end exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
+    /// The stretch begins here in the output.
     pub start: u32,
+    /// It ends before here in the output.
     pub end: u32,
+    /// It comes from here on in the input.
     pub source_start: u32,
+    /// It comes from before here in the input.
     pub source_end: u32,
 }
 
@@ -53,6 +59,7 @@ impl Normalizer {
         Ok(Self { plugin })
     }
 
+    /// Which component this is, and what it says of itself.
     pub fn identity(&self) -> &Identity {
         self.plugin.identity()
     }

@@ -27,10 +27,13 @@ pub enum Pool {
     Tight,
 }
 
+/// What all plugins of a process share.
 #[derive(Clone, Debug)]
 pub struct SandboxSettings {
     /// Where compiled plugins are kept from one start to the next.
     pub compiled_cache: Option<PathBuf>,
+    /// How instances should get their memory; a slower way is taken where the
+    /// system does not let this.
     pub pool: Pool,
 }
 
@@ -54,6 +57,8 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
+    /// Starts a thread that is the plugins' clock. Without a cache it goes on,
+    /// and says why in [`without_cache`](Self::without_cache).
     pub fn new(settings: SandboxSettings) -> Result<Self, SandboxError> {
         let (mut compiled, mut no_cache) = (None, None);
         if let Some(folder) = settings.compiled_cache.as_deref() {

@@ -20,9 +20,14 @@ use crate::http::parts::Dialects;
 use crate::http::shares::Ledger;
 use crate::reloads::Reloads;
 
+/// Everything that requests share. There is one in a process, and it outlives
+/// every generation.
 pub struct App {
+    /// The generation that serves, and the way to the next one.
     pub live: Live,
+    /// `[server]` as it was at start; a reload changes none of it.
     pub settings: Server,
+    /// `[dialects]` as it was at start; a reload changes none of it.
     pub dialects: Dialects,
     /// Who may ask. A reload brings another one.
     access: RwLock<Arc<Access>>,
@@ -36,10 +41,13 @@ pub struct App {
     pub plugins: std::path::PathBuf,
     /// The library this process has loaded.
     pub onnxruntime: std::path::PathBuf,
+    /// Places of the speech requests that are taken in.
     pub admission: Admission,
     /// Bytes of the requests that are taken in or coming.
     pub bodies: Arc<Ledger>,
+    /// Who asked for a reload, and how the last one ended.
     pub reloads: Reloads,
+    /// Every metric of the process, as Prometheus reads it.
     pub metrics: PrometheusHandle,
     /// What dialects keep, by its type.
     states: Extensions,
@@ -49,8 +57,12 @@ pub struct App {
 /// Who may ask: people, operators, web pages.
 #[derive(Default)]
 pub struct Access {
+    /// Who may speak; without any since the start, nobody is asked for one.
     pub keys: Keys,
+    /// Of the admin token; None leaves administration to whoever sits at this
+    /// machine.
     pub admin: Option<Digest256>,
+    /// Web pages of these origins may ask.
     pub cors: Cors,
 }
 

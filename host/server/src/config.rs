@@ -25,7 +25,9 @@ use crate::http::shares::Network;
 pub struct Files {
     /// Named by the user; must exist.
     pub config: Option<PathBuf>,
+    /// From the command line; it goes before `server.listen`.
     pub listen: Option<SocketAddr>,
+    /// What the environment says beside it.
     pub environment: Environment,
 }
 
@@ -48,11 +50,15 @@ pub struct Environment {
     /// Folder of what a user has made: the dictionaries of the built-in
     /// pipelines.
     pub data: PathBuf,
+    /// A library of ONNX Runtime to use in place of the one that set-up
+    /// fetched.
     pub onnxruntime: Option<PathBuf>,
+    /// It goes before `admin.token`.
     pub admin_token: Option<String>,
 }
 
 impl Environment {
+    /// Variables that are not there have defaults, and an empty one is none.
     #[expect(clippy::disallowed_methods, reason = "this is the one door")]
     pub fn read() -> Self {
         let path = |name: &str| {
@@ -107,6 +113,8 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
+    /// Address and port that all dialects share which have no port of their
+    /// own.
     pub listen: SocketAddr,
     /// Open connections, or as many as there are file descriptors for. For
     /// another one goes who has been waited for the longest.
@@ -119,14 +127,18 @@ pub struct Server {
     /// Speech requests taken in and not yet answered; more are told to come
     /// back.
     pub requests_max: usize,
+    /// The same of one address (IPv6: of one network of 64 bits).
     pub requests_per_address: usize,
     /// Streams whose readers are slower than their sound is made; they hold
     /// some of it and a connection, but no place. A quarter of one address.
     pub readers_max: usize,
+    /// The largest body, but for routes that say another bound.
     pub body_max: Bytes,
     /// All bodies that are held at a time.
     pub bodies_max: Bytes,
+    /// The same of one address (IPv6: of one network of 64 bits).
     pub bodies_per_address: Bytes,
+    /// A head of a request that has not come whole by then ends its connection.
     pub header_timeout: Span,
     /// For a body, and what it takes longer at `body_rate`.
     pub body_timeout: Span,
@@ -231,8 +243,11 @@ pub struct Admin {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Entry {
+    /// Who may administrate.
     pub admin: Admin,
+    /// Who may speak; with none at all, nobody is asked for a key.
     pub keys: Vec<KeySpec>,
+    /// Which web pages may ask.
     pub cors: Cors,
 }
 
@@ -381,25 +396,37 @@ struct SetupFolder {
 /// Why there is no configuration to run with. The operator can act on each.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// The file or folder is not there, or cannot be read.
     #[error("{place}{}: {cause}", path.display())]
     Read {
         /// Of the key that names it.
         place: Place,
+        /// The file or folder.
         path: PathBuf,
+        /// What the system says.
         cause: std::io::Error,
     },
+    /// A key or a value of koemasu.toml or of a pipeline does not belong.
     #[error(transparent)]
     Wrong(#[from] Wrong),
+    /// Something that `cargo xtask setup` fetches or builds is needed and not
+    /// configured.
     #[error("{place}{what} is missing ({} does not exist); run `cargo xtask setup`", path.display())]
     NotSetUp {
+        /// Of the key that names it; nowhere if none does.
         place: Place,
+        /// What is missing, in words.
         what: &'static str,
+        /// Where it was looked for.
         path: PathBuf,
     },
+    /// The server would answer to strangers, and nobody has said that it
+    /// should.
     #[error(
         "{place}{address} can be reached from other machines, and no key is asked for; add `[[keys]]` (`koemasu key` makes one), listen on 127.0.0.1, or say `server.open = true`"
     )]
     OpenToAll { place: Place, address: SocketAddr },
+    /// Logs and metrics could not tell two keys apart.
     #[error("{place}two keys are called `{name}`; each has a name of its own")]
     KeyName { place: Place, name: String },
 }
@@ -419,6 +446,7 @@ impl From<OpenError> for ConfigError {
 
 /// The name of the voice and of the BERT inside the program.
 pub const EMBEDDED_VOICE: &str = "demo";
+/// Pipelines name the BERT inside the program so, in `bert.model`.
 pub const EMBEDDED_BERT: &str = "embedded";
 
 const VOICE: &[u8] = include_bytes!("../../../voices/demo/demo.aivmx");
@@ -450,6 +478,8 @@ impl Config {
         reachable_from_afar(&self.server, &self.dialects)
     }
 
+    /// Reads koemasu.toml and all that it names, but no model. Start, reload
+    /// and `koemasu check` all come through here.
     pub fn load(files: &Files) -> Result<Self, ConfigError> {
         let (path, document, file): (_, _, File) = read_file(files)?;
         let mut memory = checked(&document, &file)?;
@@ -695,6 +725,7 @@ fn resolve_memory(memory: &mut spec::Memory, resolve: &impl Fn(PathBuf) -> PathB
     *trace = trace.take().map(resolve);
 }
 
+/// The voice inside the program: small, for a first sound and for tests.
 pub fn embedded_voice() -> spec::Voice {
     spec::Voice {
         name: EMBEDDED_VOICE.to_owned(),
@@ -762,6 +793,8 @@ fn entries(folder: &Path, place: impl Fn() -> Place) -> Result<Vec<PathBuf>, Con
     Ok(paths)
 }
 
+/// By this name a voice or a pipeline goes: that of a folder, or of a file
+/// without its extension.
 pub fn stem(path: &Path) -> String {
     let stem = if path.is_dir() {
         path.file_name()

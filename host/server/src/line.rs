@@ -65,10 +65,12 @@ fn is_obeyed(character: char) -> bool {
 pub struct Lines<W>(W);
 
 impl<W: Write> Lines<W> {
+    /// Over any stream, such as a file or a buffer.
     pub fn new(to: W) -> Self {
         Self(to)
     }
 
+    /// One line and its end; what a terminal would obey is shown in escapes.
     pub fn line(&mut self, line: impl Display) -> io::Result<()> {
         writeln!(self.0, "{}", Shown(line))
     }
@@ -78,6 +80,7 @@ impl<W: Write> Lines<W> {
         ours.lines().try_for_each(|line| self.line(line))
     }
 
+    /// Whoever reads has all of it then.
     pub fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }

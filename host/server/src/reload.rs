@@ -36,10 +36,14 @@ async fn load(app: &Arc<App>, files: &Files) -> Result<Config, ReloadError> {
     Ok(read.await.map_err(lost)??)
 }
 
+/// Why a reload came to nothing; the generation before it serves on. The
+/// operator can act.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
+    /// It could not be read.
     #[error("configuration: {0}")]
     Config(ConfigError),
+    /// It was read, and what it names could not be made to serve.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
 }

@@ -13,13 +13,18 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
+    /// The process began.
     Start,
+    /// A SIGHUP came.
     Signal,
+    /// A file that is configured was changed, with `server.watch`.
     FileChange,
+    /// Somebody asked over HTTP.
     Admin,
 }
 
 impl Cause {
+    /// Logs and metrics call it so.
     pub fn name(self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -33,8 +38,11 @@ impl Cause {
 /// How the last reload ended, for `/admin/generations`.
 #[derive(Clone, Debug)]
 pub struct LastReload {
+    /// When it ended, by the wall clock.
     pub at: SystemTime,
+    /// Who asked first of those that it was for.
     pub cause: Cause,
+    /// An error is in words, and the generation before serves on.
     pub outcome: Result<Published, String>,
 }
 
@@ -65,6 +73,7 @@ pub(crate) struct Ask {
 }
 
 impl Reloads {
+    /// The second half is for the one task that reloads.
     pub fn new() -> (Self, Asks) {
         // Asks that wait are answered together, so few ever do.
         let (sender, receiver) = mpsc::channel(64);
@@ -146,6 +155,7 @@ impl Reloads {
         });
     }
 
+    /// None until the first one has ended, that of the start.
     pub fn last(&self) -> Option<LastReload> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.clone()

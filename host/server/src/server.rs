@@ -173,6 +173,7 @@ impl Server {
         &self.addresses
     }
 
+    /// What its requests share.
     pub fn app(&self) -> &Arc<App> {
         &self.app
     }

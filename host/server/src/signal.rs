@@ -49,6 +49,8 @@ pub struct Signals {
 }
 
 impl Signals {
+    /// From here on the process no longer dies of these signals by itself. An
+    /// error is the system's.
     pub fn listen() -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -70,6 +70,7 @@ pub async fn speak(
 }
 
 impl Speech {
+    /// What is known of the answer: its first sound is there.
     pub fn head(&self) -> &Head {
         self.stream.head()
     }

@@ -59,15 +59,19 @@ pub struct Args {
     /// BERT's graph; without it the configured one.
     #[arg(long, value_name = "FILE", requires = "tokenizer")]
     pub bert: Option<PathBuf>,
+    /// BERT's tokenizer, a tokenizer.json.
     #[arg(long, value_name = "FILE", requires = "bert")]
     pub tokenizer: Option<PathBuf>,
     /// `memory.budget`; without it, enough for a third of the voices.
     #[arg(long, value_name = "BYTES")]
     pub budget: Option<Bytes>,
+    /// `memory.workspace`; 256 MiB if not given.
     #[arg(long, value_name = "BYTES")]
     pub workspace: Option<Bytes>,
+    /// `memory.reserve`; 64 MiB if not given.
     #[arg(long, value_name = "BYTES")]
     pub reserve: Option<Bytes>,
+    /// `memory.slots`: voices of a template that can run without a copy.
     #[arg(long, value_name = "N", value_parser = ranged(1..=1_024), default_value_t = 2)]
     pub slots: usize,
     /// Packed weights, so a session for each resident voice.
@@ -114,6 +118,7 @@ pub struct Args {
 /// For the processes that the soak starts, one for each mode.
 #[derive(Debug, clap::Args)]
 pub struct SoakChild {
+    /// The mode of this process.
     #[arg(long, hide = true, value_enum)]
     pub child: Option<SoakMode>,
     /// Folder of the voices that were made.
@@ -140,6 +145,7 @@ pub enum SoakFault {
     Eviction,
 }
 
+/// How memory is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SoakMode {
     /// koemasu's own: one allocation holds every tensor.
@@ -150,6 +156,7 @@ pub enum SoakMode {
     Arena,
 }
 
+/// How long texts are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Lengths {
     /// Every order of magnitude alike: 80 characters on average.

@@ -22,8 +22,10 @@ pub enum Format {
     Mp3,
 }
 
+/// How many channels an answer has. Voices speak in one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Channels {
+    /// One channel, as voices speak.
     #[default]
     Mono,
     /// The one channel twice, for players that want two.
@@ -35,10 +37,13 @@ pub enum Channels {
 pub struct Shape {
     /// Samples per second and channel.
     pub rate: u32,
+    /// All of them carry the same samples.
     pub channels: Channels,
 }
 
 impl Format {
+    /// Those that this build cannot write are among them; see
+    /// [`offered`](Self::offered).
     pub const ALL: [Self; 7] = [
         Self::Wav,
         Self::WavFloat,
@@ -49,6 +54,7 @@ impl Format {
         Self::Mp3,
     ];
 
+    /// Requests and configuration call it so, such as `wav_float`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Wav => "wav",
@@ -80,6 +86,7 @@ impl Format {
         }
     }
 
+    /// The media type of an answer, for `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Wav | Self::WavFloat => "audio/wav",
@@ -109,6 +116,7 @@ impl Format {
 }
 
 impl Channels {
+    /// Samples of one frame.
     pub fn count(self) -> u16 {
         match self {
             Self::Mono => 1,

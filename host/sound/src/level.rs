@@ -28,6 +28,7 @@ const EXPECTED_PEAK: f32 = 0.5;
 const AHEAD_MS: u64 = 5;
 
 impl Leveller {
+    /// The look ahead is 5 ms at this rate, in Hz.
     pub fn new(rate: u32) -> Self {
         let ahead = (u64::from(rate) * AHEAD_MS / 1_000) as usize;
         Self {
@@ -39,6 +40,7 @@ impl Leveller {
         }
     }
 
+    /// Appends what is ready; the last 5 ms stay behind until more comes.
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         out.reserve(samples.len());
         for sample in samples {
@@ -46,6 +48,7 @@ impl Leveller {
         }
     }
 
+    /// Appends what was held back. In all as many samples come out as went in.
     pub fn finish(mut self, out: &mut Vec<f32>) {
         // Silence after the end lets out what is held and changes no gain.
         for _ in 0..self.ahead {

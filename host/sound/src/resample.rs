@@ -41,6 +41,7 @@ struct Filter {
 const BLOCK: usize = 1_024;
 
 impl Resampler {
+    /// Both rates are in Hz. One that no sound has is an error.
     pub fn new(from: u32, to: u32) -> Result<Self, SoundError> {
         format::check_rate(from)?;
         format::check_rate(to)?;
@@ -48,6 +49,7 @@ impl Resampler {
         Ok(Self { filter })
     }
 
+    /// Appends what is ready; up to a block and a half stays behind.
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         match &mut self.filter {
             None => out.extend(samples.iter().copied().map(finite)),
@@ -55,6 +57,7 @@ impl Resampler {
         }
     }
 
+    /// Appends the rest. In all it is as long as what went in.
     pub fn finish(mut self, out: &mut Vec<f32>) {
         self.end(out);
     }

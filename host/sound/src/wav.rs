@@ -3,9 +3,12 @@
 
 use crate::error::SoundError;
 
+/// The samples of a file, between -1 and 1 where they were integers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wav {
+    /// Frames per second.
     pub rate: u32,
+    /// Samples of one frame; at least 1.
     pub channels: u16,
     /// Interleaved.
     pub samples: Vec<f32>,

@@ -6,15 +6,20 @@ use crate::utterance::Utterance;
 /// Which symbols a graph knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
+    /// Voices of JP-Extra, which are Japanese alone and tell `N` from `n`.
     JpExtra,
+    /// Voices of the first models, which speak Japanese, Chinese and English.
     Multilingual,
 }
 
 /// Rows of one length: a blank, a phoneme, a blank, …, a blank.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens {
+    /// Places in the table of symbols of Style-Bert-VITS2.
     pub ids: Vec<i64>,
+    /// 6 low, 7 high, as Japanese has them in the table of all languages.
     pub tones: Vec<i64>,
+    /// 1 is Japanese.
     pub languages: Vec<i64>,
 }
 
@@ -23,7 +28,9 @@ pub struct Tokens {
 pub struct Features<'a> {
     /// `rows × width`, row by row.
     pub data: &'a [f32],
+    /// Characters of the text, and both marks.
     pub rows: usize,
+    /// Numbers in a row.
     pub width: usize,
 }
 

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 /// A word as it is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
+    /// In katakana, as the frontend reads it.
     pub kana: Cow<'static, str>,
     /// By its letters; nobody has checked it.
     pub guessed: bool,

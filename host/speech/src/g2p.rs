@@ -20,10 +20,12 @@ pub struct Frontend {
 }
 
 impl Frontend {
+    /// It reads with this dictionary's words alone until it is given others.
     pub fn new(dictionary: Dictionary) -> Self {
         Self { dictionary }
     }
 
+    /// With the dictionary's words alone.
     pub fn pronounce(&self, text: &NormalizedText) -> Utterance {
         self.pronounce_with(text, &UserWords::default())
     }

@@ -8,31 +8,43 @@ use crate::utterance::Utterance;
 /// A kana or a mark, and whether it is high.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mora {
+    /// One katakana mora, or one mark such as `,`.
     pub kana: String,
+    /// 0 is low, 1 is high.
     pub tone: u8,
 }
 
 /// What cannot be said as it is given. The caller can act.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GivenError {
+    /// The text at this place, from 1, is not one mora.
     #[error("mora {place}, `{kana}`, is neither one katakana mora nor one of the marks {}", MARKS.join(" "))]
     Kana { place: usize, kana: String },
+    /// The phoneme at this place, from 1, is in no voice's table.
     #[error(
         "phoneme {place}, `{symbol}`, is no symbol of the voices; one of Japanese is such as `a`, `ky`, `N`, `q` or a mark"
     )]
     Symbol { place: usize, symbol: String },
+    /// The tone at this place, from 1, is neither low nor high.
     #[error("tone {place} is {tone}; it is 0 or 1")]
     Tone { place: usize, tone: u8 },
+    /// Phonemes and tones belong together one by one.
     #[error("{phonemes} phonemes and {tones} tones are given; there is one tone for each")]
     Lengths { phonemes: usize, tones: usize },
+    /// Tones alone have to fit the phonemes that the frontend finds.
     #[error(
         "{given} tones are given, the sentence has {expected} phonemes from `{first}` on, without its ends"
     )]
     ToneCount {
+        /// Tones that were given.
         given: usize,
+        /// Phonemes of the sentence, without those at its ends.
         expected: usize,
+        /// The first of them, to find the place; empty if there is none.
         first: String,
     },
+    /// BERT gives each character a row, and each row stands for 1 to 6
+    /// phonemes.
     #[error(
         "{given} phonemes cannot be spread over the {characters} characters of the sentence, each with 1 to {PHONEMES_MAX}"
     )]
@@ -42,11 +54,16 @@ pub enum GivenError {
 /// What an utterance is given instead of the frontend's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Given {
+    /// One tone for each of the sentence's own phonemes, without its ends.
     Tones(Vec<u8>),
+    /// Everything, by symbols of Style-Bert-VITS2.
     Phonemes {
+        /// Without those at the ends, which are added.
         phonemes: Vec<String>,
+        /// One for each phoneme, 0 or 1.
         tones: Vec<u8>,
     },
+    /// Everything, by kana.
     Moras(Vec<Mora>),
 }
 

@@ -11,15 +11,19 @@ pub struct NormalizedText(String);
 /// The caller can act.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
+    /// There is nothing to read, not even a mark.
     #[error("the text is empty")]
     Empty,
+    /// More characters than the frontend takes at once; so many there are.
     #[error("a sentence has {0} characters, the most is {CHARACTERS_MAX}")]
     TooLong(usize),
+    /// A control character, line breaks included, stands for no sound.
     #[error("the text holds the control character {0:?}")]
     Control(char),
 }
 
 impl NormalizedText {
+    /// Checks the text; nothing of it is changed.
     pub fn new(text: String) -> Result<Self, Error> {
         let characters = text.chars().count();
         if characters == 0 {
@@ -34,6 +38,7 @@ impl NormalizedText {
         }
     }
 
+    /// What was checked, as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }

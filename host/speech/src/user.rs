@@ -19,9 +19,11 @@ pub struct Word {
     pub reading: String,
     /// The mora after which the pitch falls; 0 if it does not. None: a guess.
     pub accent: Option<usize>,
+    /// It decides what the word's neighbours may be.
     pub part_of_speech: PartOfSpeech,
     /// 0 gives way to the dictionary's words, 10 to nothing.
     pub priority: u8,
+    /// Whether the surface has to be written with the same capitals.
     pub case: Case,
 }
 
@@ -29,14 +31,22 @@ pub struct Word {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PartOfSpeech {
+    /// A common noun.
     Noun,
+    /// A proper noun of no particular kind.
     #[default]
     ProperNoun,
+    /// A person's name, of which part is not known.
     Name,
+    /// A family name.
     Surname,
+    /// A person's own name.
     GivenName,
+    /// A place, a region or a country.
     Place,
+    /// A company, a band, a shop.
     Organization,
+    /// It follows a noun, as `さん` does.
     Suffix,
 }
 
@@ -44,32 +54,44 @@ pub enum PartOfSpeech {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Case {
+    /// The word is found however its letters are written.
     #[default]
     Any,
+    /// The word is found only as it is written here.
     Exact,
 }
 
 /// Why a word is none. The user can act.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WordError {
+    /// Nothing, or blanks alone, can be found in no text.
     #[error("the surface is empty")]
     NoSurface,
+    /// So many characters are no word.
     #[error("the surface has {0} characters, the most is {SURFACE_MAX}")]
     LongSurface(usize),
+    /// This character never reaches the frontend.
     #[error("the surface holds the control character {0:?}")]
     Control(char),
+    /// A word that is silent is none.
     #[error("the reading is empty")]
     NoReading,
+    /// The whole reading, and the part of it that is not katakana.
     #[error(
         "the reading `{0}` is not katakana from `{1}` on; write it as it is said, such as `シーシャープ`"
     )]
     Reading(String, String),
+    /// The pitch would fall behind the word's end.
     #[error("the accent is {accent}, but `{reading}` has {moras} moras; 0 means that it is flat")]
     Accent {
+        /// As it was given.
         accent: usize,
+        /// As it was given.
         reading: String,
+        /// How many the reading has, which is the highest accent.
         moras: usize,
     },
+    /// The number is above [`PRIORITY_MAX`].
     #[error("the priority is {0}; it lies between 0 and {PRIORITY_MAX}")]
     Priority(u8),
 }
@@ -86,6 +108,7 @@ impl WordError {
     }
 }
 
+/// A word of this priority gives way to nothing.
 pub const PRIORITY_MAX: u8 = 10;
 const SURFACE_MAX: usize = 100;
 
@@ -168,8 +191,11 @@ pub(crate) struct Found<'a> {
 /// A word found in a text as written, in characters, end exclusive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Literal<'a> {
+    /// The word begins at this character.
     pub start: usize,
+    /// It ends before this one.
     pub end: usize,
+    /// In katakana, as the user gave it.
     pub reading: &'a str,
 }
 
@@ -186,6 +212,7 @@ impl Word {
         }
     }
 
+    /// The first thing that is wrong, in the order of the fields.
     pub fn check(&self) -> Result<(), WordError> {
         let characters = self.surface.chars().count();
         if self.surface.trim().is_empty() {
@@ -263,6 +290,7 @@ impl UserWords {
         })
     }
 
+    /// With no words everything is read as the dictionary has it.
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
     }

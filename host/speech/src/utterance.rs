@@ -20,11 +20,13 @@ pub struct Utterance {
 /// What was guessed or lost on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
+    /// What happened there.
     pub kind: WarningKind,
     /// The stretch of text it is about.
     pub text: String,
 }
 
+/// What a caller may want to mend, such as by a word of the user dictionary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WarningKind {
     /// No reading is known; a pause stands for each character.
@@ -104,6 +106,7 @@ impl Utterance {
         &self.text
     }
 
+    /// Symbols of Style-Bert-VITS2, with `_` at both ends.
     pub fn phonemes(&self) -> impl ExactSizeIterator<Item = &'static str> + '_ {
         self.phonemes.iter().copied()
     }
@@ -118,6 +121,7 @@ impl Utterance {
         &self.phonemes_per_character
     }
 
+    /// In the order of the text, but for those about all of it.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }

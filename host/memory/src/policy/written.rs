@@ -10,6 +10,7 @@ use super::{Amount, NoPlugin};
 use crate::units::{Bytes, Quantity};
 
 impl Amount {
+    /// None is `"auto"`: the caller has to measure.
     pub const fn bytes(self) -> Option<u64> {
         match self {
             Self::Auto => None,

@@ -5,35 +5,47 @@ use super::{Block, Slab, Tenant, Zone};
 /// A tenant and its stretch, as bytes from the zone's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lot {
+    /// Who has the stretch.
     pub tenant: Tenant,
+    /// Where it begins.
     pub offset: usize,
+    /// How long it is, rounded up to the alignment.
     pub bytes: usize,
 }
 
 /// The zone of models by what lies in it, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct ModelsCensus {
+    /// Sessions of BERT models.
     pub bert: usize,
+    /// Slots that voices are copied into, with what their sessions keep.
     pub slots: usize,
     /// Of voices that have sessions of their own.
     pub sessions: usize,
     /// Weights of voices that wait.
     pub blobs: usize,
+    /// Bytes that belong to no model.
     pub other: usize,
 }
 
 /// What the counters say of a zone, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct ZoneCensus {
+    /// The row is about this zone.
     pub zone: Zone,
     /// Its limit.
     pub bytes: usize,
+    /// Bytes of its blocks; a session's region counts whole.
     pub in_use: usize,
     /// Of it, beyond a limit that was lowered: until it goes.
     pub over: usize,
+    /// How many blocks there are; a session's region counts as one.
     pub blocks: usize,
+    /// The most that was ever in use at once.
     pub high_water: usize,
+    /// Bytes within the limit that nobody has.
     pub free: usize,
+    /// The largest block that could be had without moving anything.
     pub largest_free: usize,
     /// Free stretches: 1 in a zone at rest.
     pub free_entries: usize,
@@ -52,13 +64,19 @@ impl ZoneCensus {
 /// What an owner holds, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct OwnerCensus {
+    /// The model or lane goes by this name.
     pub owner: String,
+    /// Bytes of its blocks; a session's region counts whole.
     pub in_use: usize,
+    /// How many blocks it has; a session's region counts as one.
     pub blocks: usize,
+    /// The most that it held at once since its last run began, or ever if it
+    /// never runs.
     pub high_water: usize,
 }
 
 impl Slab {
+    /// The counters of one zone as they stand now.
     pub fn zone(&self, zone: Zone) -> ZoneCensus {
         let space = &self.spaces[zone.index()];
         ZoneCensus {
@@ -87,6 +105,7 @@ impl Slab {
         models.map(lot).collect()
     }
 
+    /// The sums by what kind of tenant has the bytes.
     pub fn models(&self) -> ModelsCensus {
         let mut sums = [0; 5];
         for lot in self.tenants() {

@@ -20,8 +20,10 @@ pub enum Zone {
 }
 
 impl Zone {
+    /// They lie in this order in the reservation.
     pub const ALL: [Self; 3] = [Self::Models, Self::Activations, Self::Reserve];
 
+    /// Logs, metrics and errors call the zone so.
     pub fn name(self) -> &'static str {
         match self {
             Self::Models => "models",
@@ -40,16 +42,19 @@ impl Zone {
 pub struct Layout(pub [usize; 3]);
 
 impl Layout {
+    /// Bytes that the zone has here.
     pub fn of(self, zone: Zone) -> usize {
         self.0[zone.index()]
     }
 
+    /// The length is rounded up to [`ALIGNMENT`](super::ALIGNMENT).
     #[must_use]
     pub fn with(mut self, zone: Zone, bytes: usize) -> Self {
         self.0[zone.index()] = round_up(bytes);
         self
     }
 
+    /// Bytes of the three together.
     pub fn total(self) -> usize {
         self.0.iter().sum()
     }

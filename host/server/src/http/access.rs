@@ -46,10 +46,13 @@ pub struct KeySpec {
 pub struct Digest256([u8; 32]);
 
 impl Digest256 {
+    /// SHA-256 of a key or a token: secrets are long and random, so no salt is
+    /// needed.
     pub fn of(secret: &[u8]) -> Self {
         Self(Sha256::digest(secret).into())
     }
 
+    /// 64 small digits, as the configuration has it.
     pub fn hex(&self) -> String {
         base16ct::lower::encode_string(&self.0)
     }
@@ -93,6 +96,7 @@ struct Key {
 }
 
 impl Keys {
+    /// A key that stays as it was in `before` goes on with what it has used.
     pub fn new(specs: &[KeySpec], before: &Self) -> Self {
         let make = |spec: &KeySpec| {
             let of_digest = |key: &&Arc<Key>| key.spec.sha256 == spec.sha256;
@@ -199,6 +203,7 @@ impl Caller {
         Self { key: None }
     }
 
+    /// The name of the caller's key; None where no key was asked for.
     pub fn name(&self) -> Option<&str> {
         self.key.as_deref().map(|key| key.spec.name.as_str())
     }

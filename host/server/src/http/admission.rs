@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::events;
 use crate::http::shares::{Ledger, Owner, Share, Short};
 
+/// How many speech requests may be under way, and how many slow readers.
 pub struct Admission {
     places: Arc<Ledger>,
     readers: Arc<Ledger>,
@@ -28,6 +29,7 @@ impl Admission {
         }
     }
 
+    /// Never waits: an error is told to the caller at once.
     pub fn enter(&self, owner: Owner) -> Result<Place, Short> {
         let mut share = self.places.share(owner);
         match share.grow(1) {

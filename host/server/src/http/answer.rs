@@ -8,11 +8,14 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
+/// Every handler answers with one.
 pub type Answer = Response<Body>;
 
 /// The bytes of an answer.
 pub enum Body {
+    /// The length is known, and told in the head.
     Whole(Bytes),
+    /// The length is not known; over HTTP/1.1 it comes in chunks.
     Flow(Box<dyn Flow>),
 }
 
@@ -60,10 +63,12 @@ impl HttpBody for Body {
     }
 }
 
+/// With status 200, as `application/json`; what JSON cannot say is a 500.
 pub fn json(value: &impl serde::Serialize) -> Answer {
     json_as("application/json", value)
 }
 
+/// The same as another media type, such as `application/problem+json`.
 pub fn json_as(content_type: &'static str, value: &impl serde::Serialize) -> Answer {
     match serde_json::to_string(value) {
         Ok(text) => with_type(content_type, text),
@@ -72,10 +77,12 @@ pub fn json_as(content_type: &'static str, value: &impl serde::Serialize) -> Ans
     }
 }
 
+/// With status 200, as `text/plain` in UTF-8.
 pub fn text(body: impl Into<Bytes>) -> Answer {
     with_type("text/plain; charset=utf-8", body)
 }
 
+/// With status 200; the media type is in the head as it is given.
 pub fn with_type(content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Body::Whole(body.into()));
     answer
@@ -92,6 +99,7 @@ pub fn no_content() -> Answer {
     )
 }
 
+/// The same answer with another status.
 pub fn status(status: StatusCode, mut answer: Answer) -> Answer {
     *answer.status_mut() = status;
     answer

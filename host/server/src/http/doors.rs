@@ -76,6 +76,7 @@ fn is_forwarded(name: &HeaderName) -> bool {
 /// Which names a server answers to without being shown a key.
 #[derive(Clone, Copy)]
 pub struct Names<'a> {
+    /// The address of the port that dialects share.
     pub listen: IpAddr,
     /// `server.names`
     pub listed: &'a [String],
@@ -84,14 +85,20 @@ pub struct Names<'a> {
 /// The head of a request, and who is at the other end of its connection.
 #[derive(Clone, Copy)]
 pub struct Asker<'a> {
+    /// The other end of the connection; an IPv4 address in IPv6 form is one.
     pub peer: IpAddr,
+    /// As it came, HEAD included.
     pub method: &'a Method,
+    /// Proxies speak HTTP/1.0 where nobody told them otherwise.
     pub version: Version,
+    /// The target, in whatever form it came.
     pub uri: &'a Uri,
+    /// All of them, as they came.
     pub headers: &'a HeaderMap,
 }
 
 impl<'a> Asker<'a> {
+    /// Nothing but the head is looked at.
     pub fn of<B>(peer: SocketAddr, request: &'a Request<B>) -> Self {
         Self {
             peer: peer.ip().to_canonical(),

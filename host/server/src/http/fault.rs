@@ -40,8 +40,11 @@ pub(crate) struct Problem<'a> {
 /// A failed request, ready to be told.
 #[derive(Clone, Debug)]
 pub struct Fault {
+    /// The HTTP status of the answer.
     pub status: StatusCode,
+    /// Who can mend it, for the answer and the log.
     pub who: Who,
+    /// What went wrong, and the cure if there is one.
     pub detail: String,
     /// Seconds after which another try makes sense.
     pub retry_after: Option<u32>,
@@ -54,6 +57,7 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// The same request would fail again: something else has to be sent.
     pub fn caller(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -66,6 +70,7 @@ impl Fault {
         }
     }
 
+    /// The same request may do after so many seconds; 503.
     pub fn later(detail: impl Into<String>, seconds: u32) -> Self {
         Self {
             status: StatusCode::SERVICE_UNAVAILABLE,
@@ -94,6 +99,7 @@ impl Fault {
         }
     }
 
+    /// Nothing that is sent would do until somebody looks at the server.
     pub fn operator(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::shares::Owner;
 
+/// All open connections. Its bounds are for all and for each address.
 pub struct House {
     most: usize,
     each: usize,
@@ -59,6 +60,8 @@ impl House {
         })
     }
 
+    /// Shows out whoever was waited for the longest, if there is no room. An
+    /// error means that nobody is only waited for.
     pub fn enter(self: &Arc<Self>, owner: Owner) -> Result<Arc<Guest>, Full> {
         let mut rooms = self.rooms();
         let of_address = rooms.each.get(&owner).copied().unwrap_or(0);
@@ -131,6 +134,7 @@ impl Rooms {
 }
 
 impl Guest {
+    /// Whom the connection is counted to.
     pub fn owner(&self) -> Owner {
         self.owner
     }

@@ -12,9 +12,13 @@ use serde::Deserialize;
 pub enum Part {
     /// Health, metrics, administration: on every port.
     Core,
+    /// `/v1/audio/speech` and what belongs to it.
     OpenAi,
+    /// `/voice` and what else `server_fastapi.py` of Style-Bert-VITS2 has.
     Sbv2,
+    /// `/synthesize` and what else sbv2-api has.
     Sbv2Api,
+    /// `/audio_query`, `/synthesis` and what else VOICEVOX's engine has.
     Voicevox,
 }
 
@@ -50,9 +54,11 @@ impl Part {
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
+    /// Whoever reaches the server, without a key.
     Anyone,
     /// Whoever has an API key, where keys are configured.
     Key,
+    /// Whoever has the admin token; without one, whoever sits at this machine.
     Admin,
 }
 
@@ -66,11 +72,13 @@ impl Parts {
         Self(0).and(Part::Core)
     }
 
+    /// The same with this part as well.
     #[must_use]
     pub fn and(self, part: Part) -> Self {
         Self(self.0 | 1 << part as u8)
     }
 
+    /// Whether the port answers for this part.
     pub fn has(self, part: Part) -> bool {
         self.0 & 1 << part as u8 != 0
     }
@@ -80,10 +88,14 @@ impl Parts {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Dialects {
+    /// OpenAI's speech API.
     pub openai: OpenAi,
+    /// The HTTP of Style-Bert-VITS2's own server.
     pub sbv2: Sbv2,
+    /// The HTTP of sbv2-api.
     #[serde(rename = "sbv2-api")]
     pub sbv2_api: Sbv2Api,
+    /// The HTTP of VOICEVOX's engine.
     pub voicevox: Voicevox,
 }
 
@@ -94,6 +106,7 @@ macro_rules! dialect {
         #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct $name {
+            /// Whether its routes are there at all; they are unless it says no.
             pub enabled: bool,
             /// A port of its own; without one it shares `server.listen`.
             pub listen: Option<SocketAddr>,

@@ -12,11 +12,14 @@ use crate::http::fault::Fault;
 /// No client sends a tenth; what comes after them is not looked at.
 const PAIRS_MAX: usize = 1_000;
 
+/// The first thousand parameters of a query, decoded.
 pub struct Query<'a> {
     pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl<'a> Query<'a> {
+    /// What cannot be decoded becomes replacement characters; nothing is
+    /// refused.
     pub fn new(query: &'a str) -> Self {
         Self {
             pairs: form_urlencoded::parse(query.as_bytes())
@@ -25,6 +28,7 @@ impl<'a> Query<'a> {
         }
     }
 
+    /// The first value of the name; None if it is not there.
     pub fn text(&self, name: &str) -> Option<&str> {
         let mut named = self.pairs.iter().filter(|(key, _)| key == name);
         named.next().map(|(_, value)| value.as_ref())
@@ -41,11 +45,14 @@ impl<'a> Query<'a> {
         named.map(|(_, value)| value.as_ref())
     }
 
+    /// The same, and a 422 with the name if it is not there.
     pub fn needed(&self, name: &str) -> Result<&str, Fault> {
         self.text(name)
             .ok_or_else(|| wrong(name, "this parameter is needed"))
     }
 
+    /// None if it is not there; a 422 with the name if it does not fit the
+    /// type.
     pub fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Fault> {
         let Some(text) = self.text(name) else {
             return Ok(None);
@@ -78,6 +85,8 @@ impl<'a> Query<'a> {
         }
     }
 
+    /// As FastAPI reads a bool: `true`, `1`, `on`, `yes`, `t` or `y`, in
+    /// whatever case, and their opposites.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, Fault> {
         let Some(text) = self.text(name) else {
             return Ok(None);

@@ -18,12 +18,15 @@ use crate::http::shares::{Owner, Share};
 
 /// One way to ask something.
 pub struct Route {
+    /// One route has one; HEAD goes with GET.
     pub method: Method,
     /// `{name}` stands for one segment.
     pub path: String,
     /// In metrics and logs.
     pub name: &'static str,
+    /// It is on the ports that answer for this part.
     pub part: Part,
+    /// Checked before the body is read.
     pub who: Who,
     /// Most bytes of its body, where that is not `server.body_max`.
     pub(crate) body_max: Option<usize>,
@@ -56,11 +59,15 @@ pub(crate) type Serve = fn(Call) -> Served;
 /// One request, as its handler gets it: whole. No handler can wait for its
 /// caller, whatever it holds.
 pub struct Call {
+    /// Everything that requests share.
     pub app: Arc<App>,
+    /// Of this request, as in the answer's header and in the log.
     pub id: String,
     /// What this port answers for.
     pub parts: Parts,
+    /// Whose key was shown.
     pub caller: Caller,
+    /// The head alone; what the body was is had by `body()`.
     pub request: Request<()>,
     /// What stands for the `{…}` of the path, decoded.
     pub segments: Vec<String>,
@@ -81,14 +88,17 @@ impl Call {
         self.caller.enter(&self.app.admission, self.owner)
     }
 
+    /// All of them, as they came.
     pub fn headers(&self) -> &HeaderMap {
         self.request.headers()
     }
 
+    /// As it came, not decoded; empty if there is none.
     pub fn query(&self) -> &str {
         self.request.uri().query().unwrap_or_default()
     }
 
+    /// The `{…}` at this place, counted from 0; empty if the path has fewer.
     pub fn segment(&self, place: usize) -> &str {
         self.segments.get(place).map_or("", String::as_str)
     }

@@ -14,6 +14,7 @@ use serde::Deserialize;
 pub struct Owner(Option<IpAddr>);
 
 impl Owner {
+    /// Addresses within `shared` belong to nobody.
     pub fn of(address: IpAddr, shared: &[Network]) -> Self {
         let address = address.to_canonical();
         if shared.iter().any(|network| network.holds(address)) {
@@ -39,10 +40,12 @@ pub struct Network {
 }
 
 impl Network {
+    /// Every address that IPv4 has for this machine, `127.0.0.0/8`.
     pub const LOOPBACK_V4: Self = Self {
         address: IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 0)),
         bits: 8,
     };
+    /// The one address that IPv6 has for this machine, `::1`.
     pub const LOOPBACK_V6: Self = Self {
         address: IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
         bits: 128,
@@ -129,6 +132,7 @@ pub struct Share {
 }
 
 impl Ledger {
+    /// So much in all, and so much for each owner but nobody.
     pub fn new(most: usize, each: usize) -> Arc<Self> {
         Arc::new(Self {
             most,
@@ -148,6 +152,7 @@ impl Ledger {
 }
 
 impl Share {
+    /// All of it or nothing; the error says which bound is in the way.
     pub fn grow(&mut self, more: usize) -> Result<(), Short> {
         let ledger = &self.ledger;
         let mut books = ledger.books.lock().unwrap_or_else(PoisonError::into_inner);

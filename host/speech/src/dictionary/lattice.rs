@@ -8,9 +8,11 @@ use super::lexicon::{Lexicon, Token};
 /// One word of a divided text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word<'a> {
+    /// The stretch of the text that it covers.
     pub surface: &'a str,
     /// Fields separated by commas; fewer for a word the dictionary lacks.
     pub feature: &'a str,
+    /// False for a run of characters that no dictionary has.
     pub known: bool,
 }
 

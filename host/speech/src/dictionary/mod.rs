@@ -29,9 +29,13 @@ pub type Blob = Arc<dyn AsRef<[u8]> + Send + Sync>;
 /// The four files of a compiled dictionary.
 #[derive(Clone)]
 pub struct DictionaryFiles {
+    /// `sys.dic`: the words.
     pub sys: Blob,
+    /// `unk.dic`: what unknown words are, by class of character.
     pub unk: Blob,
+    /// `char.bin`: the classes of characters.
     pub char: Blob,
+    /// `matrix.bin`: what it costs that one word follows another.
     pub matrix: Blob,
 }
 
@@ -40,7 +44,9 @@ pub struct DictionaryFiles {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file} is damaged or no compiled MeCab dictionary: {cause}")]
 pub struct Error {
+    /// One of the four, such as `sys.dic`.
     pub file: &'static str,
+    /// What is wrong in it, for whoever made it.
     pub cause: String,
 }
 
@@ -53,6 +59,7 @@ pub struct Dictionary {
 }
 
 impl Dictionary {
+    /// The error names the file of the four that is wrong.
     pub fn new(files: DictionaryFiles) -> Result<Self, Error> {
         let matrix = Matrix::new(files.matrix).map_err(in_file("matrix.bin"))?;
         let system = Lexicon::new(files.sys, &matrix).map_err(in_file("sys.dic"))?;

@@ -43,10 +43,13 @@ pub struct Mora {
 /// Why there is no such phrase. The caller can act.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PhraseError {
+    /// The phrase has no kana and no mark.
     #[error("an accent phrase has no mora")]
     NoMora,
+    /// The accent counts moras from 1, and is none of them.
     #[error("the accent is {accent}; the phrase has {moras} moras, and it is one of them")]
     Accent { accent: usize, moras: usize },
+    /// The text at this place, from 1, is not one mora.
     #[error("mora {place}, `{text}`, is neither one katakana mora nor one of the marks {}", MARKS.join(" "))]
     Mora { place: usize, text: String },
 }
@@ -115,6 +118,7 @@ impl Phrase {
         }
     }
 
+    /// In the order they are said; at least one.
     pub fn moras(&self) -> &[Mora] {
         &self.moras
     }
@@ -124,10 +128,12 @@ impl Phrase {
         self.accent
     }
 
+    /// Whether a pause follows the phrase.
     pub fn has_pause(&self) -> bool {
         self.pause
     }
 
+    /// Whether the phrase is asked; the voice hears a question mark.
     pub fn is_interrogative(&self) -> bool {
         self.interrogative
     }
@@ -167,6 +173,7 @@ impl Mora {
         &self.text
     }
 
+    /// None for a vowel alone, a double consonant or a mark.
     pub fn consonant(&self) -> Option<&'static str> {
         self.consonant
     }
@@ -176,6 +183,7 @@ impl Mora {
         self.vowel
     }
 
+    /// A mark is a pause or a question, and makes no sound of its own.
     pub fn is_mark(&self) -> bool {
         self.vowel == SILENT
     }

@@ -16,16 +16,22 @@ const QUESTION: char = '？';
 /// caller can act.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KanaError {
+    /// The rest of the phrase, from where nothing can be read.
     #[error("no katakana mora is read from `{0}` on")]
     UnknownText(String),
+    /// The phrase as it is written.
     #[error("the phrase `{0}` begins with an accent mark; it stands behind a mora")]
     AccentTop(String),
+    /// The phrase as it is written.
     #[error("the phrase `{0}` has more than one accent mark")]
     AccentTwice(String),
+    /// The phrase as it is written.
     #[error("the phrase `{0}` has no accent mark; put a `'` behind one of its moras")]
     AccentNotFound(String),
+    /// The phrase's place, from 1.
     #[error("phrase {0} is empty")]
     EmptyPhrase(usize),
+    /// The phrase as it is written.
     #[error("a `？` in `{0}` does not stand at the end of its phrase")]
     InterrogationMarkNotAtEnd(String),
 }
