@@ -31,7 +31,9 @@ async fn beyond_the_admission_a_caller_is_told_at_once_when_to_come_back() {
         match reply.status {
             StatusCode::OK => spoken += 1,
             StatusCode::SERVICE_UNAVAILABLE => {
-                assert_eq!(reply.header("retry-after"), "1");
+                // A second, or as long as those before will take.
+                let after: u64 = reply.header("retry-after").parse().expect("seconds");
+                assert!((1..=60).contains(&after), "{after}");
                 assert_eq!(reply.json()["error"]["code"], "overloaded");
                 refused += 1;
             }
