@@ -60,19 +60,26 @@ struct Marks {
 /// One text as ids, start and end marks included, and the length to pad to.
 #[derive(Clone, Debug)]
 pub struct BertInput {
+    /// The model has one id for each character, as [`Bert::encode`] gives them.
     pub ids: Vec<i64>,
+    /// Positions of the run; the rest after `ids` is padding, which the model
+    /// masks.
     pub padded: usize,
 }
 
 /// Rows of features, one for each character and both marks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
+    /// Characters of the text and two more, for the start and end marks.
     pub rows: usize,
+    /// Numbers in a row: 1024, for every BERT that the voices were trained
+    /// with.
     pub width: usize,
     /// `rows × width`, row by row.
     pub data: Vec<f32>,
 }
 
+/// One session of ONNX Runtime over a BERT graph; it runs one text at a time.
 pub struct BertSession {
     graph: OpenGraph,
     has_types: bool,
@@ -316,6 +323,7 @@ impl Lease {
         ran
     }
 
+    /// The session is lent again. A lease that is only dropped discards it.
     pub fn release(self) {
         self.session.release();
     }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 pub enum Wanted {
     /// CUDA if a driver answers and the library can use it, else the CPU.
     Auto,
+    /// The processor, even where a GPU is there.
     Cpu,
     /// CUDA or an error: never a slow server in silence.
     Cuda,
@@ -16,6 +17,7 @@ pub enum Wanted {
 /// Where the models of this process run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
+    /// Whichever processor the process runs on.
     Cpu,
     /// By CUDA's own number.
     Cuda(i32),

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use memory::slab::NoRoom;
 
+/// What went wrong with a model, a run or memory. Each variant says who can
+/// act.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Time can act.
@@ -48,8 +50,11 @@ pub enum Error {
         "a run needs {needed} bytes of workspace and {free} are free; none came free in {waited:?}"
     )]
     NoWorkspace {
+        /// Bytes that the run asked for.
         needed: usize,
+        /// Bytes of the workspace that were free when the wait ended.
         free: usize,
+        /// The run stood in line for so long.
         waited: Duration,
     },
 
@@ -98,6 +103,8 @@ pub enum Error {
     #[error("the input does not fit: {0}")]
     Input(String),
 
+    /// The operator can act: another `tokenizer.json`. This one cannot be read
+    /// or cannot encode.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
 }

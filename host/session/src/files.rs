@@ -111,10 +111,12 @@ impl Held {
         Ok(held)
     }
 
+    /// The file was opened under this path; it may lie elsewhere by now.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// The file's length as it was when it was opened.
     pub fn bytes(&self) -> u64 {
         self.mark.bytes
     }

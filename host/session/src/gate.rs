@@ -64,9 +64,11 @@ const KEPT_MAX: usize = 4_096;
 /// A graph that has not said forty phonemes by then never will.
 const TIME: Duration = Duration::from_secs(120);
 
+/// Whether voices of a template may share slots.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
+    /// Voices of this template speak from slots that all of them share.
     Swappable {
         /// The largest difference of a sample to a fresh session.
         difference: f32,

@@ -20,6 +20,7 @@
 pub mod bert;
 mod bounds;
 mod choose;
+mod derived;
 pub mod device;
 mod entry;
 mod error;

@@ -74,28 +74,43 @@ struct Counts {
     loaded_bytes: AtomicU64,
 }
 
+/// Every voice, and how often weights have moved since the server began.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct LibraryCensus {
+    /// Times a voice gave up a copy in some tier, since the server began.
     pub evictions: u64,
+    /// Times a voice was brought to the device, since the server began.
     pub loads: u64,
+    /// Bytes of weights that all these loads brought.
     pub loaded_bytes: u64,
+    /// Bytes that copies in host memory may take; 0 without a host tier.
     pub host_budget: usize,
+    /// Bytes that copies in host memory take now.
     pub host_in_use: usize,
+    /// Every voice that is open, in no particular order.
     pub voices: Vec<VoiceCensus>,
 }
 
+/// One voice: where its weights are and how it is used.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct VoiceCensus {
+    /// Policies and requests know the voice by this name.
     pub name: String,
+    /// The first eight characters of its template's digest.
     pub template: String,
+    /// `device`, `host`, or `file` for a voice with no copy in memory.
     pub tier: &'static str,
     /// Sessions of its own that are open.
     pub sessions: usize,
     /// What it holds there; of one that is in its file alone, its weights.
     pub bytes: usize,
+    /// Seconds since its last use, or since it was opened.
     pub idle_seconds: f64,
+    /// Its uses, each counting half after ten minutes.
     pub hits: f32,
+    /// Requests that hold it now or wait for its session.
     pub in_flight: u32,
+    /// The policy never evicts a pinned voice.
     pub pinned: bool,
 }
 
@@ -119,10 +134,12 @@ impl Library {
         }
     }
 
+    /// Runs of every model get their bytes of activations here.
     pub fn workspace(&self) -> &Workspace {
         &self.workspace
     }
 
+    /// It was decided at start and stays until the process ends.
     pub fn placement(&self) -> &Placement {
         &self.placement
     }

@@ -6,14 +6,17 @@ use std::path::Path;
 use crate::onnx;
 use crate::package::parse as package;
 
+/// Style vectors as NumPy writes them, `style_vectors.npy`.
 pub fn npy(bytes: &[u8]) -> bool {
     package::npy(bytes)
 }
 
+/// A voice's `config.json`, as Style-Bert-VITS2 writes it.
 pub fn config(bytes: &[u8]) -> bool {
     package::config(bytes)
 }
 
+/// The style vectors of a `.sbv2` archive, which are JSON there.
 pub fn style_vectors(bytes: &[u8]) -> bool {
     package::style_vectors(bytes)
 }
@@ -28,6 +31,7 @@ pub fn aivmx(bytes: &[u8]) -> bool {
     package::aivmx(bytes)
 }
 
+/// An AIVM manifest, the JSON in the metadata of a voice's file.
 pub fn manifest(bytes: &[u8]) -> bool {
     package::manifest(bytes)
 }
@@ -58,10 +62,12 @@ pub fn graph(bytes: &[u8]) -> bool {
     .is_ok()
 }
 
+/// A trace of memory, JSON lines.
 pub fn trace(bytes: &[u8]) -> bool {
     memory::trace::read(bytes).is_ok()
 }
 
+/// A BERT's `tokenizer.json`, as Hugging Face writes it.
 pub fn tokenizer(bytes: &[u8]) -> bool {
     crate::bert::parse_tokenizer(bytes).is_ok()
 }

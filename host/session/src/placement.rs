@@ -15,13 +15,17 @@ use memory::slab::{Layout, Zone, round_up};
 /// Bytes of the slab and of its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
+    /// All of the slab, in bytes.
     pub budget: usize,
+    /// Bytes of it for activations, shared by all runs.
     pub workspace: usize,
+    /// Bytes of it for allocations that cannot be refused.
     pub reserve: usize,
     /// Runs at a time.
     pub lanes: usize,
     /// What each part may ever grow to, as far as the system lets it.
     pub most: usize,
+    /// Every page below the limits is written to at start.
     pub touch: bool,
 }
 
@@ -40,10 +44,14 @@ impl Sizes {
     }
 }
 
+/// Who owns the memory of the tensors. Clones are of the same memory.
 #[derive(Clone)]
 pub enum Placement {
+    /// One reservation of ours holds every tensor.
     Slab(Arc<Tensors>),
+    /// ONNX Runtime's own arena, which all sessions share and which only grows.
     SharedArena,
+    /// Each session has an arena of ONNX Runtime's own.
     Arena,
 }
 
@@ -87,6 +95,7 @@ impl Placement {
         }
     }
 
+    /// None in the arena modes, where nobody can say whose bytes are whose.
     pub fn tensors(&self) -> Option<&Arc<Tensors>> {
         match self {
             Self::Slab(tensors) => Some(tensors),
@@ -94,6 +103,7 @@ impl Placement {
         }
     }
 
+    /// The same as `memory.mode` names it.
     pub fn mode(&self) -> Mode {
         match self {
             Self::Slab(_) => Mode::Slab,

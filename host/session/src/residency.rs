@@ -39,6 +39,8 @@ use resident::Resident;
 
 pub use report::{MemoryReport, SlabReport, TemplateReport, WorkspaceReport, ZoneReport};
 
+/// Everything that is open: one runtime, one slab, and the models in it. All of
+/// it is shared by generations.
 pub struct Residency {
     runtime: Runtime,
     /// Unpacked archives and verdicts about templates.
@@ -140,6 +142,8 @@ impl Residency {
         self.no_cache.as_deref()
     }
 
+    /// An error says why CUDA was asked for and cannot be had; the operator can
+    /// act.
     pub fn device(&self, wanted: Wanted) -> Result<Device, Error> {
         choose::choose(wanted, &self.runtime)
     }
@@ -176,6 +180,7 @@ impl Residency {
         self.ready(rules).map(|ready| self.obey(ready))
     }
 
+    /// A copy of what is obeyed now, or will be once the first model opens.
     pub fn policy(&self) -> MemoryPolicy {
         lock(&self.policy).policy.clone()
     }

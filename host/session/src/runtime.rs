@@ -140,6 +140,7 @@ impl Runtime {
         &self.environment
     }
 
+    /// The shared library of ONNX Runtime that was loaded.
     pub fn library(&self) -> &Path {
         &self.library
     }

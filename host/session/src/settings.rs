@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use crate::device::Device;
 
+/// Two models with equal settings and files are the same open model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// The model runs here.
     pub device: Device,
     /// Sessions of this model that may run at the same time.
     pub lanes: usize,
     /// Threads of one run.
     pub threads: usize,
+    /// How far ONNX Runtime rewrites the graph as it opens it.
     pub optimization: Optimization,
     /// Whether a GPU may round what it multiplies to ten bits of fraction.
     pub tf32: bool,
+    /// How convolutions of kernel 1 are computed.
     pub pointwise: Pointwise,
     /// Fresh latent frames of a decoder window; 0 decodes whole.
     pub window: usize,
@@ -30,7 +34,9 @@ pub struct Settings {
 /// How much ONNX Runtime rewrites a graph when it opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Optimization {
+    /// The graph runs as the file has it.
     None,
+    /// Every rewriting that ONNX Runtime has.
     All,
 }
 

@@ -58,9 +58,14 @@ pub(crate) struct Lease {
 /// One slot, for the report.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct SlotCensus {
+    /// Slots of a template are counted from 0.
     pub number: usize,
+    /// The voice whose weights lie in it; null if none was copied in yet or it
+    /// is gone.
     pub holds: Option<String>,
+    /// Weights of one voice, in bytes.
     pub bytes: usize,
+    /// Seconds since its last run ended.
     pub idle_seconds: f64,
 }
 
@@ -89,10 +94,12 @@ impl Slots {
         self.settings.patience
     }
 
+    /// Slots in service now, idle or lent.
     pub fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// Leases that were given back whole since the template was opened.
     pub fn runs(&self) -> u64 {
         self.runs.load(Ordering::Relaxed)
     }

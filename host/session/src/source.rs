@@ -4,13 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::derived::Derived;
 use crate::error::Error;
 use crate::files::{self, Held, Mark};
 
 /// What a caller names: a file or folder, or bytes inside the program.
 #[derive(Clone, Debug)]
 pub enum Source {
+    /// A file, or the folder of a voice. It may change while it is served.
     Path(PathBuf),
+    /// A file inside the program, which never changes.
     Embedded(&'static [u8]),
 }
 
@@ -23,6 +26,17 @@ pub(crate) enum Graph {
     Embedded(&'static [u8]),
     /// Unpacked from an archive into a file without a name.
     Unlinked(Arc<Held>),
+    /// Of ours, over tensors alone.
+    Built(Arc<Built>),
+}
+
+/// A graph that was written for a file of tensors.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// An ONNX model whose weights lie in the other two.
+    pub(crate) model: Arc<[u8]>,
+    pub(crate) tensors: Arc<Held>,
+    pub(crate) derived: Arc<Derived>,
 }
 
 impl Source {

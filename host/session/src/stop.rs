@@ -30,6 +30,7 @@ impl Drop for StopOnDrop {
 }
 
 impl Stop {
+    /// Ends the run that has this, if one has begun, and any that begins later.
     pub fn now(&self) {
         let mut state = self.lock();
         state.told = true;
@@ -38,10 +39,12 @@ impl Stop {
         }
     }
 
+    /// Whoever waits for the run keeps this; dropping it tells.
     pub fn on_drop(&self) -> StopOnDrop {
         StopOnDrop(self.clone())
     }
 
+    /// Once true, it stays true.
     pub fn is_told(&self) -> bool {
         self.lock().told
     }

@@ -63,22 +63,31 @@ const OUTPUT: Port = float("output", 3);
 pub struct VoiceInput {
     /// Symbol ids with blanks.
     pub tokens: Vec<i64>,
+    /// One for each token, in the numbering that all three languages share.
     pub tones: Vec<i64>,
+    /// One for each token; 1 is Japanese, and blanks have 0.
     pub languages: Vec<i64>,
     /// Tokens before padding.
     pub true_length: usize,
     /// [1024, padded length], row by row.
     pub features: Vec<f32>,
+    /// 256 numbers, the style already weighed against the mean.
     pub style_vector: Vec<f32>,
+    /// The graph's `sid`.
     pub speaker: i64,
     /// Longer is slower.
     pub length_scale: f32,
+    /// The share of the stochastic duration predictor, from 0 to 1; the rest is
+    /// the deterministic one's.
     pub sdp_ratio: f32,
+    /// Standard deviation of the noise in the latent (VITS).
     pub noise_scale: f32,
+    /// Standard deviation of the noise in the durations (VITS).
     pub noise_scale_w: f32,
     /// The same seed and input give the same samples; none is another each
     /// time. Only of graphs whose dice could be taken from them.
     pub seed: Option<u64>,
+    /// How soon the first sound is wanted.
     pub pace: Pace,
 }
 

@@ -64,14 +64,17 @@ impl Voice {
         })
     }
 
+    /// As its own package says; requests know the voice by the operator's name.
     pub fn name(&self) -> &str {
         self.package.name()
     }
 
+    /// Who the voice is, and its speakers, styles and licence.
     pub fn package(&self) -> &Package {
         &self.package
     }
 
+    /// Which inputs its graph takes.
     pub fn family(&self) -> Family {
         self.family
     }

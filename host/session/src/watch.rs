@@ -34,19 +34,27 @@ pub struct Outside {
     pub taken: u64,
 }
 
+/// One look at what the system counts.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Reading {
+    /// The bytes that were counted.
     pub outside: Outside,
     /// Part of the limit that is in use.
     pub share: f64,
+    /// The watermark that `share` has reached.
     pub level: Watermark,
 }
 
+/// Which of the policy's watermarks is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Watermark {
+    /// Less than `watermarks.warn`.
     Calm,
+    /// From `watermarks.warn` on: voices past `keep_idle` go.
     Warn,
+    /// From `watermarks.relieve` on: voices go until `watermarks.warn` is
+    /// reached.
     Relieve,
 }
 
@@ -212,10 +220,13 @@ pub fn gpu(device: Device) -> Option<u64> {
 /// A GPU of this machine, whoever uses it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gpu {
+    /// NVML counts the machine's GPUs from 0.
     pub id: u32,
     /// 0 to 1.
     pub load: f64,
+    /// Bytes of its memory.
     pub total: u64,
+    /// Bytes of it that anybody uses.
     pub used: u64,
 }
 

@@ -10,11 +10,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
+use crate::derived::Derived;
 use crate::error::Error;
 use crate::files::{self, Held, Sum};
 use crate::halves::{self, Halves};
 use crate::native::tensors::Block;
 use crate::onnx::{self, Element, Inside, Outside, Part, Piece, Template};
+use crate::package;
 use crate::skeleton::Skeleton;
 use crate::source::{Graph, unreadable};
 
@@ -50,6 +52,8 @@ enum Bytes {
     Held(Arc<Held>),
     Embedded(&'static [u8]),
     Memory(Arc<[u8]>),
+    /// Made while it is read.
+    Derived(Arc<Derived>),
 }
 
 /// A part of one weight: which, from where on, and its bytes.
@@ -66,6 +70,7 @@ impl Bytes {
             Self::Held(held) => usize::try_from(held.bytes()).unwrap_or(usize::MAX),
             Self::Embedded(bytes) => bytes.len(),
             Self::Memory(bytes) => bytes.len(),
+            Self::Derived(derived) => derived.bytes(),
         }
     }
 
@@ -75,6 +80,8 @@ impl Bytes {
             Self::Held(held) => read_whole(held),
             Self::Embedded(bytes) => Ok(bytes.to_vec()),
             Self::Memory(bytes) => Ok(bytes.to_vec()),
+            // It is no file and has no content but its parts.
+            Self::Derived(_) => Ok(Vec::new()),
         }
     }
 
@@ -83,6 +90,7 @@ impl Bytes {
             Self::Held(held) => return held.read_at(offset as u64, into),
             Self::Embedded(bytes) => bytes,
             Self::Memory(bytes) => &**bytes,
+            Self::Derived(derived) => return derived.read_at(offset, into),
         };
         into.copy_from_slice(&bytes[offset..offset + into.len()]);
         Ok(())
@@ -97,15 +105,16 @@ fn read_whole(held: &Held) -> Result<Vec<u8>, Error> {
 /// A user's graph with its weights inside, as bytes of ours: ONNX Runtime would
 /// map what lies beside a file, and die with it.
 pub(crate) fn whole(graph: &Graph) -> Result<Cow<'_, [u8]>, Error> {
-    let held = match graph {
+    match graph {
         Graph::Embedded(bytes) => return Ok(Cow::Borrowed(bytes)),
-        Graph::File(held) | Graph::Unlinked(held) => held,
-    };
-    let bytes = read_whole(held)?;
-    if onnx::is_in_one_file(&bytes).map_err(failed)? {
-        return Ok(Cow::Owned(bytes));
+        Graph::File(held) | Graph::Unlinked(held) => {
+            let bytes = read_whole(held)?;
+            if onnx::is_in_one_file(&bytes).map_err(failed)? {
+                return Ok(Cow::Owned(bytes));
+            }
+        }
+        Graph::Built(_) => {}
     }
-    drop(bytes);
     let (template, weights) = Weights::split(graph)?;
     weights
         .model(&template, Part::Whole, Inside::Constant)
@@ -130,6 +139,7 @@ impl Weights {
                 (Bytes::Held(Arc::clone(held)), None, Some(skeleton))
             }
             Graph::Embedded(bytes) => (Bytes::Embedded(bytes), None, None),
+            Graph::Built(built) => (Bytes::Memory(Arc::clone(&built.model)), None, None),
         };
         let external = |location: &str, offset: u64, length: Option<u64>| {
             let held = beside(folder.as_deref(), location)?;
@@ -157,6 +167,7 @@ impl Weights {
         let bytes = match (&skeleton, graph) {
             (Some(skeleton), _) => &**skeleton,
             (None, Graph::Embedded(bytes)) => bytes,
+            (None, Graph::Built(built)) => &built.model,
             (None, Graph::File(_) | Graph::Unlinked(_)) => &[],
         };
         let (template, pieces) = onnx::split(bytes, OUTPUT, external).map_err(failed)?;
@@ -170,8 +181,18 @@ impl Weights {
                 Some(location) => match open.get(location) {
                     Some(file) => *file,
                     None => {
-                        let held = beside(folder.as_deref(), location).map_err(failed)?;
-                        files.push(Bytes::Held(Arc::new(held)));
+                        files.push(match (graph, location.as_str()) {
+                            (Graph::Built(built), package::TENSORS) => {
+                                Bytes::Held(Arc::clone(&built.tensors))
+                            }
+                            (Graph::Built(built), package::DERIVED) => {
+                                Bytes::Derived(Arc::clone(&built.derived))
+                            }
+                            _ => {
+                                let held = beside(folder.as_deref(), location).map_err(failed)?;
+                                Bytes::Held(Arc::new(held))
+                            }
+                        });
                         names.push(location.clone());
                         open.insert(location.clone(), files.len() - 1);
                         files.len() - 1
@@ -198,7 +219,8 @@ impl Weights {
                 match &self.files[place.file] {
                     Bytes::Embedded(bytes) => take(index, 0, place.of(bytes))?,
                     Bytes::Memory(bytes) => take(index, 0, place.of(bytes))?,
-                    Bytes::Held(_) => {}
+                    // Over a held file, which is read apart.
+                    Bytes::Held(_) | Bytes::Derived(_) => {}
                 }
             }
             return Ok(());
@@ -275,7 +297,7 @@ impl Weights {
     fn held(&self) -> impl Iterator<Item = &Arc<Held>> {
         self.files.iter().filter_map(|file| match file {
             Bytes::Held(held) => Some(held),
-            Bytes::Embedded(_) | Bytes::Memory(_) => None,
+            Bytes::Embedded(_) | Bytes::Memory(_) | Bytes::Derived(_) => None,
         })
     }
 

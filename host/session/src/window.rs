@@ -15,7 +15,10 @@ pub const OVERLAP: usize = 13;
 /// A stretch of the latent to decode, and which of its frames to keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
+    /// These frames of the latent are decoded.
     pub frames: Range<usize>,
+    /// Of them, those whose samples are kept, counted from the utterance's
+    /// start.
     pub keep: Range<usize>,
 }
 

@@ -17,6 +17,7 @@ use crate::events;
 /// Permits are counted in pieces of this size.
 const PIECE: usize = 64 << 10;
 
+/// The bytes of activations that all runs share, in line.
 pub struct Workspace {
     pieces: AtomicU32,
     permits: Arc<Semaphore>,
@@ -44,6 +45,7 @@ pub enum Step {
     Run,
     /// Nobody knows; a run of this shorter length would tell more, and fits.
     Try(usize),
+    /// It does not fit, however short the others are.
     Never,
 }
 
@@ -73,6 +75,7 @@ impl Drop for Permit {
 }
 
 impl Permit {
+    /// What was granted, rounded up to pieces of 64 KiB.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -81,12 +84,16 @@ impl Permit {
 /// A measured or configured need.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Need {
+    /// A template's short digest, or the BERT.
     pub graph: String,
+    /// Tokens of the run, or characters for the BERT, after padding.
     pub length: usize,
+    /// The most that such a run has held.
     pub bytes: usize,
 }
 
 impl Workspace {
+    /// So many bytes, in whole pieces of 64 KiB, and one piece at least.
     pub fn new(bytes: usize) -> Self {
         let pieces = pieces(bytes);
         Self {
@@ -99,6 +106,7 @@ impl Workspace {
         }
     }
 
+    /// All of it, in use or not.
     pub fn bytes(&self) -> usize {
         self.pieces.load(Ordering::Relaxed) as usize * PIECE
     }
@@ -131,6 +139,7 @@ impl Workspace {
         }
     }
 
+    /// Bytes that nobody holds; whoever waits in line may be promised them.
     pub fn free(&self) -> usize {
         self.permits.available_permits() * PIECE
     }
@@ -273,6 +282,7 @@ impl Workspace {
         proofs.retain(|graph, _| alive(graph));
     }
 
+    /// Everything that was measured, by graph and length.
     pub fn needs(&self) -> Vec<Need> {
         let needs = self.needs.lock().unwrap_or_else(PoisonError::into_inner);
         let need = |((graph, length), bytes): (&(Arc<str>, usize), &usize)| Need {

@@ -40,7 +40,9 @@ pub const WORD: &str = "examine";
 /// Who tries: `program WORD`, for so long at the most.
 #[derive(Clone, Debug)]
 pub struct Examiner {
+    /// This very program, which knows [`WORD`].
     pub program: PathBuf,
+    /// A trial that takes longer is ended, and its file refused.
     pub time: Duration,
 }
 

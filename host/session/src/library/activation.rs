@@ -14,6 +14,7 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// Metrics have it as the label `from`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sticky => "sticky",

@@ -89,6 +89,7 @@ impl Record {
         self.id
     }
 
+    /// Policies and reports call the voice so.
     pub fn name(&self) -> &str {
         &self.name
     }

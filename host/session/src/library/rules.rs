@@ -23,7 +23,9 @@ use memory::{MemoryPolicy, Proposer};
 /// What is obeyed now.
 #[derive(Clone, Debug)]
 pub struct Rules {
+    /// Without a plugin: what it names is the proposer here.
     pub policy: MemoryPolicy,
+    /// It is asked before each eviction; None leaves the policy's order alone.
     pub proposer: Option<Arc<Proposer>>,
 }
 

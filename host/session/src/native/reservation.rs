@@ -22,6 +22,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The memory that sessions on this device compute in.
     pub fn of(device: Device) -> Self {
         match device {
             Device::Cpu => Self::Cpu,
@@ -29,6 +30,7 @@ impl Kind {
         }
     }
 
+    /// Logs and reports call it so; GPUs are not told apart.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",

@@ -29,6 +29,8 @@ use memory::slab::{Layout, NoRoom, Owner, Place, Slab, Tenant, Zone};
 pub use block::{Block, Region};
 pub(crate) use register::{check, register, register_shared_arena};
 
+/// The slab as ONNX Runtime's allocator: one reservation of one memory, and who
+/// owns what in it.
 pub struct Tensors {
     kind: Kind,
     reservation: Reservation,
@@ -119,6 +121,7 @@ impl Tensors {
         }))
     }
 
+    /// Which memory all of it lies in.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -165,6 +168,8 @@ impl Tensors {
         }
     }
 
+    /// The map, locked: hold it for a few lines, since every allocation of
+    /// every run waits for it.
     pub fn slab(&self) -> MutexGuard<'_, Slab> {
         self.slab.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,6 +17,7 @@ pub struct Template {
     pub digest: String,
     pub(super) whole: Vec<u8>,
     pub(super) cut: Result<Cut, Uncut>,
+    /// In the order of the file; each lies at its own offset in a blob.
     pub weights: Vec<Weight>,
     /// Of one voice's weights, each at its offset.
     pub blob_bytes: usize,
@@ -30,20 +31,29 @@ pub(super) struct Cut {
     pub(super) decoder_weights: Vec<usize>,
 }
 
+/// Which of a template's graphs is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
+    /// From tokens to samples.
     Whole,
+    /// From tokens and features to the latent and its condition.
     Front,
+    /// From the latent and its condition to samples.
     Decoder,
 }
 
 /// One tensor of a voice, and its place in the voice's blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weight {
+    /// In the template, where all values are renamed; not the file's name.
     pub name: String,
+    /// Its shape.
     pub dims: Vec<i64>,
+    /// How its numbers are stored in the blob.
     pub element: Element,
+    /// Bytes from the blob's start, aligned.
     pub offset: usize,
+    /// How long it is.
     pub bytes: usize,
 }
 
@@ -81,10 +91,15 @@ impl Weight {
 /// The element types that weights are stored in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
+    /// 32 bits, IEEE 754.
     Float,
+    /// 16 bits, IEEE 754.
     Float16,
+    /// The upper 16 bits of a float of 32.
     BFloat16,
+    /// 8 bits, signed, of a quantized weight.
     Int8,
+    /// 8 bits, unsigned, of a quantized weight.
     Uint8,
 }
 
@@ -138,6 +153,8 @@ impl Template {
         self.digest.chars().take(8).collect()
     }
 
+    /// An ONNX file without weights. Both halves are the whole where the graph
+    /// could not be cut.
     pub fn graph(&self, part: Part) -> &[u8] {
         match (part, &self.cut) {
             (Part::Front, Ok(cut)) => &cut.front,

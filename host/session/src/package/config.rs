@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::bounds::{self, CONFIG_BYTES_MAX, SPEAKERS_MAX, STYLES_MAX};
+use super::bounds::{self, CONFIG_BYTES_MAX, LIST_MAX, SPEAKERS_MAX, STYLES_MAX};
 use super::defect::{Defect, of_part};
 use crate::family::Family;
 
@@ -15,12 +15,24 @@ pub(super) struct HyperParameters {
     pub(super) model_name: String,
     pub(super) version: String,
     pub(super) data: Data,
+    pub(super) model: Model,
+}
+
+/// What the shapes of tensors cannot say.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Model {
+    #[serde(deserialize_with = "bounds::list::<_, _, LIST_MAX>")]
+    pub(super) upsample_rates: Option<Vec<usize>>,
+    #[serde(deserialize_with = "bounds::list::<_, _, LIST_MAX>")]
+    pub(super) resblock_dilation_sizes: Option<Vec<Vec<usize>>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub(super) struct Data {
     pub(super) sampling_rate: u32,
+    pub(super) hop_length: Option<usize>,
     #[serde(deserialize_with = "bounds::names::<_, _, SPEAKERS_MAX>")]
     pub(super) spk2id: BTreeMap<String, i64>,
     #[serde(deserialize_with = "bounds::names::<_, _, STYLES_MAX>")]
@@ -33,6 +45,7 @@ impl Default for HyperParameters {
             model_name: "Dummy".to_owned(),
             version: "2.0-JP-Extra".to_owned(),
             data: Data::default(),
+            model: Model::default(),
         }
     }
 }
@@ -41,6 +54,7 @@ impl Default for Data {
     fn default() -> Self {
         Self {
             sampling_rate: 44_100,
+            hop_length: None,
             spk2id: BTreeMap::from([("Dummy".to_owned(), 0)]),
             style2id: BTreeMap::from([("Neutral".to_owned(), 0)]),
         }

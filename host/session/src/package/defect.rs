@@ -15,10 +15,31 @@ pub(crate) enum Defect {
     /// One file of a folder.
     #[error("{file}: {cause}")]
     File { file: String, cause: io::Error },
-    #[error("it has weights but no .onnx; export one with Style-Bert-VITS2's convert_onnx.py")]
-    WeightsAlone,
-    #[error("it has no .onnx")]
-    NoGraph,
+    #[error("{file}: it is a checkpoint of PyTorch; save it as .safetensors, or export an .onnx")]
+    Checkpoint { file: String },
+    #[error("it has neither a .safetensors nor an .onnx")]
+    NoModel,
+    /// What one file of a folder is.
+    #[error("{file}: {defect}")]
+    OfFile { file: String, defect: Box<Defect> },
+    #[error(transparent)]
+    Tensors(#[from] TensorsFault),
+    #[error(transparent)]
+    Unfit(#[from] vits::sizes::Unfit),
+    #[error("its features are {bert} wide and its styles {style}, expected 1024 and 256")]
+    Widths { bert: usize, style: usize },
+    #[error("it has room for {0} speakers, more than any voice")]
+    Speakers(usize),
+    #[error("its speaker `{name}` is number {id}, but it has {speakers}")]
+    SpeakerId {
+        name: String,
+        id: i64,
+        speakers: usize,
+    },
+    #[error("its manifest names the architecture `{0}`, which this program does not speak")]
+    Architecture(String),
+    #[error("its metadata has no `{0}`: an .aivm is made by AIVM Generator or aivmlib")]
+    NoAivmEntry(&'static str),
     #[error(transparent)]
     Model(#[from] Malformed),
     #[error("its metadata has no `{0}`: an .aivmx is made by AIVM Generator or aivmlib")]
@@ -65,6 +86,26 @@ pub(crate) enum Fault {
     Large { bytes: usize, most: usize },
     #[error(transparent)]
     Name(#[from] LongName),
+}
+
+/// Why a file is no .safetensors that a graph could read. In sentences, "it"
+/// is the file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TensorsFault {
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    #[error("the file is cut off: it is still being downloaded, or the download broke off")]
+    CutOff,
+    #[error("it is a pointer of Git LFS, not the file itself; `git lfs pull` fetches that")]
+    LfsPointer,
+    #[error("it has no header of a .safetensors")]
+    NoHeader,
+    #[error("its header: {0}")]
+    Header(#[from] serde_json::Error),
+    #[error("its tensor `{key}` has elements of the unknown kind `{element}`")]
+    Element { key: String, element: String },
+    #[error("its tensor `{0}` does not lie where its shape says")]
+    Place(String),
 }
 
 /// A name that cannot be shown.

@@ -1,4 +1,5 @@
-//! A folder of Style-Bert-VITS2: `config.json`, `style_vectors.npy`, `*.onnx`.
+//! A folder of Style-Bert-VITS2: `config.json`, `style_vectors.npy`, and
+//! `*.safetensors` as training leaves them or an `*.onnx`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use super::config::HyperParameters;
 use super::defect::Defect;
 use super::npy;
 use super::styles::Vectors;
+use super::tensors::Tensors;
 use crate::files::{self, Held};
 use crate::source::Graph;
 
@@ -19,16 +21,26 @@ pub(super) fn open(folder: &Path) -> Result<Package, Defect> {
     };
     let config = HyperParameters::parse(&read("config.json", CONFIG_BYTES_MAX)?)?;
     let vectors = Vectors::from_npy(&read("style_vectors.npy", npy::BYTES_MAX)?)?;
-    let graph = newest_graph(folder)?;
-    let name = graph.file_name().unwrap_or_default();
+    let model = model(folder)?;
+    let name = model.file_name().unwrap_or_default();
     let held = Held::open_inside(folder, Path::new(name));
-    let held = held.map_err(|cause| of_file(&name.to_string_lossy(), cause))?;
-    let graph = Graph::File(Arc::new(held));
+    let held = Arc::new(held.map_err(|cause| of_file(&name.to_string_lossy(), cause))?);
     // Versions of one model share its name, but not their folder's.
     let known_as = folder.file_name().map(|name| name.to_string_lossy());
     let known_as = known_as.as_deref().unwrap_or(&config.model_name);
-    Package::from_config(known_as, &config, vectors, graph)
+    if super::extension(&model) != Some(SAFETENSORS) {
+        return Package::from_config(known_as, &config, vectors, Graph::File(held));
+    }
+    let tensors = Tensors::read(&held).map_err(Defect::from);
+    let package = tensors
+        .and_then(|tensors| Package::from_tensors(known_as, &config, vectors, held, &tensors));
+    package.map_err(|defect| Defect::OfFile {
+        file: name.to_string_lossy().into_owned(),
+        defect: Box::new(defect),
+    })
 }
+
+const SAFETENSORS: &str = "safetensors";
 
 fn of_file(name: &str, cause: std::io::Error) -> Defect {
     Defect::File {
@@ -37,28 +49,80 @@ fn of_file(name: &str, cause: std::io::Error) -> Defect {
     }
 }
 
-/// Of several graphs the newest, as Style-Bert-VITS2 chooses.
-fn newest_graph(folder: &Path) -> Result<PathBuf, Defect> {
+/// The folder's model: the newest `.onnx`, as Style-Bert-VITS2 chooses; without
+/// one the `.safetensors` that was trained longest.
+fn model(folder: &Path) -> Result<PathBuf, Defect> {
     let mut newest: Option<(SystemTime, PathBuf)> = None;
-    let mut weights_only = false;
+    let mut longest: Option<(Trained, PathBuf)> = None;
+    let mut checkpoint = None;
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
+        let changed = || path.metadata().and_then(|meta| meta.modified());
         match super::extension(&path) {
-            Some("onnx") => {}
-            Some("safetensors" | "pth" | "pt" | "aivm") => {
-                weights_only = true;
-                continue;
+            Some("onnx") => {
+                let changed = changed()?;
+                if newest.as_ref().is_none_or(|(other, _)| changed > *other) {
+                    newest = Some((changed, path));
+                }
             }
-            _ => continue,
-        }
-        let changed = path.metadata()?.modified()?;
-        if newest.as_ref().is_none_or(|(other, _)| changed > *other) {
-            newest = Some((changed, path));
+            Some(SAFETENSORS) => {
+                let trained = Trained {
+                    step: step(&path),
+                    changed: changed()?,
+                };
+                if longest.as_ref().is_none_or(|(other, _)| trained > *other) {
+                    longest = Some((trained, path));
+                }
+            }
+            Some("pth" | "pt") => checkpoint = path.file_name().map(ToOwned::to_owned),
+            _ => {}
         }
     }
-    match newest {
-        Some((_, path)) => Ok(path),
-        None if weights_only => Err(Defect::WeightsAlone),
-        None => Err(Defect::NoGraph),
+    match (newest, longest, checkpoint) {
+        (Some((_, path)), ..) | (None, Some((_, path)), _) => Ok(path),
+        (None, None, Some(file)) => Err(Defect::Checkpoint {
+            file: file.to_string_lossy().into_owned(),
+        }),
+        (None, None, None) => Err(Defect::NoModel),
+    }
+}
+
+/// How long a model was trained: by its name, `NAME_e100_s2000`, which copies
+/// keep; times they do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Trained {
+    step: Option<u64>,
+    changed: SystemTime,
+}
+
+fn step(path: &Path) -> Option<u64> {
+    let (rest, step) = path.file_stem()?.to_str()?.rsplit_once("_s")?;
+    let (_, epoch) = rest.rsplit_once("_e")?;
+    epoch.parse::<u64>().ok()?;
+    step.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_the_one_that_was_trained_longest_speaks() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        let chosen = || {
+            let path = model(folder).expect("a model");
+            path.file_name().map(|it| it.to_string_lossy().into_owned())
+        };
+        let write = |name: &str| std::fs::write(folder.join(name), b"").expect("a file");
+        assert!(matches!(model(folder), Err(Defect::NoModel)));
+        write("haru.pth");
+        assert!(matches!(model(folder), Err(Defect::Checkpoint { .. })));
+        write("haru_e100_s20000.safetensors");
+        write("haru_e50_s9000.safetensors");
+        write("haru_best.safetensors");
+        assert_eq!(chosen().as_deref(), Some("haru_e100_s20000.safetensors"));
+        write("haru.onnx");
+        assert_eq!(chosen().as_deref(), Some("haru.onnx"));
     }
 }

@@ -20,18 +20,26 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x8595887d_b109_4ebf_8693_68848f66be2a);
 /// What is told of a voice besides its name and its licence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
+    /// In lower case; made of the voice's name if the manifest has none.
     pub uuid: String,
+    /// As the manifest writes it; `1.0.0` if it does not.
     pub version: String,
+    /// Empty if nothing is told.
     pub description: String,
+    /// Empty if nobody is named.
     pub creators: Vec<String>,
+    /// None if it is not told.
     pub training_epochs: Option<u64>,
+    /// None if it is not told.
     pub training_steps: Option<u64>,
     /// Those that the graph can speak with, and at least one.
     pub speakers: Vec<Speaker>,
 }
 
+/// One of the people that a graph can speak as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Speaker {
+    /// In lower case; made of the names if the manifest has none.
     pub uuid: String,
     /// As it is shown.
     pub name: String,
@@ -41,9 +49,11 @@ pub struct Speaker {
     pub languages: Vec<String>,
     /// The graph's `sid`.
     pub local_id: i64,
+    /// Those that the package has vectors for, and at least one.
     pub styles: Vec<Style>,
 }
 
+/// One way in which a speaker speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Style {
     /// As it is shown.

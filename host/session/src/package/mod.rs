@@ -1,11 +1,14 @@
-//! Voices as people have them: `.aivmx`, `.sbv2`, or a folder with
-//! `config.json`, `style_vectors.npy` and an `.onnx`.
+//! Voices as people have them: `.aivm`, `.aivmx`, `.sbv2`, or a folder with
+//! `config.json`, `style_vectors.npy` and a `.safetensors` or an `.onnx`.
 //!
 //! Reads who a voice is; opens no session. Sources of the formats:
-//! Style-Bert-VITS2 (folder), sbv2-api (`.sbv2`), aivmlib (`.aivmx`).
+//! Style-Bert-VITS2 (folder), sbv2-api (`.sbv2`), aivmlib (`.aivm`, `.aivmx`).
+//! For tensors alone a graph is written, see [`vits`].
 
+mod aivm;
 mod aivmx;
 mod bounds;
+mod built;
 mod config;
 mod defect;
 mod folder;
@@ -16,12 +19,15 @@ mod portrait;
 mod sbv2;
 mod style_id;
 mod styles;
+mod tensors;
 mod unpack;
 mod vary;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use built::{DERIVED, TENSORS};
+pub(crate) use tensors::{Stored, Tensor};
 pub(crate) use unpack::Unpacking;
 
 pub use manifest::{Manifest, Speaker, Style};
@@ -32,6 +38,7 @@ pub use vary::vary;
 
 use crate::error::Error;
 use crate::family::Family;
+use crate::files::Held;
 use crate::source::{Graph, Source};
 use config::HyperParameters;
 use defect::Defect;
@@ -57,7 +64,7 @@ pub struct Package {
 /// opened, and not passed over.
 pub fn is_package(path: &Path) -> bool {
     match extension(path) {
-        Some("aivmx" | "sbv2") => !path.is_dir(),
+        Some("aivm" | "aivmx" | "sbv2") => !path.is_dir(),
         _ => path.join("config.json").symlink_metadata().is_ok(),
     }
 }
@@ -77,6 +84,7 @@ impl Package {
         let read = match source {
             Source::Embedded(bytes) => aivmx::read(bytes, Graph::Embedded(bytes)),
             Source::Path(path) => match extension(path) {
+                Some("aivm") => aivm::open(path),
                 Some("aivmx") => aivmx::open(path),
                 Some("sbv2") => sbv2::open(path, unpacking),
                 _ if path.is_dir() => folder::open(path),
@@ -121,10 +129,37 @@ impl Package {
         })
     }
 
+    /// As the package itself says; not unique among packages.
+    /// The same over tensors alone: a graph is written for them.
+    fn from_tensors(
+        known_as: &str,
+        config: &HyperParameters,
+        vectors: styles::Vectors,
+        held: Arc<Held>,
+        tensors: &tensors::Tensors,
+    ) -> Result<Self, Defect> {
+        let (built, family, speakers) = built::build(held, tensors, config)?;
+        let wrong = |(_, id): &(&String, &i64)| usize::try_from(**id).is_ok_and(|id| id < speakers);
+        if let Some((name, id)) = config.data.spk2id.iter().find(|it| !wrong(it)) {
+            return Err(Defect::SpeakerId {
+                name: name.clone(),
+                id: *id,
+                speakers,
+            });
+        }
+        let graph = Graph::Built(Arc::new(built));
+        let mut package = Self::from_config(known_as, config, vectors, graph)?;
+        // The tensors know better than the version.
+        package.family = Some(family);
+        Ok(package)
+    }
+
+    /// As the package itself says; not unique among packages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    /// The text or the name of the licence; None if the package has none.
     pub fn licence(&self) -> Option<&str> {
         self.licence.as_deref()
     }
@@ -148,6 +183,7 @@ impl Package {
         self.sampling_rate
     }
 
+    /// Names as requests have them, by the graph's id.
     pub fn speakers(&self) -> impl Iterator<Item = &str> {
         self.speakers.iter().map(|(name, _)| name.as_str())
     }
@@ -157,6 +193,7 @@ impl Package {
         self.speakers.iter().map(|(name, id)| (name.as_str(), *id))
     }
 
+    /// Names as requests have them, by the rows of their vectors.
     pub fn styles(&self) -> impl Iterator<Item = &str> {
         self.styles.names()
     }

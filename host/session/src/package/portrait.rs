@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::bounds::{self, LIST_MAX, SPEAKERS_MAX, STYLES_MAX};
-use super::defect::Defect;
+use super::defect::{Defect, of_part};
+use super::tensors::Tensors;
 use super::{aivmx, manifest};
 use crate::error::Error;
 use crate::skeleton::Skeleton;
@@ -17,27 +18,38 @@ use crate::source::{Graph, unreadable};
 /// What a speaker looks and sounds like. Empty where nothing is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Portrait {
+    /// The speaker's picture; None if there is none that can be read.
     pub icon: Option<Media>,
+    /// Styles that something is told of, in the file's order.
     pub styles: Vec<StylePortrait>,
 }
 
+/// What one style looks and sounds like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StylePortrait {
+    /// The row of its vector, as [`Style::local_id`](super::Style::local_id).
     pub local_id: u32,
+    /// Its own picture; None where the speaker's stands for it.
     pub icon: Option<Media>,
+    /// Those whose sound could be read.
     pub samples: Vec<Sample>,
 }
 
+/// A recording of a style, as the voice's maker chose it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
+    /// Encoded as the file has it, commonly WAV.
     pub audio: Media,
+    /// The words that are said; empty if they are not told.
     pub transcript: String,
 }
 
+/// A file inside of the voice's file, decoded from its `data:` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Media {
     /// Such as `image/png`.
     pub kind: String,
+    /// As they are, for whoever shows or plays them.
     pub bytes: Vec<u8>,
 }
 
@@ -86,6 +98,20 @@ struct DataUrl<'a>(#[serde(borrow)] Cow<'a, str>);
 pub(super) fn read(told: &Graph, speaker_uuid: &str) -> Result<Portrait, Error> {
     match told {
         Graph::Embedded(model) => find(model, speaker_uuid).map_err(|e| Error::Open(e.to_string())),
+        Graph::Built(built) => {
+            let held = &built.tensors;
+            let tensors = Tensors::read(held).map_err(Defect::from);
+            let found = tensors.and_then(|it| {
+                let manifest = it.metadata.manifest.unwrap_or_default();
+                let manifest: Manifest<'_> =
+                    serde_json::from_str(&manifest).map_err(of_part("its manifest"))?;
+                Ok(of_speaker(manifest, speaker_uuid))
+            });
+            found.map_err(|defect| Error::Package {
+                path: held.path().to_owned(),
+                cause: defect.to_string(),
+            })
+        }
         Graph::File(held) | Graph::Unlinked(held) => {
             let path = held.path();
             let skeleton = Skeleton::read(held).map_err(|e| unreadable(path, &e))?;
@@ -98,13 +124,16 @@ pub(super) fn read(told: &Graph, speaker_uuid: &str) -> Result<Portrait, Error> 
 }
 
 pub(super) fn find(model: &[u8], speaker_uuid: &str) -> Result<Portrait, Defect> {
-    let manifest: Manifest<'_> = aivmx::manifest(model)?;
+    Ok(of_speaker(aivmx::manifest(model)?, speaker_uuid))
+}
+
+fn of_speaker(manifest: Manifest<'_>, speaker_uuid: &str) -> Portrait {
     let mut speakers = manifest.speakers.unwrap_or_default().into_iter();
     let found = speakers.find(|speaker| {
         let uuid = speaker.uuid.clone().map(manifest::canonical);
         uuid.as_deref() == Some(speaker_uuid)
     });
-    Ok(found.map(portray).unwrap_or_default())
+    found.map(portray).unwrap_or_default()
 }
 
 fn portray(speaker: Speaker<'_>) -> Portrait {

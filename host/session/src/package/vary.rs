@@ -42,13 +42,13 @@ pub fn vary(source: &Source, folder: &Path, name: &str, seed: u64) -> Result<(),
         (_, Graph::File(_) | Graph::Embedded(_)) => {
             write(&folder.join(format!("{name}.aivmx")), &varied.graph)
         }
-        (Source::Path(path), Graph::Unlinked(_)) => Err(failed(
-            path,
-            "an archive is not varied; give an .aivmx or a folder".to_owned(),
-        )),
-        (Source::Embedded(_), Graph::Unlinked(_)) => Err(failed(
-            folder,
-            "an archive is not varied; give an .aivmx or a folder".to_owned(),
-        )),
+        (_, Graph::Unlinked(_) | Graph::Built(_)) => {
+            let path = match source {
+                Source::Path(path) => path,
+                Source::Embedded(_) => folder,
+            };
+            let cause = "only an .aivmx or a folder with an .onnx is varied";
+            Err(failed(path, cause.to_owned()))
+        }
     }
 }

@@ -9,6 +9,7 @@ mod files;
 #[path = "../../../../tests/it/graft.rs"]
 mod graft;
 mod hostile;
+mod imported;
 mod memory;
 mod packages;
 mod reference;

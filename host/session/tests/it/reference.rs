@@ -189,12 +189,12 @@ fn expand(rows: &[f32], per_character: &[i64], assist: Option<&(Vec<f32>, f32)>)
 }
 
 /// One .npz: arrays by name, strings as numpy writes them.
-struct Vector {
+pub(crate) struct Vector {
     arrays: BTreeMap<String, Vec<u8>>,
 }
 
 impl Vector {
-    fn open(path: &Path) -> Self {
+    pub(crate) fn open(path: &Path) -> Self {
         let file = std::fs::File::open(path).expect("the vector");
         let mut archive = NpzArchive::new(file).expect("an .npz");
         let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
@@ -207,7 +207,7 @@ impl Vector {
         }
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.arrays.contains_key(name)
     }
 
@@ -216,7 +216,7 @@ impl Vector {
         npyz::NpyFile::new(&bytes[..]).expect("an .npy")
     }
 
-    fn ints(&self, name: &str) -> Vec<i64> {
+    pub(crate) fn ints(&self, name: &str) -> Vec<i64> {
         let array = self.array(name);
         match array.dtype().descr().trim_matches('\'') {
             "<i4" => array
@@ -231,7 +231,7 @@ impl Vector {
         }
     }
 
-    fn floats(&self, name: &str) -> Vec<f32> {
+    pub(crate) fn floats(&self, name: &str) -> Vec<f32> {
         let array = self.array(name);
         match array.dtype().descr().trim_matches('\'') {
             "<f8" => array
@@ -247,7 +247,7 @@ impl Vector {
     }
 
     /// Half precision, which is exact for what is stored in it.
-    fn halves(&self, name: &str) -> Vec<f32> {
+    pub(crate) fn halves(&self, name: &str) -> Vec<f32> {
         self.payload(name)
             .chunks_exact(2)
             .map(|half| half_to_float(u16::from_le_bytes([half[0], half[1]])))

@@ -34,6 +34,7 @@ impl Region {
         Place::Region(self.id)
     }
 
+    /// Its length now, after whatever was given back.
     pub fn bytes(&self) -> usize {
         self.tensors.slab().region(self.id).0
     }
@@ -82,6 +83,7 @@ impl Block {
         }
     }
 
+    /// As many as were asked for, before rounding.
     pub fn bytes(&self) -> usize {
         self.bytes
     }

@@ -1,0 +1,422 @@
+//! A graph being written: nodes in order, constants, and weights that lie in
+//! the files of a voice.
+
+use std::collections::BTreeMap;
+
+use crate::message::Message;
+
+/// A value of the graph, by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Value(pub(crate) String);
+
+/// A weight that the graph takes from a voice's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The tensor's key, such as `enc_p.emb.weight`.
+    pub key: String,
+    /// Its shape in the graph, after what [`fold`](Self::fold) says was done.
+    pub dims: Vec<i64>,
+    /// How the graph's weight comes from the file's tensors.
+    pub fold: Fold,
+}
+
+/// How a weight of the graph comes from tensors of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fold {
+    /// As it lies there.
+    None,
+    /// Weight norm (arXiv 1602.07868): `v · g / |v|` with the norm over all
+    /// axes but the first, from `KEY_v` and `KEY_g`.
+    Norm,
+    /// With rows of zeros behind its own, so that tables of unlike lengths
+    /// are one shape.
+    Rows,
+}
+
+/// Where the bytes of a weight lie, for the graph to refer to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct External {
+    /// Name of the file, relative to the graph's.
+    pub location: String,
+    /// Where its bytes begin in the file.
+    pub offset: u64,
+    /// How many there are: elements times their size.
+    pub bytes: u64,
+    /// ONNX's number of the element type: 1 float, 10 half, 16 bfloat16. What
+    /// is not float is cast where it is used.
+    pub data_type: u64,
+}
+
+/// An attribute of a node.
+pub(crate) enum Attribute<'a> {
+    Float(f32),
+    Int(i64),
+    Ints(&'a [i64]),
+    Text(&'static str),
+}
+
+/// Field numbers of onnx.proto.
+mod field {
+    pub(super) const MODEL_IR_VERSION: u64 = 1;
+    pub(super) const MODEL_GRAPH: u64 = 7;
+    pub(super) const MODEL_OPERATOR_SET: u64 = 8;
+    pub(super) const OPERATOR_SET_VERSION: u64 = 2;
+    pub(super) const GRAPH_NODE: u64 = 1;
+    pub(super) const GRAPH_NAME: u64 = 2;
+    pub(super) const GRAPH_INITIALIZER: u64 = 5;
+    pub(super) const GRAPH_INPUT: u64 = 11;
+    pub(super) const GRAPH_OUTPUT: u64 = 12;
+    pub(super) const NODE_INPUT: u64 = 1;
+    pub(super) const NODE_OUTPUT: u64 = 2;
+    pub(super) const NODE_NAME: u64 = 3;
+    pub(super) const NODE_OPERATOR: u64 = 4;
+    pub(super) const NODE_ATTRIBUTE: u64 = 5;
+    pub(super) const ATTRIBUTE_NAME: u64 = 1;
+    pub(super) const ATTRIBUTE_FLOAT: u64 = 2;
+    pub(super) const ATTRIBUTE_INT: u64 = 3;
+    pub(super) const ATTRIBUTE_TEXT: u64 = 4;
+    pub(super) const ATTRIBUTE_INTS: u64 = 8;
+    pub(super) const ATTRIBUTE_TYPE: u64 = 20;
+    pub(super) const TENSOR_DIMS: u64 = 1;
+    pub(super) const TENSOR_DATA_TYPE: u64 = 2;
+    pub(super) const TENSOR_NAME: u64 = 8;
+    pub(super) const TENSOR_RAW: u64 = 9;
+    pub(super) const TENSOR_EXTERNAL: u64 = 13;
+    pub(super) const TENSOR_LOCATION: u64 = 14;
+    pub(super) const ENTRY_KEY: u64 = 1;
+    pub(super) const ENTRY_VALUE: u64 = 2;
+    pub(super) const PORT_NAME: u64 = 1;
+    pub(super) const PORT_TYPE: u64 = 2;
+}
+
+const FLOAT: u64 = 1;
+const INT64: u64 = 7;
+
+/// Opset 17 has LayerNormalization, and nothing here needs a later one.
+const OPERATOR_SET: u64 = 17;
+const IR_VERSION: u64 = 8;
+
+/// The graph being written.
+pub(crate) struct Graph<'p> {
+    nodes: Vec<Message>,
+    initializers: Vec<Message>,
+    inputs: Vec<Message>,
+    /// Where each weight lies; what lies nowhere is remembered in `missing`.
+    place: &'p dyn Fn(&Wanted) -> Option<External>,
+    missing: Vec<Wanted>,
+    /// Weights that are there already, so that two uses are one.
+    known: BTreeMap<String, Value>,
+    /// Constants by their bytes.
+    constants: BTreeMap<(u64, Vec<i64>, Vec<u8>), Value>,
+    /// Names of nodes begin so: `/dec/`.
+    scope: String,
+    count: usize,
+}
+
+impl<'p> Graph<'p> {
+    pub(crate) fn new(place: &'p dyn Fn(&Wanted) -> Option<External>) -> Self {
+        Self {
+            nodes: Vec::new(),
+            initializers: Vec::new(),
+            inputs: Vec::new(),
+            place,
+            missing: Vec::new(),
+            known: BTreeMap::new(),
+            constants: BTreeMap::new(),
+            scope: String::new(),
+            count: 0,
+        }
+    }
+
+    /// Whatever is written next belongs to this part: `dec/conv_pre`.
+    pub(crate) fn scope(&mut self, scope: &str) {
+        scope.clone_into(&mut self.scope);
+    }
+
+    /// An input; None is a length that only a run knows.
+    pub(crate) fn input(&mut self, name: &str, data_type: DataType, dims: &[Option<i64>]) -> Value {
+        self.inputs.push(port(name, data_type, dims));
+        Value(name.to_owned())
+    }
+
+    /// A weight as it lies in the file.
+    pub(crate) fn weight(&mut self, key: &str, dims: &[usize]) -> Value {
+        self.folded(key, dims, Fold::None)
+    }
+
+    pub(crate) fn folded(&mut self, key: &str, dims: &[usize], fold: Fold) -> Value {
+        if let Some(value) = self.known.get(key) {
+            return value.clone();
+        }
+        let dims: Vec<i64> = dims.iter().map(|dim| *dim as i64).collect();
+        let wanted = Wanted {
+            key: key.to_owned(),
+            dims,
+            fold,
+        };
+        let Some(external) = (self.place)(&wanted) else {
+            self.missing.push(wanted);
+            return Value(key.to_owned());
+        };
+        let mut tensor = Message::default();
+        for dim in &wanted.dims {
+            tensor.number(field::TENSOR_DIMS, dim.cast_unsigned());
+        }
+        tensor
+            .number(field::TENSOR_DATA_TYPE, external.data_type)
+            .bytes(field::TENSOR_NAME, key.as_bytes());
+        let mut entry = |name: &str, value: &str| {
+            let mut entry = Message::default();
+            entry
+                .bytes(field::ENTRY_KEY, name.as_bytes())
+                .bytes(field::ENTRY_VALUE, value.as_bytes());
+            tensor.message(field::TENSOR_EXTERNAL, entry);
+        };
+        entry("location", &external.location);
+        entry("offset", &external.offset.to_string());
+        entry("length", &external.bytes.to_string());
+        const EXTERNAL: u64 = 1;
+        tensor.number(field::TENSOR_LOCATION, EXTERNAL);
+        self.initializers.push(tensor);
+        let value = match external.data_type {
+            FLOAT => Value(key.to_owned()),
+            _ => self.one(
+                "Cast",
+                &[&Value(key.to_owned())],
+                &[("to", Attribute::Int(FLOAT.cast_signed()))],
+            ),
+        };
+        self.known.insert(key.to_owned(), value.clone());
+        value
+    }
+
+    pub(crate) fn ints(&mut self, values: &[i64]) -> Value {
+        let bytes = values.iter().flat_map(|it| it.to_le_bytes()).collect();
+        self.constant(INT64, vec![values.len() as i64], bytes)
+    }
+
+    /// A whole number without an axis.
+    pub(crate) fn int(&mut self, value: i64) -> Value {
+        self.constant(INT64, Vec::new(), value.to_le_bytes().to_vec())
+    }
+
+    /// A number without an axis.
+    pub(crate) fn float(&mut self, value: f32) -> Value {
+        self.constant(FLOAT, Vec::new(), value.to_le_bytes().to_vec())
+    }
+
+    fn constant(&mut self, data_type: u64, dims: Vec<i64>, bytes: Vec<u8>) -> Value {
+        let key = (data_type, dims, bytes);
+        if let Some(value) = self.constants.get(&key) {
+            return value.clone();
+        }
+        let value = self.fresh("constant");
+        let mut tensor = Message::default();
+        for dim in &key.1 {
+            tensor.number(field::TENSOR_DIMS, dim.cast_unsigned());
+        }
+        tensor
+            .number(field::TENSOR_DATA_TYPE, data_type)
+            .bytes(field::TENSOR_NAME, value.0.as_bytes())
+            .bytes(field::TENSOR_RAW, &key.2);
+        self.initializers.push(tensor);
+        self.constants.insert(key, value.clone());
+        value
+    }
+
+    fn fresh(&mut self, what: &str) -> Value {
+        self.count += 1;
+        Value(format!("{what}_{}", self.count))
+    }
+
+    /// A node with one output.
+    pub(crate) fn one(
+        &mut self,
+        operator: &str,
+        inputs: &[&Value],
+        attributes: &[(&str, Attribute<'_>)],
+    ) -> Value {
+        let output = self.fresh(operator);
+        self.node(operator, inputs, &[&output], attributes);
+        output
+    }
+
+    pub(crate) fn node(
+        &mut self,
+        operator: &str,
+        inputs: &[&Value],
+        outputs: &[&Value],
+        attributes: &[(&str, Attribute<'_>)],
+    ) {
+        let mut node = Message::default();
+        for input in inputs {
+            node.bytes(field::NODE_INPUT, input.0.as_bytes());
+        }
+        for output in outputs {
+            node.bytes(field::NODE_OUTPUT, output.0.as_bytes());
+        }
+        let name = format!("/{}/{operator}_{}", self.scope, self.nodes.len());
+        node.bytes(field::NODE_NAME, name.as_bytes())
+            .bytes(field::NODE_OPERATOR, operator.as_bytes());
+        for (name, attribute) in attributes {
+            node.message(field::NODE_ATTRIBUTE, attribute.write(name));
+        }
+        self.nodes.push(node);
+    }
+
+    /// A binary operator.
+    pub(crate) fn add(&mut self, a: &Value, b: &Value) -> Value {
+        self.one("Add", &[a, b], &[])
+    }
+
+    pub(crate) fn mul(&mut self, a: &Value, b: &Value) -> Value {
+        self.one("Mul", &[a, b], &[])
+    }
+
+    pub(crate) fn sub(&mut self, a: &Value, b: &Value) -> Value {
+        self.one("Sub", &[a, b], &[])
+    }
+
+    pub(crate) fn div(&mut self, a: &Value, b: &Value) -> Value {
+        self.one("Div", &[a, b], &[])
+    }
+
+    pub(crate) fn reshape(&mut self, value: &Value, shape: &Value) -> Value {
+        self.one("Reshape", &[value, shape], &[])
+    }
+
+    pub(crate) fn transpose(&mut self, value: &Value, order: &[i64]) -> Value {
+        self.one("Transpose", &[value], &[("perm", Attribute::Ints(order))])
+    }
+
+    /// `value[from..to]` on one axis; negative places count from its end.
+    pub(crate) fn slice(&mut self, value: &Value, axis: i64, from: &Value, to: &Value) -> Value {
+        let axis = self.ints(&[axis]);
+        self.one("Slice", &[value, from, to, &axis], &[])
+    }
+
+    /// The same with places that are known.
+    pub(crate) fn cut(&mut self, value: &Value, axis: i64, from: i64, to: i64) -> Value {
+        let (from, to) = (self.ints(&[from]), self.ints(&[to]));
+        self.slice(value, axis, &from, &to)
+    }
+
+    pub(crate) fn concat(&mut self, values: &[&Value], axis: i64) -> Value {
+        self.one("Concat", values, &[("axis", Attribute::Int(axis))])
+    }
+
+    pub(crate) fn unsqueeze(&mut self, value: &Value, axis: i64) -> Value {
+        let axis = self.ints(&[axis]);
+        self.one("Unsqueeze", &[value, &axis], &[])
+    }
+
+    /// The length of one axis, as a row of one number.
+    pub(crate) fn length(&mut self, value: &Value, axis: i64) -> Value {
+        let (start, end) = (Attribute::Int(axis), Attribute::Int(axis + 1));
+        self.one("Shape", &[value], &[("start", start), ("end", end)])
+    }
+
+    /// The model with this output, or what no file has.
+    pub(crate) fn finish(
+        self,
+        output: &Value,
+        name: &str,
+        dims: &[Option<i64>],
+    ) -> Result<Vec<u8>, Vec<Wanted>> {
+        if !self.missing.is_empty() {
+            return Err(self.missing);
+        }
+        let mut graph = Message::default();
+        graph.bytes(field::GRAPH_NAME, b"voice");
+        for node in self.nodes {
+            graph.message(field::GRAPH_NODE, node);
+        }
+        // Under the name that callers know.
+        let mut named = Message::default();
+        named
+            .bytes(field::NODE_INPUT, output.0.as_bytes())
+            .bytes(field::NODE_OUTPUT, name.as_bytes())
+            .bytes(
+                field::NODE_NAME,
+                format!("/{}/{name}", self.scope).as_bytes(),
+            )
+            .bytes(field::NODE_OPERATOR, b"Tanh");
+        graph.message(field::GRAPH_NODE, named);
+        for initializer in self.initializers {
+            graph.message(field::GRAPH_INITIALIZER, initializer);
+        }
+        for input in self.inputs {
+            graph.message(field::GRAPH_INPUT, input);
+        }
+        graph.message(field::GRAPH_OUTPUT, port(name, DataType::Float, dims));
+        let mut operators = Message::default();
+        operators
+            .bytes(1, b"")
+            .number(field::OPERATOR_SET_VERSION, OPERATOR_SET);
+        let mut model = Message::default();
+        model
+            .number(field::MODEL_IR_VERSION, IR_VERSION)
+            .message(field::MODEL_OPERATOR_SET, operators)
+            .message(field::MODEL_GRAPH, graph);
+        Ok(model.finish())
+    }
+}
+
+/// The element type of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DataType {
+    Float,
+    Int64,
+}
+
+fn port(name: &str, data_type: DataType, dims: &[Option<i64>]) -> Message {
+    let mut shape = Message::default();
+    for length in dims {
+        let mut dim = Message::default();
+        if let Some(length) = length {
+            dim.number(1, length.cast_unsigned());
+        }
+        shape.message(1, dim);
+    }
+    let element = match data_type {
+        DataType::Float => FLOAT,
+        DataType::Int64 => INT64,
+    };
+    let mut tensor = Message::default();
+    tensor.number(1, element).message(2, shape);
+    let mut kind = Message::default();
+    kind.message(1, tensor);
+    let mut port = Message::default();
+    port.bytes(field::PORT_NAME, name.as_bytes())
+        .message(field::PORT_TYPE, kind);
+    port
+}
+
+impl Attribute<'_> {
+    fn write(&self, name: &str) -> Message {
+        const OF_FLOAT: u64 = 1;
+        const OF_INT: u64 = 2;
+        const OF_TEXT: u64 = 3;
+        const OF_INTS: u64 = 7;
+        let mut attribute = Message::default();
+        attribute.bytes(field::ATTRIBUTE_NAME, name.as_bytes());
+        match self {
+            Self::Float(value) => attribute
+                .fixed32(field::ATTRIBUTE_FLOAT, value.to_bits())
+                .number(field::ATTRIBUTE_TYPE, OF_FLOAT),
+            Self::Int(value) => attribute
+                .number(field::ATTRIBUTE_INT, value.cast_unsigned())
+                .number(field::ATTRIBUTE_TYPE, OF_INT),
+            Self::Text(text) => attribute
+                .bytes(field::ATTRIBUTE_TEXT, text.as_bytes())
+                .number(field::ATTRIBUTE_TYPE, OF_TEXT),
+            Self::Ints(values) => {
+                for value in *values {
+                    attribute.number(field::ATTRIBUTE_INTS, value.cast_unsigned());
+                }
+                attribute.number(field::ATTRIBUTE_TYPE, OF_INTS)
+            }
+        };
+        attribute
+    }
+}

@@ -1,0 +1,23 @@
+//! ONNX graphs of Style-Bert-VITS2 voices, written from the numbers of a voice
+//! and the shapes of its tensors. Pure: numbers in, bytes out; no file is read
+//! and no weight is seen.
+//!
+//! The formulas are those of the papers: VITS (arXiv 2106.06103), VITS2
+//! (2307.16430), relative positions (Shaw et al., 1803.02155), neural spline
+//! flows (1906.04032) and HiFi-GAN (2010.05646).
+//!
+//! - [`sizes`]: the numbers of a voice, from its configuration and from the
+//!   shapes of its tensors. - [`voice`]: the whole graph. - `blocks`: what it
+//!   is made of. - `graph`: nodes, constants and weights being written.
+//! - [`message`]: protocol buffers.
+
+mod attention;
+mod blocks;
+mod duration;
+mod graph;
+pub mod message;
+pub mod sizes;
+mod spline;
+pub mod voice;
+
+pub use graph::{External, Fold, Wanted};
