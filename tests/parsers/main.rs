@@ -33,6 +33,7 @@ parsers!(
     style_vectors,
     sbv2,
     aivmx,
+    safetensors,
     manifest,
     onnx,
     tokenizer,

@@ -49,6 +49,12 @@ pub const TARGETS: &[Target] = &[
         session::parse::aivmx,
     ),
     target(
+        "safetensors",
+        "the tensors of a voice, and the graph written for them",
+        2 << 30,
+        session::parse::tensors,
+    ),
+    target(
         "manifest",
         "the JSON of an AIVM manifest",
         256 * MIB,

@@ -170,8 +170,9 @@ impl Default for Models {
             queue: Span::seconds(30),
             tf32: false,
             pointwise: Pointwise::Auto,
-            // A real voice takes ten seconds on two busy cores.
-            trial: Span::seconds(120),
+            // The first real voice takes ninety seconds on two cores that have
+            // nothing else to do, and a folder of them is tried at once.
+            trial: Span::seconds(600),
         }
     }
 }

@@ -31,6 +31,11 @@ pub fn aivmx(bytes: &[u8]) -> bool {
     package::aivmx(bytes)
 }
 
+/// A file `.safetensors`, and the graph that is written for its shapes.
+pub fn tensors(bytes: &[u8]) -> bool {
+    package::tensors(bytes)
+}
+
 /// An AIVM manifest, the JSON in the metadata of a voice's file.
 pub fn manifest(bytes: &[u8]) -> bool {
     package::manifest(bytes)

@@ -33,6 +33,7 @@ use crate::watch;
 use crate::weights::Weights;
 use crate::whole;
 use memory::MemoryPolicy;
+use memory::policy::Amount;
 use memory::slab::Zone;
 
 use resident::Resident;
@@ -125,13 +126,23 @@ impl Residency {
         };
         let estate = self.estate(settings)?;
         let tensors = estate.placement.tensors();
+        let workspace = estate.library.workspace().bytes();
+        let reserve = tensors.map_or(0, |it| it.slab().zone(Zone::Reserve).bytes);
+        // What is found at each start is another number of bytes each time; what
+        // was proven with a little less holds with it.
+        let auto = self.policy().budget == Amount::Auto;
+        let of = |amount: Amount, bytes: usize| match (auto, amount) {
+            (true, Amount::Auto) => sizes::steady(bytes),
+            _ => bytes,
+        };
+        let policy = self.policy();
         let terms = Terms {
             runtime: &self.runtime,
             settings,
             cache: self.cache.as_deref(),
             mode: estate.placement.mode(),
-            workspace: estate.library.workspace().bytes(),
-            reserve: tensors.map_or(0, |it| it.slab().zone(Zone::Reserve).bytes),
+            workspace: of(policy.workspace, workspace),
+            reserve: of(policy.reserve, reserve),
         };
         proofs.of(name, &subject, fingerprint, &terms).map(Some)
     }

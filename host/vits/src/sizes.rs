@@ -169,6 +169,10 @@ const LAYERS_MAX: usize = 64;
 const STAGES_MAX: usize = 16;
 const BLOCKS_MAX: usize = 16;
 const DILATIONS_MAX: usize = 16;
+/// Channels, and elements of a speaker's vector.
+const WIDTH_MAX: usize = 65_536;
+/// Tokens that a dilated convolution reaches.
+const REACH_MAX: usize = 65_536;
 /// Samples of a frame: a second of sound at any rate.
 const RATE_MAX: usize = 4_096;
 
@@ -216,7 +220,25 @@ impl Sizes {
         }
         let [upsample, _, pre_kernel] = shapes.of("dec.conv_pre.weight")?;
         let [_, _, post_kernel] = shapes.of("dec.conv_post.weight")?;
+        for (what, count) in [
+            ("elements of a speaker", gin),
+            ("channels", hidden),
+            ("channels of its latent", stats),
+            ("numbers of a spline", numbers),
+        ] {
+            if count > WIDTH_MAX {
+                let most = WIDTH_MAX;
+                return Err(Unfit::TooMany { what, count, most });
+            }
+        }
         let double_blocks = shapes.has_weight("dec.resblocks.0.convs1.0");
+        let stochastic_layers = shapes.count("layers", LAYERS_MAX, |it| {
+            format!("sdp.convs.convs_sep.{it}.weight")
+        })?;
+        let reach = stochastic_kernel.checked_pow(stochastic_layers as u32);
+        if reach.is_none_or(|reach| reach > REACH_MAX) {
+            return Err(shapes.unlike("sdp.convs.convs_sep.0.weight", "a kernel such as 3"));
+        }
         let layers = "transformer layers";
         Ok(Self {
             architecture,
@@ -250,9 +272,7 @@ impl Sizes {
             duration_kernel,
             bins: (numbers + 1) / 3,
             stochastic_kernel,
-            stochastic_layers: shapes.count("layers", LAYERS_MAX, |it| {
-                format!("sdp.convs.convs_sep.{it}.weight")
-            })?,
+            stochastic_layers,
             upsample,
             stages: shapes.stages(config, double_blocks)?,
             pre_kernel,

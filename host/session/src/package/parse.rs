@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use vits::sizes::{Configured, Sizes};
+use vits::{External, Wanted, voice};
+
 use super::unpack::Unpacking;
-use super::{config, manifest, npy as npy_file, portrait, sbv2, styles};
+use super::{config, manifest, npy as npy_file, portrait, sbv2, styles, tensors};
 use crate::source::Graph;
 
 pub(crate) fn npy(bytes: &[u8]) -> bool {
@@ -41,4 +44,31 @@ pub(crate) fn aivmx(bytes: &[u8]) -> bool {
 
 pub(crate) fn manifest(bytes: &[u8]) -> bool {
     serde_json::from_slice::<manifest::Written>(bytes).is_ok()
+}
+
+/// The header of a `.safetensors` with the tensors behind it, and the graph
+/// that is written for their shapes.
+pub(crate) fn tensors(bytes: &[u8]) -> bool {
+    let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
+        return false;
+    };
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    let read = rest.get(..length);
+    let read = read.and_then(|json| tensors::Tensors::parse(json, bytes.len() as u64).ok());
+    let Some(tensors) = read else {
+        return false;
+    };
+    let shape = |key: &str| tensors.shape(key);
+    let Ok(sizes) = Sizes::find(&shape, &Configured::default()) else {
+        return false;
+    };
+    let somewhere = |_: &Wanted| {
+        Some(External {
+            location: "tensors".to_owned(),
+            offset: 0,
+            bytes: 0,
+            data_type: 1,
+        })
+    };
+    voice::model(&sizes, sizes.speakers, &somewhere).is_ok()
 }

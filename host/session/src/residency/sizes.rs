@@ -52,3 +52,37 @@ impl Sizes {
 const WORKSPACE_MIN: usize = 256 << 20;
 /// The largest single tensor of a stock voice is 14 MiB; a node has a few.
 const RESERVE: usize = 64 << 20;
+
+/// The largest of 2ⁿ and 3 × 2ⁿ that is no more: the same for amounts that
+/// differ by little.
+pub(super) fn steady(bytes: usize) -> usize {
+    let power = match bytes.checked_ilog2() {
+        Some(log) => 1 << log,
+        None => return 0,
+    };
+    let more = power + power / 2;
+    if more <= bytes { more } else { power }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_that_differ_by_little_are_steady_and_no_more_than_they_are() {
+        const GIB: usize = 1 << 30;
+        for (bytes, expected) in [
+            (0, 0),
+            (1, 1),
+            (GIB, GIB),
+            (GIB + GIB / 3, GIB),
+            (GIB + GIB / 2 + 1, GIB + GIB / 2),
+            (3 * GIB - 1, 2 * GIB),
+            (usize::MAX, (usize::MAX / 2 + 1) / 2 * 3),
+        ] {
+            assert_eq!(steady(bytes), expected, "{bytes}");
+        }
+        // A machine's free memory from one start to the next.
+        assert_eq!(steady(2_667_660_544), steady(2_610_000_000));
+    }
+}
