@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use serde_json::{Map, Value, json};
 use session::package::{Package, Portrait};
 use session::voice::Family;
 use session::{Settings, Source};
@@ -221,13 +222,141 @@ async fn files_that_are_no_models_are_refused() {
     bytes[40..4_000].fill(0xff);
     std::fs::write(&broken, &bytes).expect("a write");
     refused(&broken);
+}
 
-    let weights = tempfile::tempdir().expect("a temporary folder");
+/// What people keep in such folders and is no voice, each with what cures it.
+#[tokio::test]
+async fn tensors_that_are_no_voice_are_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder.path();
     for name in ["config.json", "style_vectors.npy"] {
-        std::fs::copy(fixture(name), weights.path().join(name)).expect("a copy");
+        let from = fixture("import").join(name);
+        std::fs::copy(from, folder.join(name)).expect("a copy");
     }
-    std::fs::write(weights.path().join("voice.safetensors"), b"").expect("a write");
-    assert!(refused(weights.path()).contains("convert_onnx.py"));
+    let voice = folder.join("voice.safetensors");
+    assert!(refused(folder).contains("neither a .safetensors nor an .onnx"));
+    std::fs::write(folder.join("G_0.pth"), b"").expect("a write");
+    assert!(refused(folder).contains("G_0.pth: it is a checkpoint"));
+
+    let good = std::fs::read(fixture("import/voice_e100_s2000.safetensors")).expect("the voice");
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n";
+    for (bytes, said) in [
+        (&b""[..], "cut off"),
+        (&good[..8], "cut off"),
+        (&good[..good.len() - 1], "cut off"),
+        (pointer, "git lfs pull"),
+        (&[0xff; 64], "no header"),
+    ] {
+        std::fs::write(&voice, bytes).expect("a write");
+        let error = refused(folder);
+        assert!(
+            error.contains(said) && error.contains("voice.safetensors"),
+            "{error}"
+        );
+    }
+
+    let style = ["enc_p.style_proj.weight", "enc_p.style_proj.bias"];
+    let without = |keys: &'static [&str]| {
+        move |header: &mut Map<String, Value>| {
+            keys.iter().for_each(|key| drop(header.remove(*key)));
+        }
+    };
+    let renamed = |from: &'static str, to: &'static str| {
+        move |header: &mut Map<String, Value>| {
+            let tensor = header.remove(from).expect("it is there");
+            header.insert(to.to_owned(), tensor);
+        }
+    };
+    type Change = Box<dyn Fn(&mut Map<String, Value>)>;
+    let table: [(Change, &str); 8] = [
+        (
+            Box::new(without(&[
+                "enc_p.style_proj.weight",
+                "enc_p.style_proj.bias",
+                "emb_g.weight",
+            ])),
+            "base model",
+        ),
+        (
+            Box::new(move |header| style.iter().for_each(|key| drop(header.remove(*key)))),
+            "Bert-VITS2",
+        ),
+        (
+            Box::new(|header| {
+                let tensor = header["enc_p.tone_emb.weight"].clone();
+                header.insert("duration_token_type_emb.weight".to_owned(), tensor);
+            }),
+            "Nanairo",
+        ),
+        (
+            Box::new(renamed(
+                "flow.flows.0.enc.attn_layers.0.conv_q.weight",
+                "flow.flows.0.enc.in_layers.0.weight_v",
+            )),
+            "WaveNet",
+        ),
+        (
+            Box::new(without(&["dec.conv_pre.bias"])),
+            "no tensor `dec.conv_pre.bias`",
+        ),
+        (
+            Box::new(|header| {
+                let other = header["enc_p.tone_emb.weight"].clone();
+                header.insert("dp.proj.weight".to_owned(), other);
+            }),
+            "its tensor `dp.proj.weight` is [12, 32]",
+        ),
+        (
+            Box::new(|header| header["dp.proj.bias"]["dtype"] = json!("I16")),
+            "no tensor `dp.proj.bias`",
+        ),
+        (
+            Box::new(|header| header["dp.proj.bias"]["shape"] = json!([7])),
+            "does not lie where its shape says",
+        ),
+    ];
+    for (change, said) in table {
+        std::fs::write(&voice, changed(&good, change)).expect("a write");
+        let error = refused(folder);
+        assert!(error.contains(said), "{error}, not {said}");
+    }
+
+    std::fs::write(&voice, &good).expect("a write");
+    let config = std::fs::read_to_string(folder.join("config.json")).expect("a config");
+    let config: Value = serde_json::from_str(&config).expect("JSON");
+    for (key, value, said) in [
+        (
+            "/data/spk2id",
+            json!({"far": 3}),
+            "`far` is number 3, but it has 3",
+        ),
+        ("/data/hop_length", json!(500), "`hop_length` 500"),
+        ("/model/upsample_rates", json!([8, 8]), "`upsample_rates` 2"),
+        (
+            "/model/upsample_rates",
+            json!([8, 8, 2, 2, 0]),
+            "`hop_length`",
+        ),
+    ] {
+        let mut config = config.clone();
+        *config.pointer_mut(key).expect("a key") = value;
+        std::fs::write(folder.join("config.json"), config.to_string()).expect("a write");
+        let error = refused(folder);
+        assert!(error.contains(said), "{error}, not {said}");
+    }
+}
+
+/// The same tensors under another header.
+fn changed(file: &[u8], change: impl Fn(&mut Map<String, Value>)) -> Vec<u8> {
+    let (length, rest) = file.split_first_chunk::<8>().expect("a length");
+    let (header, tensors) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let mut header: Map<String, Value> = serde_json::from_slice(header).expect("a header");
+    change(&mut header);
+    let header = Value::from(header).to_string();
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend(tensors);
+    bytes
 }
 
 #[tokio::test]
