@@ -6,8 +6,8 @@
 //!   is wanted. - [`usage`]: how a voice was used.
 //! - [`slab`]: whose bytes are whose. - [`units`]: bytes and times as written.
 //! - [`stretch`]: what has to be moved for a stretch in one piece.
-//! - [`plan`]: the host's own decision. - [`proposal`]: somebody else's, checked
-//!   and completed. - [`decide`]: one decision from question to steps.
+//! - [`plan`](mod@plan): the host's own decision. - [`proposal`]: somebody else's, checked
+//!   and completed. - [`decide`](mod@decide): one decision from question to steps.
 //! - [`trace`]: decisions and uses as JSON lines. - [`replay`]: policies compared
 //!   on a trace. - [`synthetic`]: traces from a pattern and a seed.
 

@@ -170,7 +170,7 @@ fn token_mask(g: &mut Graph<'_>, inputs: &Inputs) -> Value {
     g.reshape(&there, &shape)
 }
 
-/// Where each frame's token is, [frames].
+/// Where each frame's token is.
 fn durations(
     g: &mut Graph<'_>,
     sizes: &Sizes,

@@ -26,8 +26,18 @@ pub(crate) fn run() -> Result<()> {
     let mut documents = Command::new("cargo");
     documents
         .current_dir(repository())
-        .args(["doc", "--workspace", "--no-deps", "--quiet"])
-        .env("RUSTDOCFLAGS", "-D warnings");
+        .args([
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+            "--quiet",
+        ])
+        // Private items are shown, so that links to them lead somewhere.
+        .env(
+            "RUSTDOCFLAGS",
+            "-D warnings -A rustdoc::private_intra_doc_links",
+        );
     process::run(&mut documents)?;
     let mut guests = clean_cargo();
     guests

@@ -78,7 +78,7 @@ mod tests {
             (GIB + GIB / 3, GIB),
             (GIB + GIB / 2 + 1, GIB + GIB / 2),
             (3 * GIB - 1, 2 * GIB),
-            (usize::MAX, (usize::MAX / 2 + 1) / 2 * 3),
+            (usize::MAX, 3 << (usize::BITS - 2)),
         ] {
             assert_eq!(steady(bytes), expected, "{bytes}");
         }

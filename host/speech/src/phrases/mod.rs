@@ -5,7 +5,7 @@
 //! A mark is a mora too, with the vowel `pau`; it has a place, and no tone but
 //! low. Nothing here knows of pitch or length.
 //!
-//! [`of`] makes phrases of moras with tones, [`moras`] goes back;
+//! [`of`] makes phrases of moras with tones, [`moras`](fn@moras) goes back;
 //! [`parse_kana`] and [`write_kana`] are for phrases in writing.
 
 mod group;
