@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::stand::{cases, sources};
+use crate::stand::{cases, files_of, sources};
 
 /// Who may use whom, as ARCHITECTURE.md draws it.
 const ARROWS: [(&str, &[&str]); 11] = [
@@ -218,11 +218,13 @@ fn is_told(before: &[&str]) -> bool {
 
 #[test]
 fn documents_name_files_that_are_there() {
+    let tests = files_of(&cases("../../tests")).into_iter();
+    let tests = tests.map(|path| path.display().to_string());
     let all: Vec<String> = ARROWS
         .iter()
         .flat_map(|(name, _)| sources(name))
         .map(|(path, _)| path)
-        .chain(files_of(&cases("../../tests")))
+        .chain(tests)
         .collect();
     let mut looked = 0;
     for document in ["ARCHITECTURE.md", "STYLE.md", "README.md"] {
@@ -238,24 +240,6 @@ fn documents_name_files_that_are_there() {
         }
     }
     assert!(looked > 40, "nothing was looked at");
-}
-
-/// Files under a folder, but not what was built there.
-fn files_of(folder: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-            let path = entry.path();
-            let built = ["target", "node_modules", "corpus"];
-            if !path.is_dir() {
-                found.push(path.display().to_string());
-            } else if !built.iter().any(|it| path.ends_with(it)) {
-                open.push(path);
-            }
-        }
-    }
-    found
 }
 
 /// The modules of a crate by their paths, with their code. The root has none:

@@ -85,22 +85,35 @@ pub(crate) fn cases(name: &str) -> PathBuf {
 }
 
 /// The packages of the server.
-pub(crate) const SERVING: [&str; 9] = [
+pub(crate) const SERVING: [&str; 10] = [
     "koemasu", "soak", "server", "pipeline", "speech", "sound", "plugin", "session", "memory",
+    "vits",
 ];
 
 /// The source of a package: each file's path and text.
 pub(crate) fn sources(package: &str) -> Vec<(String, String)> {
+    let src = cases("../../host").join(package).join("src");
+    let files = files_of(&src).into_iter();
+    let sources = files.filter(|path| path.extension().is_some_and(|it| it == "rs"));
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("a source");
+        (path.display().to_string(), text)
+    };
+    sources.map(read).collect()
+}
+
+/// Files under a folder, but not what was built or fetched there.
+pub(crate) fn files_of(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut open = vec![cases("../../host").join(package).join("src")];
+    let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
-            if path.is_dir() {
+            let made = ["target", "node_modules", "corpus"];
+            if !path.is_dir() {
+                found.push(path);
+            } else if !made.iter().any(|it| path.ends_with(it)) {
                 open.push(path);
-            } else if path.extension().is_some_and(|it| it == "rs") {
-                let text = std::fs::read_to_string(&path).expect("a source");
-                found.push((path.display().to_string(), text));
             }
         }
     }

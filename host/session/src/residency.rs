@@ -130,12 +130,12 @@ impl Residency {
         let reserve = tensors.map_or(0, |it| it.slab().zone(Zone::Reserve).bytes);
         // What is found at each start is another number of bytes each time; what
         // was proven with a little less holds with it.
-        let auto = self.policy().budget == Amount::Auto;
+        let policy = self.policy();
+        let auto = policy.budget == Amount::Auto;
         let of = |amount: Amount, bytes: usize| match (auto, amount) {
             (true, Amount::Auto) => sizes::steady(bytes),
             _ => bytes,
         };
-        let policy = self.policy();
         let terms = Terms {
             runtime: &self.runtime,
             settings,

@@ -2,7 +2,6 @@
 //! where it wants each weight: `cargo run -p vits --example build -- SHAPES
 //! CONFIG MODEL WANTED`. The weights lie one after the other in `weights`.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use vits::sizes::{Configured, Sizes};
@@ -31,18 +30,17 @@ fn main() {
         hop_length: config["data"]["hop_length"].as_u64().expect("a number") as usize,
     };
     let sizes = Sizes::find(&|key| shapes.get(key).cloned(), &configured).expect("a voice");
-    let wanted = RefCell::new(Vec::new());
-    let end = RefCell::new(0);
-    let place = |it: &Wanted| {
+    let (mut wanted, mut end) = (Vec::new(), 0);
+    let mut place = |it: &Wanted| {
         let bytes = 4 * it.dims.iter().product::<i64>() as u64;
-        let offset = *end.borrow();
-        *end.borrow_mut() += bytes;
+        let offset = end;
+        end += bytes;
         let fold = match it.fold {
             Fold::None => "none",
             Fold::Norm => "norm",
             Fold::Rows => "rows",
         };
-        wanted.borrow_mut().push(
+        wanted.push(
             serde_json::json!({"key": it.key, "fold": fold, "dims": it.dims, "offset": offset}),
         );
         Some(External {
@@ -52,8 +50,8 @@ fn main() {
             data_type: 1,
         })
     };
-    let model = voice::model(&sizes, sizes.speakers, &place).expect("every weight");
+    let model = voice::model(&sizes, sizes.speakers, &mut place).expect("every weight");
     std::fs::write(&args[2], model).expect("written");
-    let wanted = serde_json::Value::from(wanted.into_inner());
+    let wanted = serde_json::Value::from(wanted);
     std::fs::write(&args[3], wanted.to_string()).expect("written");
 }

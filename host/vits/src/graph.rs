@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::field::{self, element};
 use crate::message::Message;
 
 /// A value of the graph, by its name.
@@ -55,43 +56,6 @@ pub(crate) enum Attribute<'a> {
     Text(&'static str),
 }
 
-/// Field numbers of onnx.proto.
-mod field {
-    pub(super) const MODEL_IR_VERSION: u64 = 1;
-    pub(super) const MODEL_GRAPH: u64 = 7;
-    pub(super) const MODEL_OPERATOR_SET: u64 = 8;
-    pub(super) const OPERATOR_SET_VERSION: u64 = 2;
-    pub(super) const GRAPH_NODE: u64 = 1;
-    pub(super) const GRAPH_NAME: u64 = 2;
-    pub(super) const GRAPH_INITIALIZER: u64 = 5;
-    pub(super) const GRAPH_INPUT: u64 = 11;
-    pub(super) const GRAPH_OUTPUT: u64 = 12;
-    pub(super) const NODE_INPUT: u64 = 1;
-    pub(super) const NODE_OUTPUT: u64 = 2;
-    pub(super) const NODE_NAME: u64 = 3;
-    pub(super) const NODE_OPERATOR: u64 = 4;
-    pub(super) const NODE_ATTRIBUTE: u64 = 5;
-    pub(super) const ATTRIBUTE_NAME: u64 = 1;
-    pub(super) const ATTRIBUTE_FLOAT: u64 = 2;
-    pub(super) const ATTRIBUTE_INT: u64 = 3;
-    pub(super) const ATTRIBUTE_TEXT: u64 = 4;
-    pub(super) const ATTRIBUTE_INTS: u64 = 8;
-    pub(super) const ATTRIBUTE_TYPE: u64 = 20;
-    pub(super) const TENSOR_DIMS: u64 = 1;
-    pub(super) const TENSOR_DATA_TYPE: u64 = 2;
-    pub(super) const TENSOR_NAME: u64 = 8;
-    pub(super) const TENSOR_RAW: u64 = 9;
-    pub(super) const TENSOR_EXTERNAL: u64 = 13;
-    pub(super) const TENSOR_LOCATION: u64 = 14;
-    pub(super) const ENTRY_KEY: u64 = 1;
-    pub(super) const ENTRY_VALUE: u64 = 2;
-    pub(super) const PORT_NAME: u64 = 1;
-    pub(super) const PORT_TYPE: u64 = 2;
-}
-
-const FLOAT: u64 = 1;
-const INT64: u64 = 7;
-
 /// Opset 17 has LayerNormalization, and nothing here needs a later one.
 const OPERATOR_SET: u64 = 17;
 const IR_VERSION: u64 = 8;
@@ -102,7 +66,7 @@ pub(crate) struct Graph<'p> {
     initializers: Vec<Message>,
     inputs: Vec<Message>,
     /// Where each weight lies; what lies nowhere is remembered in `missing`.
-    place: &'p dyn Fn(&Wanted) -> Option<External>,
+    place: &'p mut dyn FnMut(&Wanted) -> Option<External>,
     missing: Vec<Wanted>,
     /// Weights that are there already, so that two uses are one.
     known: BTreeMap<String, Value>,
@@ -114,7 +78,7 @@ pub(crate) struct Graph<'p> {
 }
 
 impl<'p> Graph<'p> {
-    pub(crate) fn new(place: &'p dyn Fn(&Wanted) -> Option<External>) -> Self {
+    pub(crate) fn new(place: &'p mut dyn FnMut(&Wanted) -> Option<External>) -> Self {
         Self {
             nodes: Vec::new(),
             initializers: Vec::new(),
@@ -134,7 +98,7 @@ impl<'p> Graph<'p> {
     }
 
     /// An input; None is a length that only a run knows.
-    pub(crate) fn input(&mut self, name: &str, data_type: DataType, dims: &[Option<i64>]) -> Value {
+    pub(crate) fn input(&mut self, name: &str, data_type: u64, dims: &[Option<i64>]) -> Value {
         self.inputs.push(port(name, data_type, dims));
         Value(name.to_owned())
     }
@@ -160,30 +124,29 @@ impl<'p> Graph<'p> {
         };
         let mut tensor = Message::default();
         for dim in &wanted.dims {
-            tensor.number(field::TENSOR_DIMS, dim.cast_unsigned());
+            tensor.number(field::tensor::DIMS, dim.cast_unsigned());
         }
         tensor
-            .number(field::TENSOR_DATA_TYPE, external.data_type)
-            .bytes(field::TENSOR_NAME, key.as_bytes());
+            .number(field::tensor::DATA_TYPE, external.data_type)
+            .bytes(field::tensor::NAME, key.as_bytes());
         let mut entry = |name: &str, value: &str| {
             let mut entry = Message::default();
             entry
-                .bytes(field::ENTRY_KEY, name.as_bytes())
-                .bytes(field::ENTRY_VALUE, value.as_bytes());
-            tensor.message(field::TENSOR_EXTERNAL, entry);
+                .bytes(field::entry::KEY, name.as_bytes())
+                .bytes(field::entry::VALUE, value.as_bytes());
+            tensor.message(field::tensor::EXTERNAL_DATA, entry);
         };
         entry("location", &external.location);
         entry("offset", &external.offset.to_string());
         entry("length", &external.bytes.to_string());
-        const EXTERNAL: u64 = 1;
-        tensor.number(field::TENSOR_LOCATION, EXTERNAL);
+        tensor.number(field::tensor::DATA_LOCATION, field::tensor::EXTERNAL);
         self.initializers.push(tensor);
         let value = match external.data_type {
-            FLOAT => Value(key.to_owned()),
+            element::FLOAT => Value(key.to_owned()),
             _ => self.one(
                 "Cast",
                 &[&Value(key.to_owned())],
-                &[("to", Attribute::Int(FLOAT.cast_signed()))],
+                &[("to", Attribute::Int(element::FLOAT.cast_signed()))],
             ),
         };
         self.known.insert(key.to_owned(), value.clone());
@@ -192,17 +155,17 @@ impl<'p> Graph<'p> {
 
     pub(crate) fn ints(&mut self, values: &[i64]) -> Value {
         let bytes = values.iter().flat_map(|it| it.to_le_bytes()).collect();
-        self.constant(INT64, vec![values.len() as i64], bytes)
+        self.constant(element::INT64, vec![values.len() as i64], bytes)
     }
 
     /// A whole number without an axis.
     pub(crate) fn int(&mut self, value: i64) -> Value {
-        self.constant(INT64, Vec::new(), value.to_le_bytes().to_vec())
+        self.constant(element::INT64, Vec::new(), value.to_le_bytes().to_vec())
     }
 
     /// A number without an axis.
     pub(crate) fn float(&mut self, value: f32) -> Value {
-        self.constant(FLOAT, Vec::new(), value.to_le_bytes().to_vec())
+        self.constant(element::FLOAT, Vec::new(), value.to_le_bytes().to_vec())
     }
 
     fn constant(&mut self, data_type: u64, dims: Vec<i64>, bytes: Vec<u8>) -> Value {
@@ -213,12 +176,12 @@ impl<'p> Graph<'p> {
         let value = self.fresh("constant");
         let mut tensor = Message::default();
         for dim in &key.1 {
-            tensor.number(field::TENSOR_DIMS, dim.cast_unsigned());
+            tensor.number(field::tensor::DIMS, dim.cast_unsigned());
         }
         tensor
-            .number(field::TENSOR_DATA_TYPE, data_type)
-            .bytes(field::TENSOR_NAME, value.0.as_bytes())
-            .bytes(field::TENSOR_RAW, &key.2);
+            .number(field::tensor::DATA_TYPE, data_type)
+            .bytes(field::tensor::NAME, value.0.as_bytes())
+            .bytes(field::tensor::RAW_DATA, &key.2);
         self.initializers.push(tensor);
         self.constants.insert(key, value.clone());
         value
@@ -250,16 +213,16 @@ impl<'p> Graph<'p> {
     ) {
         let mut node = Message::default();
         for input in inputs {
-            node.bytes(field::NODE_INPUT, input.0.as_bytes());
+            node.bytes(field::node::INPUT, input.0.as_bytes());
         }
         for output in outputs {
-            node.bytes(field::NODE_OUTPUT, output.0.as_bytes());
+            node.bytes(field::node::OUTPUT, output.0.as_bytes());
         }
         let name = format!("/{}/{operator}_{}", self.scope, self.nodes.len());
-        node.bytes(field::NODE_NAME, name.as_bytes())
-            .bytes(field::NODE_OPERATOR, operator.as_bytes());
+        node.bytes(field::node::NAME, name.as_bytes())
+            .bytes(field::node::OP_TYPE, operator.as_bytes());
         for (name, attribute) in attributes {
-            node.message(field::NODE_ATTRIBUTE, attribute.write(name));
+            node.message(field::node::ATTRIBUTE, attribute.write(name));
         }
         self.nodes.push(node);
     }
@@ -316,60 +279,45 @@ impl<'p> Graph<'p> {
         self.one("Shape", &[value], &[("start", start), ("end", end)])
     }
 
-    /// The model with this output, or what no file has.
+    /// The model with this output, a float tensor that a node has made, or what
+    /// no file has.
     pub(crate) fn finish(
         self,
         output: &Value,
-        name: &str,
         dims: &[Option<i64>],
     ) -> Result<Vec<u8>, Vec<Wanted>> {
         if !self.missing.is_empty() {
             return Err(self.missing);
         }
         let mut graph = Message::default();
-        graph.bytes(field::GRAPH_NAME, b"voice");
+        graph.bytes(field::graph::NAME, b"voice");
         for node in self.nodes {
-            graph.message(field::GRAPH_NODE, node);
+            graph.message(field::graph::NODE, node);
         }
-        // Under the name that callers know.
-        let mut named = Message::default();
-        named
-            .bytes(field::NODE_INPUT, output.0.as_bytes())
-            .bytes(field::NODE_OUTPUT, name.as_bytes())
-            .bytes(
-                field::NODE_NAME,
-                format!("/{}/{name}", self.scope).as_bytes(),
-            )
-            .bytes(field::NODE_OPERATOR, b"Tanh");
-        graph.message(field::GRAPH_NODE, named);
         for initializer in self.initializers {
-            graph.message(field::GRAPH_INITIALIZER, initializer);
+            graph.message(field::graph::INITIALIZER, initializer);
         }
         for input in self.inputs {
-            graph.message(field::GRAPH_INPUT, input);
+            graph.message(field::graph::INPUT, input);
         }
-        graph.message(field::GRAPH_OUTPUT, port(name, DataType::Float, dims));
+        let output = port(&output.0, element::FLOAT, dims);
+        graph.message(field::graph::OUTPUT, output);
         let mut operators = Message::default();
         operators
-            .bytes(1, b"")
-            .number(field::OPERATOR_SET_VERSION, OPERATOR_SET);
+            .bytes(field::operator_set::DOMAIN, b"")
+            .number(field::operator_set::VERSION, OPERATOR_SET);
         let mut model = Message::default();
         model
-            .number(field::MODEL_IR_VERSION, IR_VERSION)
-            .message(field::MODEL_OPERATOR_SET, operators)
-            .message(field::MODEL_GRAPH, graph);
+            .number(field::model::IR_VERSION, IR_VERSION)
+            .message(field::model::OPERATOR_SET, operators)
+            .message(field::model::GRAPH, graph);
         Ok(model.finish())
     }
 }
 
-/// The element type of an input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DataType {
-    Float,
-    Int64,
-}
-
-fn port(name: &str, data_type: DataType, dims: &[Option<i64>]) -> Message {
+/// A tensor as an input or output of a graph. `data_type` is ONNX's number of
+/// its elements; of an axis that is None only a run knows the length.
+pub fn port(name: &str, data_type: u64, dims: &[Option<i64>]) -> Message {
     let mut shape = Message::default();
     for length in dims {
         let mut dim = Message::default();
@@ -378,18 +326,15 @@ fn port(name: &str, data_type: DataType, dims: &[Option<i64>]) -> Message {
         }
         shape.message(1, dim);
     }
-    let element = match data_type {
-        DataType::Float => FLOAT,
-        DataType::Int64 => INT64,
-    };
     let mut tensor = Message::default();
-    tensor.number(1, element).message(2, shape);
+    tensor.number(1, data_type).message(2, shape);
     let mut kind = Message::default();
     kind.message(1, tensor);
-    let mut port = Message::default();
-    port.bytes(field::PORT_NAME, name.as_bytes())
-        .message(field::PORT_TYPE, kind);
-    port
+    let mut message = Message::default();
+    message
+        .bytes(field::port::NAME, name.as_bytes())
+        .message(field::port::TYPE, kind);
+    message
 }
 
 impl Attribute<'_> {
@@ -399,22 +344,22 @@ impl Attribute<'_> {
         const OF_TEXT: u64 = 3;
         const OF_INTS: u64 = 7;
         let mut attribute = Message::default();
-        attribute.bytes(field::ATTRIBUTE_NAME, name.as_bytes());
+        attribute.bytes(field::attribute::NAME, name.as_bytes());
         match self {
             Self::Float(value) => attribute
-                .fixed32(field::ATTRIBUTE_FLOAT, value.to_bits())
-                .number(field::ATTRIBUTE_TYPE, OF_FLOAT),
+                .fixed32(field::attribute::FLOAT, value.to_bits())
+                .number(field::attribute::TYPE, OF_FLOAT),
             Self::Int(value) => attribute
-                .number(field::ATTRIBUTE_INT, value.cast_unsigned())
-                .number(field::ATTRIBUTE_TYPE, OF_INT),
+                .number(field::attribute::INT, value.cast_unsigned())
+                .number(field::attribute::TYPE, OF_INT),
             Self::Text(text) => attribute
-                .bytes(field::ATTRIBUTE_TEXT, text.as_bytes())
-                .number(field::ATTRIBUTE_TYPE, OF_TEXT),
+                .bytes(field::attribute::TEXT, text.as_bytes())
+                .number(field::attribute::TYPE, OF_TEXT),
             Self::Ints(values) => {
                 for value in *values {
-                    attribute.number(field::ATTRIBUTE_INTS, value.cast_unsigned());
+                    attribute.number(field::attribute::INTS, value.cast_unsigned());
                 }
-                attribute.number(field::ATTRIBUTE_TYPE, OF_INTS)
+                attribute.number(field::attribute::TYPE, OF_INTS)
             }
         };
         attribute

@@ -9,15 +9,16 @@
 //! - [`sizes`]: the numbers of a voice, from its configuration and from the
 //!   shapes of its tensors. - [`voice`]: the whole graph. - `blocks`: what it
 //!   is made of. - `graph`: nodes, constants and weights being written.
-//! - [`message`]: protocol buffers.
+//! - [`message`]: protocol buffers. - [`field`]: those of ONNX.
 
 mod attention;
 mod blocks;
 mod duration;
+pub mod field;
 mod graph;
 pub mod message;
 pub mod sizes;
 mod spline;
 pub mod voice;
 
-pub use graph::{External, Fold, Wanted};
+pub use graph::{External, Fold, Wanted, port};

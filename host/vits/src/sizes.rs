@@ -164,6 +164,16 @@ pub enum Unfit {
     },
 }
 
+/// Names of a normed weight's direction and length ([`crate::Fold::Norm`]): as
+/// training leaves them, and as newer code saves them.
+pub const NORMED: [(&str, &str); 2] = [
+    ("weight_v", "weight_g"),
+    (
+        "parametrizations.weight.original1",
+        "parametrizations.weight.original0",
+    ),
+];
+
 /// What no voice comes near; it bounds the graph before it is written.
 const LAYERS_MAX: usize = 64;
 const STAGES_MAX: usize = 16;
@@ -303,9 +313,10 @@ impl Shapes<'_> {
     }
 
     fn weight(&self, module: &str) -> Option<Vec<usize>> {
-        // As training leaves it, as newer code saves it, or folded.
-        ["weight_v", "parametrizations.weight.original1", "weight"]
+        NORMED
             .into_iter()
+            .map(|(direction, _)| direction)
+            .chain(["weight"])
             .find_map(|it| (self.0)(&format!("{module}.{it}")))
     }
 

@@ -7,7 +7,8 @@
 use crate::attention::Frame;
 use crate::blocks::{Conv, Transformer, conv, linear, masked, pointwise, transformer};
 use crate::duration::{Heard, dice, predicted, stochastic};
-use crate::graph::{Attribute, DataType, External, Fold, Graph, Value, Wanted};
+use crate::field::element::{FLOAT, INT64};
+use crate::graph::{Attribute, External, Fold, Graph, Value, Wanted};
 use crate::sizes::{Architecture, Sizes};
 
 /// The output's name, [1, 1, samples].
@@ -25,7 +26,7 @@ const LAST_SLOPE: f32 = 0.01;
 pub fn model(
     sizes: &Sizes,
     rows: usize,
-    place: &dyn Fn(&Wanted) -> Option<External>,
+    place: &mut dyn FnMut(&Wanted) -> Option<External>,
 ) -> Result<Vec<u8>, Vec<Wanted>> {
     let mut g = Graph::new(place);
     let inputs = Inputs::of(&mut g, sizes);
@@ -40,7 +41,7 @@ pub fn model(
     let latent = prior(&mut g, &inputs, &text, &frames);
     let latent = flow(&mut g, sizes, latent, &speaker_row);
     let sound = decode(&mut g, sizes, &latent, &speaker);
-    g.finish(&sound, OUTPUT, &[Some(1), Some(1), None])
+    g.finish(&sound, &[Some(1), Some(1), None])
 }
 
 struct Inputs {
@@ -59,7 +60,6 @@ struct Inputs {
 
 impl Inputs {
     fn of(g: &mut Graph<'_>, sizes: &Sizes) -> Self {
-        use DataType::{Float, Int64};
         let row = [Some(1), None];
         let features: &[(&str, &str)] = match sizes.architecture {
             Architecture::JpExtra => &[("bert", "enc_p.bert_proj")],
@@ -71,20 +71,20 @@ impl Inputs {
         };
         let wide = [Some(1), Some(sizes.bert as i64), None];
         Self {
-            tokens: g.input("x_tst", Int64, &row),
-            lengths: g.input("x_tst_lengths", Int64, &[Some(1)]),
-            speaker: g.input("sid", Int64, &[Some(1)]),
-            tones: g.input("tones", Int64, &row),
-            languages: g.input("language", Int64, &row),
+            tokens: g.input("x_tst", INT64, &row),
+            lengths: g.input("x_tst_lengths", INT64, &[Some(1)]),
+            speaker: g.input("sid", INT64, &[Some(1)]),
+            tones: g.input("tones", INT64, &row),
+            languages: g.input("language", INT64, &row),
             features: features
                 .iter()
-                .map(|(name, module)| (*module, g.input(name, Float, &wide)))
+                .map(|(name, module)| (*module, g.input(name, FLOAT, &wide)))
                 .collect(),
-            style: g.input("style_vec", Float, &[Some(1), Some(sizes.style as i64)]),
-            length_scale: g.input("length_scale", Float, &[]),
-            sdp_ratio: g.input("sdp_ratio", Float, &[]),
-            noise_scale: g.input("noise_scale", Float, &[]),
-            noise_scale_w: g.input("noise_scale_w", Float, &[]),
+            style: g.input("style_vec", FLOAT, &[Some(1), Some(sizes.style as i64)]),
+            length_scale: g.input("length_scale", FLOAT, &[]),
+            sdp_ratio: g.input("sdp_ratio", FLOAT, &[]),
+            noise_scale: g.input("noise_scale", FLOAT, &[]),
+            noise_scale_w: g.input("noise_scale_w", FLOAT, &[]),
         }
     }
 }
@@ -283,7 +283,7 @@ fn flow(g: &mut Graph<'_>, sizes: &Sizes, latent: Value, speaker: &Value) -> Val
     z
 }
 
-/// HiFi-GAN's generator, up to what its last rectifier is.
+/// HiFi-GAN's generator: the samples, within ±1.
 fn decode(g: &mut Graph<'_>, sizes: &Sizes, latent: &Value, speaker: &Value) -> Value {
     g.scope("dec/conv_pre");
     let pre = Conv::new(sizes.inter, sizes.upsample, sizes.pre_kernel);
@@ -354,7 +354,10 @@ fn decode(g: &mut Graph<'_>, sizes: &Sizes, latent: &Value, speaker: &Value) -> 
         bias: false,
         ..Conv::new(from, 1, sizes.post_kernel)
     };
-    conv(g, &x, "dec.conv_post", post)
+    let x = conv(g, &x, "dec.conv_post", post);
+    let sound = Value(OUTPUT.to_owned());
+    g.node("Tanh", &[&x], &[&sound], &[]);
+    sound
 }
 
 fn rectify(g: &mut Graph<'_>, x: &Value, slope: f32) -> Value {

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use serde::Serialize;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value};
 
 use super::{DictionaryFormat, WrittenWord};
@@ -38,9 +37,7 @@ pub(super) fn over(old: &str, words: &[WrittenWord]) -> Option<String> {
 }
 
 fn written(word: &WrittenWord) -> Option<Table> {
-    let text = toml::to_string(word).ok()?;
-    let mut document: DocumentMut = text.parse().ok()?;
-    let mut table = std::mem::take(document.as_table_mut());
+    let mut table = fields(word)?;
     table.decor_mut().set_prefix("\n");
     Some(table)
 }
@@ -71,7 +68,7 @@ fn plain(value: &Value) -> Value {
     value
 }
 
-fn fields(word: &impl Serialize) -> Option<Table> {
+fn fields(word: &WrittenWord) -> Option<Table> {
     let mut document: DocumentMut = toml::to_string(word).ok()?.parse().ok()?;
     Some(std::mem::take(document.as_table_mut()))
 }

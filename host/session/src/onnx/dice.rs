@@ -8,7 +8,7 @@
 //! number, so that rows of a tensor do not line up with their repetition.
 
 use super::graph::{Names, Node, plain};
-use super::wire::Message;
+use vits::message::Message;
 
 /// Name of the input: f32, [`NOISE_LENGTH`] elements.
 pub(crate) const NOISE: &str = "noise";

@@ -2,9 +2,9 @@
 //! file.
 
 use super::error::Malformed;
-use super::field;
 use super::graph::{Model, Names};
-use super::wire::Message;
+use vits::field;
+use vits::message::Message;
 
 /// How the weights of a model that has them inside may be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

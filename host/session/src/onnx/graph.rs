@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::error::{Malformed, WeightFault};
-use super::field;
-use super::wire::{self, Message, Value};
+use super::wire::{self, Value};
+use vits::field;
+use vits::message::Message;
 
 /// The model: its graph, and the fields beside it that a session needs.
 pub(crate) struct Model<'a> {
@@ -71,8 +72,6 @@ pub(crate) struct Port<'a> {
     kind: Option<&'a [u8]>,
 }
 
-const FLOAT: u64 = 1;
-
 /// What a graph may hold, so that a file is never many times itself in memory.
 /// The largest voices have 6,000 nodes and 800 initializers.
 const NODES_MAX: usize = 100_000;
@@ -122,7 +121,7 @@ impl<'a> Model<'a> {
     pub(crate) fn around(&self, graph: Message) -> Vec<u8> {
         let mut model = Message::default();
         for (number, value) in &self.head {
-            model.value(*number, *value);
+            wire::write(&mut model, *number, *value);
         }
         model.message(field::model::GRAPH, graph);
         model.finish()
@@ -326,7 +325,7 @@ impl<'a> Tensor<'a> {
                 // Name, doc string and where the bytes were.
                 (8 | 12..=14, _) => {}
                 (number, value) => {
-                    message.value(number, value);
+                    wire::write(&mut message, number, value);
                 }
             }
         }
@@ -347,7 +346,7 @@ impl<'a> Tensor<'a> {
             match field? {
                 (field::tensor::DIMS, _) if dims.is_some() => {}
                 (number, value) => {
-                    message.value(number, value);
+                    wire::write(&mut message, number, value);
                 }
             }
         }
@@ -395,40 +394,19 @@ pub(crate) fn plain(operator: &str, inputs: &[&str], output: &str) -> Message {
 
 /// A float tensor of rank 3, of any shape: where a graph is cut.
 pub(crate) fn float_port(name: &str) -> Message {
-    port(name, FLOAT, &[None; 3])
+    vits::port(name, field::element::FLOAT, &[None; 3])
 }
 
 /// A float tensor of rank 1 and this length.
 pub(crate) fn float_row(name: &str, length: usize) -> Message {
-    port(name, FLOAT, &[i64::try_from(length).ok()])
+    vits::port(name, field::element::FLOAT, &[i64::try_from(length).ok()])
 }
 
 /// An input that an initializer fills: not a constant, so that nothing is
 /// computed from it when a session opens.
 pub(crate) fn weight_port(name: &str, data_type: u64, dims: &[i64]) -> Message {
     let dims: Vec<_> = dims.iter().copied().map(Some).collect();
-    port(name, data_type, &dims)
-}
-
-/// A tensor as an input or output; None is any length.
-fn port(name: &str, data_type: u64, dims: &[Option<i64>]) -> Message {
-    let mut shape = Message::default();
-    for length in dims {
-        let mut dim = Message::default();
-        if let Some(length) = length {
-            dim.number(1, length.cast_unsigned());
-        }
-        shape.message(1, dim);
-    }
-    let mut tensor = Message::default();
-    tensor.number(1, data_type).message(2, shape);
-    let mut kind = Message::default();
-    kind.message(1, tensor);
-    let mut message = Message::default();
-    message
-        .bytes(field::port::NAME, name.as_bytes())
-        .message(field::port::TYPE, kind);
-    message
+    vits::port(name, data_type, &dims)
 }
 
 /// New names of values. Exporters number them as they go, so that two voices

@@ -4,7 +4,6 @@ mod dice;
 mod embed;
 mod error;
 mod examine;
-mod field;
 mod graph;
 mod pointwise;
 mod split;

@@ -10,9 +10,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::error::Malformed;
-use super::field;
 use super::graph::{Graph, Model, Names, Node, plain, weight_port};
-use super::wire::Message;
+use vits::field;
+use vits::message::Message;
 
 /// The shapes that initializers have after the change, by their names.
 pub(crate) type Shapes = HashMap<String, Vec<i64>>;

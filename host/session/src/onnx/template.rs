@@ -7,9 +7,9 @@
 //! compute with its values when a session opens, and keep what came of it.
 
 use super::error::Uncut;
-use super::field;
 use super::graph::weight_port;
-use super::wire::Message;
+use vits::field;
+use vits::message::Message;
 
 /// A graph without weights, shared by all voices of its architecture.
 pub struct Template {

@@ -64,8 +64,8 @@ fn is_cast_to_float(node: &Node<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::graph::{Model, plain};
-    use super::super::wire::Message;
     use super::*;
+    use vits::message::Message;
 
     fn half(name: &str) -> Message {
         let mut tensor = Message::default();

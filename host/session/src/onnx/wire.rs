@@ -1,5 +1,7 @@
-//! The wire format of protocol buffers, read and written just far enough to
-//! take an ONNX file of hundreds of megabytes apart without copying it.
+//! The wire format of protocol buffers, read just far enough to take an ONNX
+//! file of hundreds of megabytes apart without copying it.
+
+use vits::message::Message;
 
 use super::error::Malformed;
 
@@ -83,57 +85,14 @@ pub(crate) fn varints(mut packed: &[u8]) -> Result<Vec<u64>, Malformed> {
     Ok(numbers)
 }
 
-/// A message being written.
-#[derive(Default)]
-pub(crate) struct Message(Vec<u8>);
-
-impl Message {
-    pub(crate) fn finish(self) -> Vec<u8> {
-        self.0
-    }
-
-    pub(crate) fn number(&mut self, field: u64, value: u64) -> &mut Self {
-        self.varint(field << 3);
-        self.varint(value);
-        self
-    }
-
-    pub(crate) fn bytes(&mut self, field: u64, value: &[u8]) -> &mut Self {
-        self.varint(field << 3 | 2);
-        self.varint(value.len() as u64);
-        self.0.extend_from_slice(value);
-        self
-    }
-
-    pub(crate) fn message(&mut self, field: u64, value: Self) -> &mut Self {
-        self.bytes(field, &value.0)
-    }
-
-    /// A field as it was read.
-    pub(crate) fn value(&mut self, field: u64, value: Value<'_>) -> &mut Self {
-        match value {
-            Value::Varint(number) => self.number(field, number),
-            Value::Bytes(bytes) => self.bytes(field, bytes),
-            Value::Fixed64(bits) => {
-                self.varint(field << 3 | 1);
-                self.0.extend_from_slice(&bits.to_le_bytes());
-                self
-            }
-            Value::Fixed32(bits) => {
-                self.varint(field << 3 | 5);
-                self.0.extend_from_slice(&bits.to_le_bytes());
-                self
-            }
-        }
-    }
-
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
+/// Writes a field as it was read.
+pub(crate) fn write(message: &mut Message, field: u64, value: Value<'_>) {
+    match value {
+        Value::Varint(number) => message.number(field, number),
+        Value::Bytes(bytes) => message.bytes(field, bytes),
+        Value::Fixed64(bits) => message.fixed64(field, bits),
+        Value::Fixed32(bits) => message.fixed32(field, bits),
+    };
 }
 
 #[cfg(test)]
@@ -143,11 +102,9 @@ mod tests {
     #[test]
     fn what_is_written_reads_the_same() {
         let mut message = Message::default();
-        message
-            .number(1, 300)
-            .bytes(2, b"name")
-            .value(3, Value::Fixed32(7))
-            .value(4, Value::Fixed64(u64::MAX));
+        message.number(1, 300).bytes(2, b"name");
+        write(&mut message, 3, Value::Fixed32(7));
+        write(&mut message, 4, Value::Fixed64(u64::MAX));
         let written = message.finish();
         let read: Result<Vec<_>, _> = fields(&written).collect();
         assert_eq!(

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::dice;
 use super::error::{Malformed, Uncut};
-use super::field;
 use super::graph::{Model, Names, Node, Port, Tensor, float_port};
 use super::template::{Cut, Weight};
-use super::wire::Message;
+use vits::field;
+use vits::message::Message;
 
 /// Names of the two values at the cut.
 pub(crate) const LATENT: &str = "z";

@@ -39,21 +39,27 @@ pub(super) fn open(path: &Path) -> Result<Package, Defect> {
 /// Reads what a model tells of itself.
 pub(super) fn read(model: &[u8], graph: Graph) -> Result<Package, Defect> {
     let metadata = Metadata::of(model)?;
-    let written: Written = parse(metadata.entry(MANIFEST)?)?;
-    bounds::short(&written.name).map_err(of_part("its manifest"))?;
+    let written = named(metadata.entry(MANIFEST)?)?;
     let config = HyperParameters::parse(metadata.entry(CONFIG)?)?;
-    let npy = metadata.entry(VECTORS)?;
+    let vectors = vectors(metadata.entry(VECTORS)?)?;
+    let package = Package::from_config(&written.name, &config, vectors, graph)?;
+    Ok(package.telling(written))
+}
+
+/// A manifest whose name can be shown.
+pub(super) fn named(manifest: &[u8]) -> Result<Written, Defect> {
+    let written: Written = parse(manifest)?;
+    bounds::short(&written.name).map_err(of_part("its manifest"))?;
+    Ok(written)
+}
+
+/// Style vectors as metadata has them: an .npy in Base64.
+pub(super) fn vectors(base64: &[u8]) -> Result<Vectors, Defect> {
+    let part = "its style vectors";
     // Four letters hold three bytes.
-    let vectors = "its style vectors";
-    let npy = bounds::sized(npy, npy::BYTES_MAX / 3 * 4 + 4).map_err(of_part(vectors))?;
-    let npy = STANDARD.decode(npy).map_err(of_part(vectors))?;
-    let vectors = Vectors::from_npy(&npy)?;
-    let mut package = Package::from_config(&written.name, &config, vectors, graph.clone())?;
-    package.name = written.name.clone();
-    package.licence = written.license.clone();
-    package.manifest = Arc::new(written.over(&package.manifest));
-    package.told = Some(graph);
-    Ok(package)
+    let most = npy::BYTES_MAX / 3 * 4 + 4;
+    let base64 = bounds::sized(base64, most).map_err(of_part(part))?;
+    Vectors::from_npy(&STANDARD.decode(base64).map_err(of_part(part))?)
 }
 
 /// As much of a model's manifest as the type asks for.
@@ -61,7 +67,8 @@ pub(super) fn manifest<'a, T: Deserialize<'a>>(model: &'a [u8]) -> Result<T, Def
     parse(Metadata::of(model)?.entry(MANIFEST)?)
 }
 
-fn parse<'a, T: Deserialize<'a>>(manifest: &'a [u8]) -> Result<T, Defect> {
+/// A manifest, as much of it as the type asks for.
+pub(super) fn parse<'a, T: Deserialize<'a>>(manifest: &'a [u8]) -> Result<T, Defect> {
     let part = "its manifest";
     let manifest = bounds::sized(manifest, MANIFEST_BYTES_MAX).map_err(of_part(part))?;
     serde_json::from_slice(manifest).map_err(of_part(part))

@@ -1,9 +1,8 @@
 //! The graph of a voice that is tensors alone, and where its weights lie.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use vits::sizes::{Configured, Sizes};
+use vits::sizes::{Architecture, Configured, NORMED, Sizes, Unfit};
 use vits::{External, Fold, Wanted, voice};
 
 use super::config::HyperParameters;
@@ -42,26 +41,22 @@ pub(super) fn build(
     }
     let rows = sizes.speakers.next_multiple_of(ROOM);
     let mut derived = Derived::new(Arc::clone(&held));
-    // The graph asks twice: what it wants, and where that lies.
-    let wanted = std::cell::RefCell::new(Vec::new());
-    let nowhere = |it: &Wanted| {
-        wanted.borrow_mut().push(it.clone());
-        None
+    let mut first = None;
+    let mut placed = |wanted: &Wanted| match place(wanted, tensors, &mut derived) {
+        Ok(place) => Some(place),
+        Err(defect) => {
+            first.get_or_insert(defect);
+            None
+        }
     };
-    drop(voice::model(&sizes, rows, &nowhere));
-    let mut places = BTreeMap::new();
-    for it in wanted.into_inner() {
-        let place = place(&it, tensors, &mut derived)?;
-        places.insert(it.key, place);
-    }
-    let model = voice::model(&sizes, rows, &|it| places.get(&it.key).cloned());
+    let model = voice::model(&sizes, rows, &mut placed);
     let model = model.map_err(|missing| {
-        let key = missing.into_iter().next().map(|it| it.key);
-        vits::sizes::Unfit::Missing(key.unwrap_or_default())
+        let key = || missing.into_iter().next().map(|it| it.key);
+        first.unwrap_or_else(|| Unfit::Missing(key().unwrap_or_default()).into())
     })?;
     let family = match sizes.architecture {
-        vits::sizes::Architecture::JpExtra => Family::JpExtra,
-        vits::sizes::Architecture::Multilingual => Family::Multilingual,
+        Architecture::JpExtra => Family::JpExtra,
+        Architecture::Multilingual => Family::Multilingual,
     };
     let built = Built {
         model: model.into(),
@@ -73,46 +68,38 @@ pub(super) fn build(
 
 fn place(wanted: &Wanted, tensors: &Tensors, derived: &mut Derived) -> Result<External, Defect> {
     let dims: Vec<usize> = wanted.dims.iter().map(|dim| *dim as usize).collect();
+    let bytes = 4 * dims.iter().product::<usize>();
     let float = |offset: usize| External {
         location: DERIVED.to_owned(),
         offset: offset as u64,
-        bytes: 4 * dims.iter().product::<usize>() as u64,
+        bytes: bytes as u64,
         data_type: Stored::Float.data_type(),
     };
     match wanted.fold {
         Fold::None => plain(&wanted.key, &dims, tensors),
         Fold::Rows => {
             let table = find(&wanted.key, tensors)?;
-            let bytes = 4 * dims.iter().product::<usize>();
             Ok(float(derived.rows(table.clone(), bytes)))
         }
         Fold::Norm => {
-            // As training leaves it, as newer code saves it, or folded.
-            let module = wanted.key.trim_end_matches(".weight");
-            let names = [
-                ("weight_v", "weight_g"),
-                (
-                    "parametrizations.weight.original1",
-                    "parametrizations.weight.original0",
-                ),
-            ];
-            for (direction, length) in names {
-                let [direction, length] = [direction, length].map(|it| format!("{module}.{it}"));
-                if let Some(found) = tensors.get(&direction) {
-                    fits(&direction, found, &dims)?;
-                    let of = find(&length, tensors)?;
-                    fits(&length, of, &[dims.first().copied().unwrap_or(1), 1, 1])?;
-                    return Ok(float(derived.norm(found.clone(), of.clone())));
+            let module = wanted.key.strip_suffix(".weight").unwrap_or(&wanted.key);
+            for names in NORMED.map(|(direction, length)| [direction, length]) {
+                let [direction, length] = names.map(|it| format!("{module}.{it}"));
+                if tensors.get(&direction).is_some() {
+                    let row = [dims.first().copied().unwrap_or(1), 1, 1];
+                    let direction = fitting(&direction, tensors, &dims)?.clone();
+                    let length = fitting(&length, tensors, &row)?.clone();
+                    return Ok(float(derived.norm(direction, length)));
                 }
             }
+            // Folded already.
             plain(&wanted.key, &dims, tensors)
         }
     }
 }
 
 fn plain(key: &str, dims: &[usize], tensors: &Tensors) -> Result<External, Defect> {
-    let tensor = find(key, tensors)?;
-    fits(key, tensor, dims)?;
+    let tensor = fitting(key, tensors, dims)?;
     Ok(External {
         location: TENSORS.to_owned(),
         offset: tensor.offset,
@@ -123,13 +110,15 @@ fn plain(key: &str, dims: &[usize], tensors: &Tensors) -> Result<External, Defec
 
 fn find<'t>(key: &str, tensors: &'t Tensors) -> Result<&'t Tensor, Defect> {
     let found = tensors.get(key).filter(|it| it.element != Stored::Other);
-    found.ok_or_else(|| vits::sizes::Unfit::Missing(key.to_owned()).into())
+    found.ok_or_else(|| Unfit::Missing(key.to_owned()).into())
 }
 
-fn fits(key: &str, tensor: &Tensor, dims: &[usize]) -> Result<(), Defect> {
-    match tensor.shape == dims && tensor.element != Stored::Other {
-        true => Ok(()),
-        false => Err(vits::sizes::Unfit::Shape {
+/// One that graphs can read, of this shape.
+fn fitting<'t>(key: &str, tensors: &'t Tensors, dims: &[usize]) -> Result<&'t Tensor, Defect> {
+    let tensor = find(key, tensors)?;
+    match tensor.shape == dims {
+        true => Ok(tensor),
+        false => Err(Unfit::Shape {
             key: key.to_owned(),
             found: tensor.shape.clone(),
             expected: format!("{dims:?}"),

@@ -42,6 +42,7 @@ use crate::files::Held;
 use crate::source::{Graph, Source};
 use config::HyperParameters;
 use defect::Defect;
+use manifest::Written;
 
 /// Who a voice is, and where its graph lies.
 #[derive(Clone, Debug)]
@@ -130,6 +131,15 @@ impl Package {
     }
 
     /// As the package itself says; not unique among packages.
+    /// The same with what its file's manifest says of it.
+    fn telling(mut self, written: Written) -> Self {
+        self.name.clone_from(&written.name);
+        self.licence.clone_from(&written.license);
+        self.manifest = Arc::new(written.over(&self.manifest));
+        self.told = Some(self.graph.clone());
+        self
+    }
+
     /// The same over tensors alone: a graph is written for them.
     fn from_tensors(
         known_as: &str,

@@ -62,7 +62,7 @@ pub(crate) fn tensors(bytes: &[u8]) -> bool {
     let Ok(sizes) = Sizes::find(&shape, &Configured::default()) else {
         return false;
     };
-    let somewhere = |_: &Wanted| {
+    let mut somewhere = |_: &Wanted| {
         Some(External {
             location: "tensors".to_owned(),
             offset: 0,
@@ -70,5 +70,5 @@ pub(crate) fn tensors(bytes: &[u8]) -> bool {
             data_type: 1,
         })
     };
-    voice::model(&sizes, sizes.speakers, &somewhere).is_ok()
+    voice::model(&sizes, sizes.speakers, &mut somewhere).is_ok()
 }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::bounds::{self, LIST_MAX, SPEAKERS_MAX, STYLES_MAX};
-use super::defect::{Defect, of_part};
+use super::defect::Defect;
 use super::tensors::Tensors;
 use super::{aivmx, manifest};
 use crate::error::Error;
@@ -103,9 +103,7 @@ pub(super) fn read(told: &Graph, speaker_uuid: &str) -> Result<Portrait, Error> 
             let tensors = Tensors::read(held).map_err(Defect::from);
             let found = tensors.and_then(|it| {
                 let manifest = it.metadata.manifest.unwrap_or_default();
-                let manifest: Manifest<'_> =
-                    serde_json::from_str(&manifest).map_err(of_part("its manifest"))?;
-                Ok(of_speaker(manifest, speaker_uuid))
+                Ok(of_speaker(aivmx::parse(manifest.as_bytes())?, speaker_uuid))
             });
             found.map_err(|defect| Error::Package {
                 path: held.path().to_owned(),

@@ -1,8 +1,8 @@
 //! The header of a `.safetensors` file: names, shapes and places of tensors,
 //! and what else it says of itself. The tensors are read where they are wanted.
 //!
-//! Format: <https://huggingface.co/docs/safetensors>: eight bytes with the
-//! header's length, a JSON object, the tensors' bytes. An `.aivm` is one whose
+//! Format: Hugging Face's safetensors: eight bytes with the header's length, a
+//! JSON object, the tensors' bytes. An `.aivm` is one whose
 //! metadata has a manifest (aivmlib); its tensors may begin at any address.
 
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use vits::field::element;
 
 use super::defect::TensorsFault;
 use crate::files::Held;
@@ -82,9 +83,9 @@ impl Stored {
     /// ONNX's number of it.
     pub(crate) fn data_type(self) -> u64 {
         match self {
-            Self::Float | Self::Other => 1,
-            Self::Half => 10,
-            Self::BFloat => 16,
+            Self::Float | Self::Other => element::FLOAT,
+            Self::Half => element::HALF,
+            Self::BFloat => element::BFLOAT16,
         }
     }
 }
@@ -102,11 +103,11 @@ impl Tensors {
             return Err(TensorsFault::LfsPointer);
         }
         let length = u64::from_le_bytes(length);
-        if length > HEADER_BYTES_MAX || length > held.bytes() - 8 {
-            return Err(match length > HEADER_BYTES_MAX {
-                true => TensorsFault::NoHeader,
-                false => TensorsFault::CutOff,
-            });
+        if length > HEADER_BYTES_MAX {
+            return Err(TensorsFault::NoHeader);
+        }
+        if length > held.bytes() - 8 {
+            return Err(TensorsFault::CutOff);
         }
         let mut json = vec![0; length as usize];
         held.read_at(8, &mut json)?;
