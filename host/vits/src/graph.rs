@@ -32,6 +32,12 @@ pub enum Fold {
     /// With rows of zeros behind its own, so that tables of unlike lengths
     /// are one shape.
     Rows,
+    /// Some of its rows, from this one on.
+    From(usize),
+    /// Of a BERT's projection `KEY.weight` and `KEY.bias`: the normed table of
+    /// relative positions, projected; [heads, rows of the table, head]
+    /// (arXiv 2006.03654, equation 4, whose right factors no text changes).
+    Positions,
 }
 
 /// Where the bytes of a weight lie, for the graph to refer to.
@@ -109,7 +115,12 @@ impl<'p> Graph<'p> {
     }
 
     pub(crate) fn folded(&mut self, key: &str, dims: &[usize], fold: Fold) -> Value {
-        if let Some(value) = self.known.get(key) {
+        let name = match fold {
+            Fold::None | Fold::Norm | Fold::Rows => key.to_owned(),
+            Fold::From(row) => format!("{key}[{row}..]"),
+            Fold::Positions => format!("{key}.positions"),
+        };
+        if let Some(value) = self.known.get(&name) {
             return value.clone();
         }
         let dims: Vec<i64> = dims.iter().map(|dim| *dim as i64).collect();
@@ -120,7 +131,7 @@ impl<'p> Graph<'p> {
         };
         let Some(external) = (self.place)(&wanted) else {
             self.missing.push(wanted);
-            return Value(key.to_owned());
+            return Value(name);
         };
         let mut tensor = Message::default();
         for dim in &wanted.dims {
@@ -128,11 +139,11 @@ impl<'p> Graph<'p> {
         }
         tensor
             .number(field::tensor::DATA_TYPE, external.data_type)
-            .bytes(field::tensor::NAME, key.as_bytes());
-        let mut entry = |name: &str, value: &str| {
+            .bytes(field::tensor::NAME, name.as_bytes());
+        let mut entry = |what: &str, value: &str| {
             let mut entry = Message::default();
             entry
-                .bytes(field::entry::KEY, name.as_bytes())
+                .bytes(field::entry::KEY, what.as_bytes())
                 .bytes(field::entry::VALUE, value.as_bytes());
             tensor.message(field::tensor::EXTERNAL_DATA, entry);
         };
@@ -142,14 +153,14 @@ impl<'p> Graph<'p> {
         tensor.number(field::tensor::DATA_LOCATION, field::tensor::EXTERNAL);
         self.initializers.push(tensor);
         let value = match external.data_type {
-            element::FLOAT => Value(key.to_owned()),
+            element::FLOAT => Value(name.clone()),
             _ => self.one(
                 "Cast",
-                &[&Value(key.to_owned())],
+                &[&Value(name.clone())],
                 &[("to", Attribute::Int(element::FLOAT.cast_signed()))],
             ),
         };
-        self.known.insert(key.to_owned(), value.clone());
+        self.known.insert(name, value.clone());
         value
     }
 
@@ -290,7 +301,7 @@ impl<'p> Graph<'p> {
             return Err(self.missing);
         }
         let mut graph = Message::default();
-        graph.bytes(field::graph::NAME, b"voice");
+        graph.bytes(field::graph::NAME, b"graph");
         for node in self.nodes {
             graph.message(field::graph::NODE, node);
         }
