@@ -15,6 +15,8 @@ pub(crate) fn of(name: &str) -> Vec<Vec<u8>> {
             "fixtures/decoded.onnx",
         ],
         "trace" => &["cases/memory/trace.jsonl"],
+        "vocabulary" => &["fixtures/bert/vocab.txt"],
+        "bert_config" => &["fixtures/bert/config.json"],
         "words_toml" => &["cases/readings/words.toml"],
         "pipeline" => &["../pipelines/ja.toml", "../pipelines/ja-sbv2.toml"],
         "settings" => &["../koemasu.toml"],

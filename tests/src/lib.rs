@@ -55,6 +55,24 @@ pub const TARGETS: &[Target] = &[
         session::parse::tensors,
     ),
     target(
+        "torch",
+        "the tensors of a voice or BERT as PyTorch saves them",
+        32 * MIB,
+        session::parse::torch,
+    ),
+    target(
+        "vocabulary",
+        "vocab.txt of a BERT",
+        16 * MIB,
+        session::parse::vocabulary,
+    ),
+    target(
+        "bert_config",
+        "config.json of a BERT",
+        MIB,
+        session::parse::bert_config,
+    ),
+    target(
         "manifest",
         "the JSON of an AIVM manifest",
         256 * MIB,

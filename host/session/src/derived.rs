@@ -1,8 +1,12 @@
 //! Weights that lie in no file as a graph wants them: they are made while they
 //! are read, a piece at a time, from the tensors of a file.
 
+mod positions;
+
 use std::io::{Error, Result};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+pub(crate) use positions::Positions;
 
 use crate::files::Held;
 use crate::package::{Stored, Tensor};
@@ -13,6 +17,8 @@ pub(crate) struct Derived {
     held: Arc<Held>,
     parts: Vec<Part>,
     bytes: usize,
+    /// The part that was made last, since one is read in several pieces.
+    made: Mutex<Option<(usize, Vec<u8>)>>,
 }
 
 #[derive(Debug)]
@@ -34,6 +40,8 @@ enum Origin {
     },
     /// Rows of a table, and zeros behind them.
     Rows(Tensor),
+    /// A table of a BERT, made as a whole.
+    Positions(Box<Positions>),
 }
 
 /// Numbers read at once while a norm is taken.
@@ -45,6 +53,7 @@ impl Derived {
             held,
             parts: Vec::new(),
             bytes: 0,
+            made: Mutex::default(),
         }
     }
 
@@ -65,6 +74,11 @@ impl Derived {
     /// A table with zeros behind it, `bytes` in all.
     pub(crate) fn rows(&mut self, table: Tensor, bytes: usize) -> usize {
         self.push(bytes, Origin::Rows(table))
+    }
+
+    /// What relative positions are to one layer of a BERT.
+    pub(crate) fn positions(&mut self, positions: Positions) -> usize {
+        self.push(positions.bytes(), Origin::Positions(Box::new(positions)))
     }
 
     fn push(&mut self, bytes: usize, origin: Origin) -> usize {
@@ -123,7 +137,34 @@ impl Derived {
                     false => self.values(table, first, own),
                 }
             }
+            Origin::Positions(positions) => {
+                let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+                let start = part.start;
+                let whole = match &*made {
+                    Some((of, whole)) if *of == start => whole,
+                    _ => {
+                        let whole = positions.make(|tensor| self.all(tensor))?;
+                        &made.insert((start, whole)).1
+                    }
+                };
+                let from = offset - start;
+                into.copy_from_slice(&whole[from..from + into.len()]);
+                // Nothing comes behind it, and it would stay until the next.
+                if from + into.len() == whole.len() {
+                    *made = None;
+                }
+                Ok(())
+            }
         }
+    }
+
+    /// A whole tensor as floats.
+    fn all(&self, tensor: &Tensor) -> Result<Vec<f32>> {
+        let count = tensor.bytes as usize / tensor.element.bytes();
+        let mut bytes = vec![0; 4 * count];
+        self.values(tensor, 0, &mut bytes)?;
+        let values = bytes.as_chunks::<4>().0.iter();
+        Ok(values.map(|it| f32::from_le_bytes(*it)).collect())
     }
 
     /// Of each row: its length by the norm of its direction. Sums are taken in

@@ -36,6 +36,21 @@ pub fn tensors(bytes: &[u8]) -> bool {
     package::tensors(bytes)
 }
 
+/// A file of `torch.save`: its zip, and the pickle in it.
+pub fn torch(bytes: &[u8]) -> bool {
+    package::torch_file(bytes)
+}
+
+/// A BERT's `vocab.txt`.
+pub fn vocabulary(bytes: &[u8]) -> bool {
+    crate::bert::parse_vocabulary(bytes)
+}
+
+/// A BERT's `config.json`.
+pub fn bert_config(bytes: &[u8]) -> bool {
+    crate::bert::folder::parse_config(bytes)
+}
+
 /// An AIVM manifest, the JSON in the metadata of a voice's file.
 pub fn manifest(bytes: &[u8]) -> bool {
     package::manifest(bytes)

@@ -76,7 +76,8 @@ fn place(wanted: &Wanted, tensors: &Tensors, derived: &mut Derived) -> Result<Ex
         data_type: Stored::Float.data_type(),
     };
     match wanted.fold {
-        Fold::None => plain(&wanted.key, &dims, tensors),
+        // The other two are a BERT's.
+        Fold::None | Fold::From(_) | Fold::Positions => plain(&wanted.key, &dims, tensors),
         Fold::Rows => {
             let table = find(&wanted.key, tensors)?;
             Ok(float(derived.rows(table.clone(), bytes)))

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use super::torch::TorchFault;
 use crate::onnx::Malformed;
 
 /// Why a package is no voice.
@@ -15,8 +16,6 @@ pub(crate) enum Defect {
     /// One file of a folder.
     #[error("{file}: {cause}")]
     File { file: String, cause: io::Error },
-    #[error("{file}: it is a checkpoint of PyTorch; save it as .safetensors, or export an .onnx")]
-    Checkpoint { file: String },
     #[error("it has neither a .safetensors nor an .onnx")]
     NoModel,
     /// What one file of a folder is.
@@ -88,7 +87,7 @@ pub(crate) enum Fault {
     Name(#[from] LongName),
 }
 
-/// Why a file is no .safetensors that a graph could read. In sentences, "it"
+/// Why a file has no tensors that a graph could read. In sentences, "it"
 /// is the file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TensorsFault {
@@ -106,6 +105,8 @@ pub(crate) enum TensorsFault {
     Element { key: String, element: String },
     #[error("its tensor `{0}` does not lie where its shape says")]
     Place(String),
+    #[error(transparent)]
+    Torch(#[from] TorchFault),
 }
 
 /// A name that cannot be shown.

@@ -1,5 +1,5 @@
 //! A folder of Style-Bert-VITS2: `config.json`, `style_vectors.npy`, and
-//! `*.safetensors` as training leaves them or an `*.onnx`.
+//! `*.safetensors` as training leaves them, an `*.onnx` or a `*.pth`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,6 @@ use super::config::HyperParameters;
 use super::defect::Defect;
 use super::npy;
 use super::styles::Vectors;
-use super::tensors::Tensors;
 use crate::files::{self, Held};
 use crate::source::Graph;
 
@@ -28,10 +27,10 @@ pub(super) fn open(folder: &Path) -> Result<Package, Defect> {
     // Versions of one model share its name, but not their folder's.
     let known_as = folder.file_name().map(|name| name.to_string_lossy());
     let known_as = known_as.as_deref().unwrap_or(&config.model_name);
-    if super::extension(&model) != Some(SAFETENSORS) {
+    if super::extension(&model) == Some("onnx") {
         return Package::from_config(known_as, &config, vectors, Graph::File(held));
     }
-    let tensors = Tensors::read(&held).map_err(Defect::from);
+    let tensors = super::tensors_of(&held).map_err(Defect::from);
     let package = tensors
         .and_then(|tensors| Package::from_tensors(known_as, &config, vectors, held, &tensors));
     package.map_err(|defect| Defect::OfFile {
@@ -54,7 +53,6 @@ fn of_file(name: &str, cause: std::io::Error) -> Defect {
 fn model(folder: &Path) -> Result<PathBuf, Defect> {
     let mut newest: Option<(SystemTime, PathBuf)> = None;
     let mut longest: Option<(Trained, PathBuf)> = None;
-    let mut checkpoint = None;
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let changed = || path.metadata().and_then(|meta| meta.modified());
@@ -65,8 +63,10 @@ fn model(folder: &Path) -> Result<PathBuf, Defect> {
                     newest = Some((changed, path));
                 }
             }
-            Some(SAFETENSORS) => {
+            Some(extension @ (SAFETENSORS | "pth" | "pt")) if !only_trains(&path) => {
                 let trained = Trained {
+                    // A checkpoint has what only training needs besides.
+                    finished: extension == SAFETENSORS,
                     step: step(&path),
                     changed: changed()?,
                 };
@@ -74,32 +74,41 @@ fn model(folder: &Path) -> Result<PathBuf, Defect> {
                     longest = Some((trained, path));
                 }
             }
-            Some("pth" | "pt") => checkpoint = path.file_name().map(ToOwned::to_owned),
             _ => {}
         }
     }
-    match (newest, longest, checkpoint) {
-        (Some((_, path)), ..) | (None, Some((_, path)), _) => Ok(path),
-        (None, None, Some(file)) => Err(Defect::Checkpoint {
-            file: file.to_string_lossy().into_owned(),
-        }),
-        (None, None, None) => Err(Defect::NoModel),
-    }
+    let found = newest.map(|(_, path)| path);
+    let found = found.or(longest.map(|(_, path)| path));
+    found.ok_or(Defect::NoModel)
 }
 
 /// How long a model was trained: by its name, `NAME_e100_s2000`, which copies
 /// keep; times they do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Trained {
+    finished: bool,
     step: Option<u64>,
     changed: SystemTime,
 }
 
 fn step(path: &Path) -> Option<u64> {
-    let (rest, step) = path.file_stem()?.to_str()?.rsplit_once("_s")?;
+    let stem = path.file_stem()?.to_str()?;
+    // A checkpoint within training.
+    if let Some(step) = stem.strip_prefix("G_") {
+        return step.parse().ok();
+    }
+    let (rest, step) = stem.rsplit_once("_s")?;
     let (_, epoch) = rest.rsplit_once("_e")?;
     epoch.parse::<u64>().ok()?;
     step.parse().ok()
+}
+
+/// What training judges a voice by, and no voice.
+fn only_trains(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    [&b"D_"[..], b"WD_", b"DUR_"]
+        .iter()
+        .any(|it| name.starts_with(it))
 }
 
 #[cfg(test)]
@@ -116,8 +125,11 @@ mod tests {
         };
         let write = |name: &str| std::fs::write(folder.join(name), b"").expect("a file");
         assert!(matches!(model(folder), Err(Defect::NoModel)));
-        write("haru.pth");
-        assert!(matches!(model(folder), Err(Defect::Checkpoint { .. })));
+        write("DUR_9000.pth");
+        assert!(matches!(model(folder), Err(Defect::NoModel)));
+        write("G_3000.pth");
+        write("G_2000.pth");
+        assert_eq!(chosen().as_deref(), Some("G_3000.pth"));
         write("haru_e100_s20000.safetensors");
         write("haru_e50_s9000.safetensors");
         write("haru_best.safetensors");

@@ -20,6 +20,7 @@ mod sbv2;
 mod style_id;
 mod styles;
 mod tensors;
+mod torch;
 mod unpack;
 mod vary;
 
@@ -27,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use built::{DERIVED, TENSORS};
-pub(crate) use tensors::{Stored, Tensor};
+pub(crate) use tensors::{Stored, Tensor, Tensors};
 pub(crate) use unpack::Unpacking;
 
 pub use manifest::{Manifest, Speaker, Style};
@@ -41,7 +42,7 @@ use crate::family::Family;
 use crate::files::Held;
 use crate::source::{Graph, Source};
 use config::HyperParameters;
-use defect::Defect;
+use defect::{Defect, TensorsFault};
 use manifest::Written;
 
 /// Who a voice is, and where its graph lies.
@@ -146,7 +147,7 @@ impl Package {
         config: &HyperParameters,
         vectors: styles::Vectors,
         held: Arc<Held>,
-        tensors: &tensors::Tensors,
+        tensors: &Tensors,
     ) -> Result<Self, Defect> {
         let (built, family, speakers) = built::build(held, tensors, config)?;
         let wrong = |(_, id): &(&String, &i64)| usize::try_from(**id).is_ok_and(|id| id < speakers);
@@ -226,6 +227,14 @@ impl Package {
 
     pub(crate) fn graph(&self) -> &Graph {
         &self.graph
+    }
+}
+
+/// The header of a file of tensors, whichever kind it is.
+pub(crate) fn tensors_of(held: &Held) -> Result<Tensors, TensorsFault> {
+    match extension(held.path()) {
+        Some("safetensors" | "aivm") => Tensors::read(held),
+        _ => torch::read(held),
     }
 }
 

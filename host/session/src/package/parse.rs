@@ -6,7 +6,7 @@ use vits::sizes::{Configured, Sizes};
 use vits::{External, Wanted, voice};
 
 use super::unpack::Unpacking;
-use super::{config, manifest, npy as npy_file, portrait, sbv2, styles, tensors};
+use super::{config, manifest, npy as npy_file, portrait, sbv2, styles, tensors, torch};
 use crate::source::Graph;
 
 pub(crate) fn npy(bytes: &[u8]) -> bool {
@@ -71,4 +71,16 @@ pub(crate) fn tensors(bytes: &[u8]) -> bool {
         })
     };
     voice::model(&sizes, sizes.speakers, &mut somewhere).is_ok()
+}
+
+/// What `torch.save` writes.
+pub(crate) fn torch_file(bytes: &[u8]) -> bool {
+    let read = |offset: u64, into: &mut [u8]| {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let there = bytes.get(from..).and_then(|rest| rest.get(..into.len()));
+        let there = there.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        into.copy_from_slice(there);
+        Ok(())
+    };
+    torch::parse(bytes.len() as u64, &read).is_ok()
 }

@@ -91,6 +91,10 @@ impl Stored {
 }
 
 impl Tensors {
+    pub(super) fn new(by_key: BTreeMap<String, Tensor>, metadata: Metadata) -> Self {
+        Self { by_key, metadata }
+    }
+
     /// Reads the header of a file.
     pub(crate) fn read(held: &Held) -> Result<Self, TensorsFault> {
         let mut length = [0; 8];
@@ -147,10 +151,7 @@ impl Tensors {
             };
             by_key.insert(key, tensor);
         }
-        Ok(Self {
-            by_key,
-            metadata: header.metadata,
-        })
+        Ok(Self::new(by_key, header.metadata))
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&Tensor> {

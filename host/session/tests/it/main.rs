@@ -5,6 +5,7 @@
     reason = "tests find what set-up left by the environment"
 )]
 
+mod berts;
 mod files;
 #[path = "../../../../tests/it/graft.rs"]
 mod graft;

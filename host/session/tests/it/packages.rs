@@ -235,8 +235,19 @@ async fn tensors_that_are_no_voice_are_refused_by_name() {
     }
     let voice = folder.join("voice.safetensors");
     assert!(refused(folder).contains("neither a .safetensors nor an .onnx"));
-    std::fs::write(folder.join("G_0.pth"), b"").expect("a write");
-    assert!(refused(folder).contains("G_0.pth: it is a checkpoint"));
+    let checkpoint = folder.join("G_0.pth");
+    for (bytes, said) in [
+        (&b""[..], "G_0.pth: the file is cut off"),
+        (&[0x80; 64], "before 1.6"),
+        (
+            b"PK\x03\x04 and no more of it, if more than its end",
+            "cut off",
+        ),
+    ] {
+        std::fs::write(&checkpoint, bytes).expect("a write");
+        let told = refused(folder);
+        assert!(told.contains(said), "{told}");
+    }
 
     let good = std::fs::read(fixture("import/voice_e100_s2000.safetensors")).expect("the voice");
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n";
