@@ -10,6 +10,7 @@ pub(crate) fn run(args: &args::Check) -> anyhow::Result<()> {
     let config = Config::load(&files)?;
     let dangers = dangers::of(&config);
     let live = platform::live(&config)?;
+    let remarks = config.service.remarks.clone();
     let device = live.residency().device(config.service.models.device)?;
     let next = platform::tokio()?.block_on(live.prepare(config.service))?;
     let generation = next.generation();
@@ -35,6 +36,9 @@ pub(crate) fn run(args: &args::Check) -> anyhow::Result<()> {
     }
     for danger in dangers {
         out.line(format_args!("DANGER     {danger}"))?;
+    }
+    for remark in remarks {
+        out.line(format_args!("NOTE       {remark}"))?;
     }
     for lacking in live.without() {
         out.line(format_args!("without    {lacking}"))?;

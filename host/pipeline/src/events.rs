@@ -114,6 +114,13 @@ pub(crate) fn reader_gone() {
     tracing::debug!("the reader has gone; the work ends");
 }
 
+/// Of what was found.
+pub(crate) fn remarks(remarks: &[String]) {
+    for remark in remarks {
+        tracing::warn!("{remark}");
+    }
+}
+
 /// Of the generation that serves now.
 pub(crate) fn left_out(left_out: &[LeftOut]) {
     for kind in Kind::ALL {

@@ -75,6 +75,9 @@ pub enum PrepareError {
     /// Something is configured, and all of it was left out: for each, why.
     #[error("nothing can serve: {0}")]
     Nothing(String),
+    /// A voice cannot be loaded, and the operator wants all of them or none.
+    #[error("`voices.strict` is on: {0}")]
+    Strict(String),
     /// A disk or a file hangs. What waits for it goes on alone, until it ends.
     #[error(
         "{what} has not opened in {} s (`reload.package_timeout`); it is left behind", limit.as_secs()
@@ -326,6 +329,7 @@ impl Workshop {
         for name in service.memory.unknown_voices(&service.voices) {
             events::unknown_voice_in_policy(name);
         }
+        events::remarks(&service.remarks);
         let tools = std::mem::take(&mut *lock(&tools));
         self.carried().keep(tools);
         Ok(next)
@@ -524,7 +528,7 @@ impl Workshop {
         pipeline: &str,
         spec: &Pipeline,
     ) -> Result<Arc<BertModel>, PrepareError> {
-        let name = &spec.bert.model;
+        let name = service.bert_of(spec);
         if let Some(model) = lock(tools).berts.get(name).map(Arc::clone) {
             return Ok(model);
         }
@@ -534,12 +538,16 @@ impl Workshop {
                 .keys()
                 .map(|name| format!("`{name}`"))
                 .collect();
+            let known = known.join(", ");
+            let cause = match &spec.bert.model {
+                Some(name) => format!(
+                    "`bert.model` is `{name}`, which koemasu.toml does not define; it has {known}"
+                ),
+                None => format!("it names no `bert.model`, and there are several: {known}"),
+            };
             let unknown = PrepareError::Pipeline {
                 pipeline: pipeline.to_owned(),
-                cause: format!(
-                    "`bert.model` is `{name}`, which koemasu.toml does not define; it has {}",
-                    known.join(", ")
-                ),
+                cause,
             };
             unknown.at(spec.document.place(&["bert", "model"]))
         })?;
@@ -552,7 +560,7 @@ impl Workshop {
         let failed = |e: session::Error| {
             let place = service.bert_place(name, source, &e);
             let cause = e.to_string();
-            let model = name.clone();
+            let model = name.to_owned();
             PrepareError::Bert { model, cause }.at(place)
         };
         let (graph, tokenizer) = (model_source(&source.graph), model_source(&source.tokenizer));
@@ -560,13 +568,26 @@ impl Workshop {
             .residency
             .bert(&graph, &tokenizer, &settings)
             .map_err(failed)?;
+        // What all voices were trained with.
+        if model.width() != session::bert::WIDTH {
+            let cause = format!(
+                "its features are {} wide, voices take {}",
+                model.width(),
+                session::bert::WIDTH
+            );
+            let wrong = PrepareError::Bert {
+                model: name.to_owned(),
+                cause,
+            };
+            return Err(wrong.at(service.document.exactly(&["bert", name])));
+        }
         let model = Arc::new(BertModel {
-            name: name.clone(),
+            name: name.to_owned(),
             identity: Arc::from(model.identity()),
             model,
         });
         let mut tools = lock(tools);
-        tools.berts.insert(name.clone(), Arc::clone(&model));
+        tools.berts.insert(name.to_owned(), Arc::clone(&model));
         Ok(model)
     }
 

@@ -38,7 +38,7 @@ pub(crate) async fn rehearse(
         }
     }
     loop {
-        next.must_serve()?;
+        next.must_serve(service)?;
         let Some((voice, plan)) = pair(&next, &heard) else {
             return Ok(Arc::new(next));
         };
@@ -188,8 +188,15 @@ impl Generation {
     }
 
     /// Without a voice or without the pipeline of those who name none there is
-    /// nothing to serve.
-    fn must_serve(&self) -> Result<(), PrepareError> {
+    /// nothing to serve; and with `voices.strict` not without one of them.
+    fn must_serve(&self, service: &Service) -> Result<(), PrepareError> {
+        let mut voices = self.left_out.iter().filter(|out| out.kind == Kind::Voice);
+        if service.strict
+            && let Some(out) = voices.next()
+        {
+            let strict = PrepareError::Strict(out.cause.clone());
+            return Err(strict.at(service.document.exactly(&["voices", "strict"])));
+        }
         if !self.voices.is_empty() && self.plans.contains_key(&self.default_plan) {
             return Ok(());
         }

@@ -25,8 +25,14 @@ pub struct Service {
     pub default_pipeline: String,
     /// Those that should be opened, wherever they lie.
     pub voices: Vec<Voice>,
+    /// Whether one voice that cannot be loaded keeps the others from serving.
+    pub strict: bool,
     /// By the names that pipelines use.
     pub berts: BTreeMap<String, Bert>,
+    /// The BERT of pipelines that name none; empty if there are several.
+    pub default_bert: String,
+    /// What the operator should know of what was found, in sentences.
+    pub remarks: Vec<String>,
     /// How sessions of models run.
     pub models: Models,
     /// How large answers may become.
@@ -54,10 +60,21 @@ impl Service {
         self.berts
             .retain(|_, bert| matches!(bert.graph, Source::Embedded(_)));
         if let Some(embedded) = self.berts.keys().next() {
-            for pipeline in self.pipelines.values_mut() {
-                pipeline.bert.model.clone_from(embedded);
-            }
+            self.use_bert(&embedded.clone());
         }
+    }
+
+    /// Lets every pipeline have this BERT.
+    pub fn use_bert(&mut self, name: &str) {
+        name.clone_into(&mut self.default_bert);
+        for pipeline in self.pipelines.values_mut() {
+            pipeline.bert.model = None;
+        }
+    }
+
+    /// The name of the BERT that a pipeline takes.
+    pub fn bert_of<'s>(&'s self, pipeline: &'s Pipeline) -> &'s str {
+        pipeline.bert.model.as_ref().unwrap_or(&self.default_bert)
     }
 }
 
@@ -82,9 +99,11 @@ pub struct Voice {
 /// A BERT as it is configured.
 #[derive(Clone, Debug)]
 pub struct Bert {
-    /// An ONNX file; its weights may lie in others beside it.
+    /// An ONNX file, whose weights may lie in others beside it; or Hugging
+    /// Face's `model.safetensors` or `pytorch_model.bin` with `config.json`
+    /// beside it.
     pub graph: Source,
-    /// A `tokenizer.json` as Hugging Face writes it.
+    /// A `tokenizer.json` or a `vocab.txt` as Hugging Face has them.
     pub tokenizer: Source,
 }
 
@@ -283,6 +302,7 @@ pub struct Pipeline {
     #[serde(default)]
     pub dictionary: DictionaryTable,
     /// The model that gives the features.
+    #[serde(default)]
     pub bert: BertTable,
     /// How runs are padded.
     #[serde(default)]
@@ -339,11 +359,12 @@ pub struct DictionaryTable {
 }
 
 /// `[bert]`: the model that gives the features, by its name in koemasu.toml.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct BertTable {
-    /// One of `[bert]` in koemasu.toml, or the one inside the program.
-    pub model: String,
+    /// One of `[bert]` in koemasu.toml, or the one inside the program. None is
+    /// the only one there is.
+    pub model: Option<String>,
 }
 
 /// `[bucket]`: the policy that chooses padded lengths.

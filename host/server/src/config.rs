@@ -3,6 +3,8 @@
 //! The one door: start, `koemasu check` and every reload come through
 //! [`Config::load`]. It reads and checks; it opens no model.
 
+mod models;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -50,6 +52,8 @@ pub struct Environment {
     /// Folder of what a user has made: the dictionaries of the built-in
     /// pipelines.
     pub data: PathBuf,
+    /// Folder of what Hugging Face's own clients have fetched.
+    pub hub_cache: PathBuf,
     /// A library of ONNX Runtime to use in place of the one that set-up
     /// fetched.
     pub onnxruntime: Option<PathBuf>,
@@ -77,11 +81,27 @@ impl Environment {
         Self {
             home,
             data,
+            hub_cache: path("HF_HUB_CACHE")
+                .or_else(|| path("HF_HOME").map(|home| home.join("hub")))
+                .or_else(|| path("HOME").map(|home| home.join(".cache/huggingface/hub")))
+                .unwrap_or_default(),
             onnxruntime: path("KOEMASU_ONNXRUNTIME"),
             admin_token: std::env::var("KOEMASU_ADMIN_TOKEN")
                 .ok()
                 .filter(|token| !token.is_empty()),
         }
+    }
+}
+
+impl Environment {
+    /// Folder of the voices that were pulled.
+    pub fn voices(&self) -> PathBuf {
+        self.data.join("voices")
+    }
+
+    /// Folder of the BERTs that were pulled.
+    pub fn berts(&self) -> PathBuf {
+        self.data.join("bert")
     }
 }
 
@@ -275,8 +295,8 @@ struct File {
     speech: Speech,
     plugins: Plugins,
     pipelines: Pipelines,
-    voices: Voices,
-    bert: BTreeMap<String, Bert>,
+    voices: models::Voices,
+    bert: BTreeMap<String, models::Bert>,
     models: spec::Models,
     answers: Answers,
     memory: MemoryPolicy<spec::PluginRef>,
@@ -340,23 +360,6 @@ impl Default for Pipelines {
             default: "ja".to_owned(),
         }
     }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Voices {
-    /// Every package in it is a voice.
-    folder: Option<PathBuf>,
-    /// Whether the voice inside the program is served; it is if there is no
-    /// folder.
-    embedded: Option<bool>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Bert {
-    graph: PathBuf,
-    tokenizer: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]
@@ -514,8 +517,13 @@ impl Config {
         };
 
         let pipelines_folder = file.pipelines.folder.map(&resolve);
-        let voices_folder = file.voices.folder.map(&resolve);
-        let embedded = file.voices.embedded.unwrap_or(voices_folder.is_none());
+        let found = models::find(
+            &file.voices,
+            file.bert,
+            &files.environment,
+            &resolve,
+            &document,
+        )?;
         let pipelines = match &pipelines_folder {
             Some(folder) => read_pipelines(folder, &document)?,
             None => built_in_pipelines(&files.environment.data)?,
@@ -528,7 +536,7 @@ impl Config {
             .into_iter()
             .chain(dictionaries)
             .chain(pipelines_folder.clone())
-            .chain(voices_folder.clone())
+            .chain(found.watched)
             .chain(Some(plugins.clone()))
             .collect();
 
@@ -562,8 +570,11 @@ impl Config {
             service: spec::Service {
                 pipelines,
                 default_pipeline: file.pipelines.default,
-                voices: find_voices(voices_folder.as_deref(), embedded, &document)?,
-                berts: berts(file.bert, &resolve),
+                voices: found.voices,
+                strict: file.voices.strict,
+                berts: found.berts,
+                default_bert: found.default_bert,
+                remarks: found.remarks,
                 models: file.models,
                 answers: file.answers,
                 plugins,
@@ -733,46 +744,12 @@ pub fn embedded_voice() -> spec::Voice {
     }
 }
 
-fn find_voices(
-    folder: Option<&Path>,
-    embedded: bool,
-    document: &Document,
-) -> Result<Vec<spec::Voice>, ConfigError> {
-    let mut voices = Vec::new();
-    if embedded {
-        voices.push(embedded_voice());
-    }
-    let place = || document.place(&["voices", "folder"]);
-    let found = folder.map(|folder| entries(folder, place)).transpose()?;
-    for path in found.unwrap_or_default() {
-        if session::package::is_package(&path) {
-            voices.push(spec::Voice {
-                name: stem(&path),
-                source: spec::Source::Path(path),
-            });
-        }
-    }
-    Ok(voices)
-}
-
-fn berts(
-    configured: BTreeMap<String, Bert>,
-    resolve: &impl Fn(PathBuf) -> PathBuf,
-) -> BTreeMap<String, spec::Bert> {
-    let embedded = spec::Bert {
+/// The BERT that the voice inside the program was made with.
+fn embedded_bert() -> spec::Bert {
+    spec::Bert {
         graph: spec::Source::Embedded(BERT),
         tokenizer: spec::Source::Embedded(TOKENIZER),
-    };
-    let configured = configured.into_iter().map(|(name, bert)| {
-        let bert = spec::Bert {
-            graph: spec::Source::Path(resolve(bert.graph)),
-            tokenizer: spec::Source::Path(resolve(bert.tokenizer)),
-        };
-        (name, bert)
-    });
-    std::iter::once((EMBEDDED_BERT.to_owned(), embedded))
-        .chain(configured)
-        .collect()
+    }
 }
 
 /// The visible entries of a folder, sorted; `place` is where it is named.

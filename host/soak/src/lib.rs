@@ -147,9 +147,7 @@ fn base(args: &Args) -> anyhow::Result<Config> {
         };
         let name = "soak";
         config.service.berts.insert(name.to_owned(), bert);
-        for pipeline in config.service.pipelines.values_mut() {
-            name.clone_into(&mut pipeline.bert.model);
-        }
+        config.service.use_bert(name);
     }
     let default = config.service.default_pipeline.clone();
     config.service.pipelines.retain(|name, _| *name == default);

@@ -26,8 +26,8 @@ impl Sizes {
         let of = |bytes: Option<Bytes>, usual: u64| bytes.map_or(usual, |Bytes(bytes)| bytes);
         let workspace = of(args.workspace, 256 * MEBIBYTE);
         let reserve = of(args.reserve, 64 * MEBIBYTE);
-        let model = service.pipelines.values().next().map(|it| &it.bert.model);
-        let bert = model.and_then(|model| service.berts.get(model));
+        let model = service.pipelines.values().next();
+        let bert = model.and_then(|it| service.berts.get(service.bert_of(it)));
         let bert = bert.map_or(0, |bert| stock::graph_bytes(&bert.graph));
         let voices: Vec<_> = service
             .voices
