@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::stand::{cases, files_of, sources};
 
 /// Who may use whom, as ARCHITECTURE.md draws it.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     (
         "koemasu",
         &["memory", "pipeline", "plugin", "server", "session", "soak"],
@@ -20,6 +20,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
         "pipeline",
         &["memory", "plugin", "session", "sound", "speech"],
     ),
+    ("hub", &[]),
     ("memory", &[]),
     ("plugin", &[]),
     ("session", &["memory", "vits"]),
@@ -30,7 +31,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Packages that are known in one place only.
-const HOMES: [(&str, &[&str]); 17] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("arc-swap", &["pipeline", "session"]),
     ("clap", &["koemasu", "soak"]),
     ("flacenc", &["sound"]),
@@ -48,6 +49,7 @@ const HOMES: [(&str, &[&str]); 17] = [
         "tokio",
         &["koemasu", "pipeline", "server", "session", "soak"],
     ),
+    ("ureq", &["hub"]),
     ("wasmtime", &["plugin"]),
     ("wit-component", &["plugin"]),
     ("world-rs", &["sound"]),
