@@ -4,7 +4,7 @@
 use crate::stand::{SERVING, sources};
 
 /// Where it is done, and why not by `whole`.
-const WRITERS: [(&str, &str); 8] = [
+const WRITERS: [(&str, &str); 11] = [
     ("session/src/whole.rs", "it is the one"),
     (
         "server/src/files.rs",
@@ -26,6 +26,18 @@ const WRITERS: [(&str, &str); 8] = [
     (
         "session/src/package/vary.rs",
         "voices for the soak, in a folder that goes",
+    ),
+    (
+        "session/src/package/folder_of.rs",
+        "gigabytes, piece by piece, in a folder that is moved when it is whole",
+    ),
+    (
+        "hub/src/staging.rs",
+        "a folder that gathers and is moved when it is whole, in a crate that knows no session",
+    ),
+    (
+        "hub/src/transfer.rs",
+        "a part that a later pull goes on with",
     ),
     ("session/src/weights/changes.rs", "tests"),
 ];

@@ -1,20 +1,20 @@
 //! Weights that lie in no file as a graph wants them: they are made while they
-//! are read, a piece at a time, from the tensors of a file.
+//! are read, a piece at a time, from the tensors of one file or of several.
 
 mod positions;
+mod raw;
 
 use std::io::{Error, Result};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 pub(crate) use positions::Positions;
+pub(crate) use raw::{Raw, Term, on_circle};
 
 use crate::files::Held;
-use crate::package::{Stored, Tensor};
 
 /// A file that is not there: the parts one after the other, as floats.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Derived {
-    held: Arc<Held>,
     parts: Vec<Part>,
     bytes: usize,
     /// The part that was made last, since one is read in several pieces.
@@ -34,12 +34,12 @@ enum Origin {
     /// Weight norm: rows of `direction`, each times a number of its own that
     /// follows from `length`.
     Norm {
-        direction: Tensor,
-        length: Tensor,
+        direction: Raw,
+        length: Raw,
         factors: OnceLock<Vec<f32>>,
     },
     /// Rows of a table, and zeros behind them.
-    Rows(Tensor),
+    Rows(Raw),
     /// A table of a BERT, made as a whole.
     Positions(Box<Positions>),
 }
@@ -48,21 +48,11 @@ enum Origin {
 const PIECE: usize = 64 << 10;
 
 impl Derived {
-    pub(crate) fn new(held: Arc<Held>) -> Self {
-        Self {
-            held,
-            parts: Vec::new(),
-            bytes: 0,
-            made: Mutex::default(),
-        }
-    }
-
     /// `direction · length / |direction|`, the norm over each row of the first
     /// axis. Says where it begins.
-    pub(crate) fn norm(&mut self, direction: Tensor, length: Tensor) -> usize {
-        let values = direction.bytes as usize / direction.element.bytes();
+    pub(crate) fn norm(&mut self, direction: Raw, length: Raw) -> usize {
         self.push(
-            4 * values,
+            4 * direction.count(),
             Origin::Norm {
                 direction,
                 length,
@@ -72,8 +62,14 @@ impl Derived {
     }
 
     /// A table with zeros behind it, `bytes` in all.
-    pub(crate) fn rows(&mut self, table: Tensor, bytes: usize) -> usize {
+    pub(crate) fn rows(&mut self, table: Raw, bytes: usize) -> usize {
         self.push(bytes, Origin::Rows(table))
+    }
+
+    /// As it is.
+    pub(crate) fn plain(&mut self, raw: Raw) -> usize {
+        let bytes = 4 * raw.count();
+        self.rows(raw, bytes)
     }
 
     /// What relative positions are to one layer of a BERT.
@@ -96,6 +92,20 @@ impl Derived {
         self.bytes
     }
 
+    /// All that it is made of, some of them several times.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Arc<Held>> {
+        self.parts.iter().flat_map(|part| {
+            let raws = match &part.origin {
+                Origin::Norm {
+                    direction, length, ..
+                } => vec![direction, length],
+                Origin::Rows(table) => vec![table],
+                Origin::Positions(positions) => positions.raws().into(),
+            };
+            raws.into_iter().flat_map(Raw::files)
+        })
+    }
+
     /// Whole numbers of one part: that is how weights are read.
     pub(crate) fn read_at(&self, offset: usize, into: &mut [u8]) -> Result<()> {
         let after = self.parts.partition_point(|part| part.start <= offset);
@@ -111,15 +121,15 @@ impl Derived {
                 length,
                 factors,
             } => {
-                self.values(direction, first, into)?;
+                direction.read(first, into)?;
                 let factors = match factors.get() {
                     Some(factors) => factors,
                     None => {
-                        let made = self.factors(direction, length)?;
+                        let made = norm_factors(direction, length)?;
                         factors.get_or_init(|| made)
                     }
                 };
-                let row = row_length(direction);
+                let row = direction.row();
                 for (place, value) in into.as_chunks_mut::<4>().0.iter_mut().enumerate() {
                     let factor = factors.get((first + place) / row).copied();
                     let scaled = f32::from_le_bytes(*value) * factor.unwrap_or(0.0);
@@ -128,92 +138,58 @@ impl Derived {
                 Ok(())
             }
             Origin::Rows(table) => {
-                let there = table.bytes as usize / table.element.bytes();
-                let own = there.saturating_sub(first).min(into.len() / 4);
+                let own = table.count().saturating_sub(first).min(into.len() / 4);
                 let (own, rest) = into.split_at_mut(4 * own);
                 rest.fill(0);
                 match own.is_empty() {
                     true => Ok(()),
-                    false => self.values(table, first, own),
+                    false => table.read(first, own),
                 }
             }
-            Origin::Positions(positions) => {
-                let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-                let start = part.start;
-                let whole = match &*made {
-                    Some((of, whole)) if *of == start => whole,
-                    _ => {
-                        let whole = positions.make(|tensor| self.all(tensor))?;
-                        &made.insert((start, whole)).1
-                    }
-                };
-                let from = offset - start;
-                into.copy_from_slice(&whole[from..from + into.len()]);
-                // Nothing comes behind it, and it would stay until the next.
-                if from + into.len() == whole.len() {
-                    *made = None;
-                }
-                Ok(())
-            }
+            Origin::Positions(positions) => self.piece_of(part, positions, offset, into),
         }
     }
 
-    /// A whole tensor as floats.
-    fn all(&self, tensor: &Tensor) -> Result<Vec<f32>> {
-        let count = tensor.bytes as usize / tensor.element.bytes();
-        let mut bytes = vec![0; 4 * count];
-        self.values(tensor, 0, &mut bytes)?;
-        let values = bytes.as_chunks::<4>().0.iter();
-        Ok(values.map(|it| f32::from_le_bytes(*it)).collect())
-    }
-
-    /// Of each row: its length by the norm of its direction. Sums are taken in
-    /// double precision.
-    fn factors(&self, direction: &Tensor, length: &Tensor) -> Result<Vec<f32>> {
-        let row = row_length(direction);
-        let rows = length.bytes as usize / length.element.bytes();
-        let mut lengths = vec![0; 4 * rows];
-        self.values(length, 0, &mut lengths)?;
-        let mut factors = Vec::with_capacity(rows);
-        let mut piece = vec![0; 4 * PIECE.min(row)];
-        for (number, length) in lengths.as_chunks::<4>().0.iter().enumerate() {
-            let mut sum = 0.0_f64;
-            for from in (0..row).step_by(PIECE) {
-                let count = PIECE.min(row - from);
-                let piece = &mut piece[..4 * count];
-                self.values(direction, number * row + from, piece)?;
-                for value in piece.as_chunks::<4>().0 {
-                    sum += f64::from(f32::from_le_bytes(*value)).powi(2);
-                }
-            }
-            let length = f64::from(f32::from_le_bytes(*length));
-            factors.push((length / sum.sqrt()) as f32);
-        }
-        Ok(factors)
-    }
-
-    /// Numbers of a tensor as floats, from the `first` on.
-    fn values(&self, tensor: &Tensor, first: usize, into: &mut [u8]) -> Result<()> {
-        let size = tensor.element.bytes();
-        let offset = tensor.offset + (first * size) as u64;
-        if tensor.element == Stored::Float {
-            return self.held.read_at(offset, into);
-        }
-        let mut narrow = vec![0; into.len() / 4 * size];
-        self.held.read_at(offset, &mut narrow)?;
-        let wide = into.as_chunks_mut::<4>().0.iter_mut();
-        for (wide, narrow) in wide.zip(narrow.as_chunks::<2>().0) {
-            let value = match tensor.element {
-                Stored::BFloat => half::bf16::from_le_bytes(*narrow).to_f32(),
-                _ => half::f16::from_le_bytes(*narrow).to_f32(),
-            };
-            *wide = value.to_le_bytes();
+    fn piece_of(
+        &self,
+        part: &Part,
+        positions: &Positions,
+        offset: usize,
+        into: &mut [u8],
+    ) -> Result<()> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole = match &*made {
+            Some((of, whole)) if *of == part.start => whole,
+            _ => &made.insert((part.start, positions.make()?)).1,
+        };
+        let from = offset - part.start;
+        into.copy_from_slice(&whole[from..from + into.len()]);
+        // Nothing comes behind it, and it would stay until the next.
+        if from + into.len() == whole.len() {
+            *made = None;
         }
         Ok(())
     }
 }
 
-/// Numbers of one row of the first axis.
-fn row_length(tensor: &Tensor) -> usize {
-    tensor.shape.iter().skip(1).product::<usize>().max(1)
+/// Of each row: its length by the norm of its direction. Sums are taken in
+/// double precision.
+fn norm_factors(direction: &Raw, length: &Raw) -> Result<Vec<f32>> {
+    let row = direction.row();
+    let lengths = length.all()?;
+    let mut factors = Vec::with_capacity(lengths.len());
+    let mut piece = vec![0; 4 * PIECE.min(row)];
+    for (number, length) in lengths.iter().enumerate() {
+        let mut sum = 0.0_f64;
+        for from in (0..row).step_by(PIECE) {
+            let count = PIECE.min(row - from);
+            let piece = &mut piece[..4 * count];
+            direction.read(number * row + from, piece)?;
+            for value in piece.as_chunks::<4>().0 {
+                sum += f64::from(f32::from_le_bytes(*value)).powi(2);
+            }
+        }
+        factors.push((f64::from(*length) / sum.sqrt()) as f32);
+    }
+    Ok(factors)
 }

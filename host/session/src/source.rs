@@ -7,14 +7,17 @@ use std::time::{Duration, Instant};
 use crate::derived::Derived;
 use crate::error::Error;
 use crate::files::{self, Held, Mark};
+use crate::package::Recipe;
 
 /// What a caller names: a file or folder, or bytes inside the program.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// A file, or the folder of a voice. It may change while it is served.
     Path(PathBuf),
     /// A file inside the program, which never changes.
     Embedded(&'static [u8]),
+    /// A voice that is made of others whenever it is read.
+    Merged(Arc<Recipe>),
 }
 
 /// A graph that sessions are opened from, as often as a pool needs one.
@@ -59,6 +62,11 @@ impl Source {
                 marks.sort();
                 Ok(marks.join(" "))
             }
+            Self::Merged(recipe) => {
+                let voices = recipe.voices.iter().map(Self::fingerprint);
+                let voices: Vec<_> = voices.collect::<Result<_, _>>()?;
+                Ok(format!("{recipe:?} of {}", voices.join(", ")))
+            }
         }
     }
 
@@ -98,8 +106,10 @@ impl Source {
 
     /// Since the last change of any of its files, where their times tell.
     fn age(&self) -> Option<Duration> {
-        let Self::Path(path) = self else {
-            return None;
+        let path = match self {
+            Self::Path(path) => path,
+            Self::Embedded(_) => return None,
+            Self::Merged(recipe) => return recipe.voices.iter().filter_map(Self::age).min(),
         };
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
         let files = entries.map(|entry| entry.path()).chain([path.clone()]);
@@ -111,10 +121,7 @@ impl Source {
     /// It changed each time it was opened.
     pub(crate) fn unsteady(&self) -> Error {
         Error::Package {
-            path: match self {
-                Self::Path(path) => path.clone(),
-                Self::Embedded(_) => PathBuf::new(),
-            },
+            path: self.path().to_owned(),
             cause: "it changes while it is opened; is somebody still writing it?".to_owned(),
         }
     }
@@ -126,6 +133,7 @@ impl Source {
                 Ok(Graph::File(Arc::new(held)))
             }
             Self::Embedded(bytes) => Ok(Graph::Embedded(bytes)),
+            Self::Merged(_) => Err(self.no_file()),
         }
     }
 
@@ -134,6 +142,14 @@ impl Source {
         match self {
             Self::Path(path) => files::read(path, most).map_err(|e| unreadable(path, &e)),
             Self::Embedded(bytes) => Ok(bytes.to_vec()),
+            Self::Merged(_) => Err(self.no_file()),
+        }
+    }
+
+    fn no_file(&self) -> Error {
+        Error::Package {
+            path: self.path().to_owned(),
+            cause: "it is made of several voices, and no file".to_owned(),
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) const OUTPUT: &str = "output";
 /// Where each weight of a template lies in one voice's files.
 pub(crate) struct Weights {
     files: Arc<Vec<Bytes>>,
+    /// Those that others may write to, each once.
+    held: Vec<Arc<Held>>,
     places: Arc<Vec<Place>>,
     /// Names of the files after the first, which is the graph.
     beside: Vec<String>,
@@ -202,6 +204,7 @@ impl Weights {
             places.push(place(&piece, file, files[file].length()).map_err(failed)?);
         }
         let weights = Self {
+            held: held_by(&files),
             files: Arc::new(files),
             places: Arc::new(places),
             beside: names,
@@ -214,12 +217,12 @@ impl Weights {
     /// Hands on all weights in order, in parts, and then says whether they were
     /// what they were the first time. Until it has said so nothing may be used.
     fn each(&self, take: &mut Take<'_>) -> Result<(), Error> {
-        if !self.files.iter().any(|file| matches!(file, Bytes::Held(_))) {
+        if self.held.is_empty() {
             for (index, place) in self.places.iter().enumerate() {
                 match &self.files[place.file] {
                     Bytes::Embedded(bytes) => take(index, 0, place.of(bytes))?,
                     Bytes::Memory(bytes) => take(index, 0, place.of(bytes))?,
-                    // Over a held file, which is read apart.
+                    // Over held files, which are read apart.
                     Bytes::Held(_) | Bytes::Derived(_) => {}
                 }
             }
@@ -242,7 +245,7 @@ impl Weights {
         if sum == first {
             return Ok(());
         }
-        match self.rewritten().or_else(|| self.held().next()) {
+        match self.rewritten().or_else(|| self.held.first()) {
             Some(held) => Err(changed(held)),
             None => Ok(()),
         }
@@ -294,13 +297,6 @@ impl Weights {
         self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held(&self) -> impl Iterator<Item = &Arc<Held>> {
-        self.files.iter().filter_map(|file| match file {
-            Bytes::Held(held) => Some(held),
-            Bytes::Embedded(_) | Bytes::Memory(_) | Bytes::Derived(_) => None,
-        })
-    }
-
     /// Whether what lies in the files is still this voice, as far as their
     /// times tell.
     pub(crate) fn intact(&self) -> bool {
@@ -309,11 +305,13 @@ impl Weights {
 
     /// The first file that is not what it was, or that nothing can be said of.
     fn rewritten(&self) -> Option<&Arc<Held>> {
-        self.held().find(|held| !held.intact().unwrap_or(false))
+        self.held
+            .iter()
+            .find(|held| !held.intact().unwrap_or(false))
     }
 
     fn failed(&self, error: &std::io::Error) -> Error {
-        match (self.rewritten(), self.held().next()) {
+        match (self.rewritten(), self.held.first()) {
             (Some(held), _) => changed(held),
             (None, Some(held)) => unreadable(held.path(), error),
             (None, None) => Error::Open(error.to_string()),
@@ -461,6 +459,23 @@ fn read_parts(
             }
         }
     }
+}
+
+fn held_by(files: &[Bytes]) -> Vec<Arc<Held>> {
+    let mut held: Vec<Arc<Held>> = Vec::new();
+    let mut add = |file: &Arc<Held>| {
+        if !held.iter().any(|known| Arc::ptr_eq(known, file)) {
+            held.push(Arc::clone(file));
+        }
+    };
+    for file in files {
+        match file {
+            Bytes::Held(file) => add(file),
+            Bytes::Derived(derived) => derived.files().for_each(&mut add),
+            Bytes::Embedded(_) | Bytes::Memory(_) => {}
+        }
+    }
+    held
 }
 
 fn place(piece: &Piece, file: usize, length: usize) -> Result<Place, Outside> {

@@ -47,6 +47,22 @@ pub fn keep(place: &Path, bytes: &[u8], most: usize) -> Result<()> {
     Ok(())
 }
 
+/// A folder that is not there yet: what `fill` writes is there as a whole or
+/// not at all.
+pub fn folder(place: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    if place.symlink_metadata().is_ok() {
+        return Err(Error::from(ErrorKind::AlreadyExists));
+    }
+    let part = beside(place);
+    std::fs::create_dir_all(&part)?;
+    let filled = fill(&part).and_then(|()| std::fs::rename(&part, place));
+    if filled.is_err() {
+        // Best effort: the reason is already on its way.
+        let _ = std::fs::remove_dir_all(&part);
+    }
+    filled
+}
+
 /// The same for a file that gets smaller, as when something is deleted from it
 /// to make room: where no second one fits beside it, it is written in its
 /// place, and brought back if that fails.

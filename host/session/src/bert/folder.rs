@@ -10,7 +10,7 @@ use serde::Deserialize;
 use vits::deberta::{self, Configured, Sizes};
 use vits::{External, Fold, Wanted};
 
-use crate::derived::{Derived, Positions};
+use crate::derived::{Derived, Positions, Raw};
 use crate::error::Error;
 use crate::files::{self, Held};
 use crate::package::{self, DERIVED, Stored, TENSORS, Tensor, Tensors};
@@ -90,9 +90,9 @@ fn write(
     held: &Arc<Held>,
 ) -> Result<Written, deberta::Unfit> {
     let sizes = Sizes::find(&|key| tensors.shape(key), config)?;
-    let mut derived = Derived::new(Arc::clone(held));
+    let mut derived = Derived::default();
     let mut first = None;
-    let mut placed = |wanted: &Wanted| match place(wanted, &sizes, tensors, &mut derived) {
+    let mut placed = |wanted: &Wanted| match place(wanted, &sizes, (held, tensors), &mut derived) {
         Ok(place) => Some(place),
         Err(unfit) => {
             first.get_or_insert(unfit);
@@ -109,7 +109,7 @@ fn write(
 fn place(
     wanted: &Wanted,
     sizes: &Sizes,
-    tensors: &Tensors,
+    (held, tensors): (&Arc<Held>, &Tensors),
     derived: &mut Derived,
 ) -> Result<External, deberta::Unfit> {
     let find = |key: &str, dims: &[usize]| {
@@ -144,13 +144,17 @@ fn place(
             let prefix = sizes.prefix;
             let hidden = sizes.hidden;
             let table = format!("{prefix}encoder.rel_embeddings.weight");
-            let norm = |name| find(&format!("{prefix}encoder.LayerNorm.{name}"), &[hidden]);
+            let raw = |key: &str, dims: &[usize]| {
+                let found = find(key, dims)?;
+                Ok::<_, deberta::Unfit>(Raw::one(Arc::clone(held), found))
+            };
+            let norm = |name| raw(&format!("{prefix}encoder.LayerNorm.{name}"), &[hidden]);
             let offset = derived.positions(Positions {
-                table: find(&table, &[2 * sizes.buckets, hidden])?,
+                table: raw(&table, &[2 * sizes.buckets, hidden])?,
                 norm: [norm("weight")?, norm("bias")?],
                 epsilon: sizes.epsilon,
-                weight: find(&format!("{}.weight", wanted.key), &[hidden, hidden])?,
-                bias: find(&format!("{}.bias", wanted.key), &[hidden])?,
+                weight: raw(&format!("{}.weight", wanted.key), &[hidden, hidden])?,
+                bias: raw(&format!("{}.bias", wanted.key), &[hidden])?,
                 heads: sizes.heads,
             });
             Ok(External {

@@ -6,36 +6,41 @@ use std::io::{Error, Result};
 
 use ndarray::{Array2, ArrayView1, Axis};
 
-use crate::package::Tensor;
+use super::Raw;
 
 /// `LN(table) · weightᵀ + bias`, [heads, rows of the table, head].
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Positions {
     /// [rows, hidden]
-    pub(crate) table: Tensor,
+    pub(crate) table: Raw,
     /// Weight and bias of its norm, [hidden] each.
-    pub(crate) norm: [Tensor; 2],
+    pub(crate) norm: [Raw; 2],
     pub(crate) epsilon: f32,
     /// [hidden, hidden] and [hidden]
-    pub(crate) weight: Tensor,
-    pub(crate) bias: Tensor,
+    pub(crate) weight: Raw,
+    pub(crate) bias: Raw,
     pub(crate) heads: usize,
 }
 
 impl Positions {
     pub(crate) fn bytes(&self) -> usize {
-        4 * self.table.shape.iter().product::<usize>()
+        4 * self.table.count()
     }
 
-    pub(super) fn make(&self, all: impl Fn(&Tensor) -> Result<Vec<f32>>) -> Result<Vec<u8>> {
-        let matrix = |tensor: &Tensor| {
-            let [rows, columns] = tensor.shape[..] else {
+    pub(super) fn raws(&self) -> [&Raw; 5] {
+        let [scale, shift] = &self.norm;
+        [&self.table, scale, shift, &self.weight, &self.bias]
+    }
+
+    pub(super) fn make(&self) -> Result<Vec<u8>> {
+        let matrix = |raw: &Raw| {
+            let [rows, columns] = raw.shape()[..] else {
                 return Err(unlike());
             };
-            Array2::from_shape_vec((rows, columns), all(tensor)?).map_err(|_| unlike())
+            Array2::from_shape_vec((rows, columns), raw.all()?).map_err(|_| unlike())
         };
         let mut table = matrix(&self.table)?;
-        let [scale, shift] = [all(&self.norm[0])?, all(&self.norm[1])?];
+        let [scale, shift] = [self.norm[0].all()?, self.norm[1].all()?];
         let (scale, shift) = (ArrayView1::from(&scale), ArrayView1::from(&shift));
         for mut row in table.rows_mut() {
             let count = row.len() as f64;
@@ -46,7 +51,7 @@ impl Positions {
             row *= &scale;
             row += &shift;
         }
-        let bias = all(&self.bias)?;
+        let bias = self.bias.all()?;
         let mut projected = table.dot(&matrix(&self.weight)?.t());
         projected += &ArrayView1::from(&bias);
         // Columns of one head stand together.

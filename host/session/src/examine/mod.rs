@@ -249,8 +249,9 @@ impl Subject {
     pub(crate) fn voice(source: &Source) -> Option<Self> {
         match source {
             Source::Path(path) => Some(Self::Voice(path.clone())),
-            // A part of the program, as trusted as the rest of it.
-            Source::Embedded(_) => None,
+            // A part of the program, as trusted as the rest of it; and what is
+            // made of voices that are tried, over a graph of ours.
+            Source::Embedded(_) | Source::Merged(_) => None,
         }
     }
 

@@ -4,12 +4,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Package, aivmx};
 use serde::Deserialize;
 
 use super::config::HyperParameters;
 use super::defect::Defect;
+use super::merge::Ingredients;
 use super::tensors::Tensors;
+use super::{Parts, aivmx};
 use crate::files::Held;
 
 /// As aivmlib names what it knows.
@@ -20,7 +21,7 @@ struct Kind {
     model_architecture: Option<String>,
 }
 
-pub(super) fn open(path: &Path) -> Result<Package, Defect> {
+pub(super) fn parts(path: &Path) -> Result<Parts, Defect> {
     let held = Arc::new(Held::open(path)?);
     let tensors = Tensors::read(&held)?;
     let metadata = &tensors.metadata;
@@ -39,8 +40,15 @@ pub(super) fn open(path: &Path) -> Result<Package, Defect> {
         return Err(Defect::Architecture(other.chars().take(100).collect()));
     }
     let written = aivmx::named(manifest.as_bytes())?;
-    let config = HyperParameters::parse(config.as_bytes())?;
+    let json = config.as_bytes().to_vec();
+    let config = HyperParameters::parse(&json)?;
     let vectors = aivmx::vectors(npy.as_bytes())?;
-    let package = Package::from_tensors(&written.name, &config, vectors, held, &tensors)?;
-    Ok(package.telling(written))
+    Ok(Parts {
+        known_as: written.name.clone(),
+        config,
+        json,
+        vectors,
+        ingredients: Ingredients::one(held, tensors),
+        written: Some(written),
+    })
 }

@@ -7,10 +7,10 @@ use vits::{External, Fold, Wanted, voice};
 
 use super::config::HyperParameters;
 use super::defect::Defect;
-use super::tensors::{Stored, Tensor, Tensors};
-use crate::derived::Derived;
+use super::merge::Ingredients;
+use super::tensors::Stored;
+use crate::derived::{Derived, Raw};
 use crate::family::{FEATURE_WIDTH, Family, STYLE_WIDTH};
-use crate::files::Held;
 use crate::source::Built;
 
 /// Names by which a graph of ours knows its files.
@@ -25,11 +25,10 @@ const SPEAKERS_MAX: usize = 65_536;
 
 /// Writes the graph. Nothing is read but the header.
 pub(super) fn build(
-    held: Arc<Held>,
-    tensors: &Tensors,
+    of: &Ingredients,
     config: &HyperParameters,
 ) -> Result<(Built, Family, usize), Defect> {
-    let sizes = Sizes::find(&|key| tensors.shape(key), &config.configured())?;
+    let sizes = Sizes::find(&|key| of.tensors.shape(key), &config.configured())?;
     if sizes.bert != FEATURE_WIDTH || sizes.style != STYLE_WIDTH {
         return Err(Defect::Widths {
             bert: sizes.bert,
@@ -40,9 +39,9 @@ pub(super) fn build(
         return Err(Defect::Speakers(sizes.speakers));
     }
     let rows = sizes.speakers.next_multiple_of(ROOM);
-    let mut derived = Derived::new(Arc::clone(&held));
+    let mut derived = Derived::default();
     let mut first = None;
-    let mut placed = |wanted: &Wanted| match place(wanted, tensors, &mut derived) {
+    let mut placed = |wanted: &Wanted| match place(wanted, of, &mut derived) {
         Ok(place) => Some(place),
         Err(defect) => {
             first.get_or_insert(defect);
@@ -60,68 +59,79 @@ pub(super) fn build(
     };
     let built = Built {
         model: model.into(),
-        tensors: held,
+        tensors: Arc::clone(&of.held),
         derived: Arc::new(derived),
     };
     Ok((built, family, sizes.speakers))
 }
 
-fn place(wanted: &Wanted, tensors: &Tensors, derived: &mut Derived) -> Result<External, Defect> {
+fn place(wanted: &Wanted, of: &Ingredients, derived: &mut Derived) -> Result<External, Defect> {
     let dims: Vec<usize> = wanted.dims.iter().map(|dim| *dim as usize).collect();
-    let bytes = 4 * dims.iter().product::<usize>();
     let float = |offset: usize| External {
         location: DERIVED.to_owned(),
         offset: offset as u64,
-        bytes: bytes as u64,
+        bytes: 4 * dims.iter().product::<usize>() as u64,
         data_type: Stored::Float.data_type(),
     };
+    let raw = |key: &str, dims: &[usize]| fitting(of.raw(key), key, dims);
     match wanted.fold {
-        // The other two are a BERT's.
-        Fold::None | Fold::From(_) | Fold::Positions => plain(&wanted.key, &dims, tensors),
         Fold::Rows => {
-            let table = find(&wanted.key, tensors)?;
-            Ok(float(derived.rows(table.clone(), bytes)))
+            let table = of.raw(&wanted.key)?;
+            Ok(float(
+                derived.rows(table, 4 * dims.iter().product::<usize>()),
+            ))
         }
         Fold::Norm => {
             let module = wanted.key.strip_suffix(".weight").unwrap_or(&wanted.key);
             for names in NORMED.map(|(direction, length)| [direction, length]) {
                 let [direction, length] = names.map(|it| format!("{module}.{it}"));
-                if tensors.get(&direction).is_some() {
+                if of.tensors.get(&direction).is_some() {
                     let row = [dims.first().copied().unwrap_or(1), 1, 1];
-                    let direction = fitting(&direction, tensors, &dims)?.clone();
-                    let length = fitting(&length, tensors, &row)?.clone();
+                    let (direction, length) = (raw(&direction, &dims)?, raw(&length, &row)?);
                     return Ok(float(derived.norm(direction, length)));
                 }
             }
             // Folded already.
-            plain(&wanted.key, &dims, tensors)
+            plain(&wanted.key, &dims, of, derived)
         }
+        // The other two are a BERT's.
+        Fold::None | Fold::From(_) | Fold::Positions => plain(&wanted.key, &dims, of, derived),
     }
 }
 
-fn plain(key: &str, dims: &[usize], tensors: &Tensors) -> Result<External, Defect> {
-    let tensor = fitting(key, tensors, dims)?;
-    Ok(External {
-        location: TENSORS.to_owned(),
-        offset: tensor.offset,
-        bytes: tensor.bytes,
-        data_type: tensor.element.data_type(),
+/// As it lies in the voice's own file, or summed up of several.
+fn plain(
+    key: &str,
+    dims: &[usize],
+    of: &Ingredients,
+    derived: &mut Derived,
+) -> Result<External, Defect> {
+    let raw = fitting(of.raw(key), key, dims)?;
+    let own = of.tensors.get(key).filter(|_| of.is_one());
+    Ok(match own {
+        Some(tensor) => External {
+            location: TENSORS.to_owned(),
+            offset: tensor.offset,
+            bytes: tensor.bytes,
+            data_type: tensor.element.data_type(),
+        },
+        None => External {
+            location: DERIVED.to_owned(),
+            bytes: 4 * raw.count() as u64,
+            offset: derived.plain(raw) as u64,
+            data_type: Stored::Float.data_type(),
+        },
     })
 }
 
-fn find<'t>(key: &str, tensors: &'t Tensors) -> Result<&'t Tensor, Defect> {
-    let found = tensors.get(key).filter(|it| it.element != Stored::Other);
-    found.ok_or_else(|| Unfit::Missing(key.to_owned()).into())
-}
-
-/// One that graphs can read, of this shape.
-fn fitting<'t>(key: &str, tensors: &'t Tensors, dims: &[usize]) -> Result<&'t Tensor, Defect> {
-    let tensor = find(key, tensors)?;
-    match tensor.shape == dims {
-        true => Ok(tensor),
+/// One of this shape.
+fn fitting(raw: Result<Raw, Defect>, key: &str, dims: &[usize]) -> Result<Raw, Defect> {
+    let raw = raw?;
+    match raw.shape() == dims {
+        true => Ok(raw),
         false => Err(Unfit::Shape {
             key: key.to_owned(),
-            found: tensor.shape.clone(),
+            found: raw.shape().to_vec(),
             expected: format!("{dims:?}"),
         }
         .into()),

@@ -25,6 +25,26 @@ pub(crate) enum Defect {
     Tensors(#[from] TensorsFault),
     #[error(transparent)]
     Unfit(#[from] vits::sizes::Unfit),
+    #[error("it has no tensor `{0}`: it is cut off, or no voice of Style-Bert-VITS2")]
+    NoTensor(String),
+    #[error("its tensor `{key}` is of another shape in {}, or not there; only voices of one architecture and size can be merged", other.display())]
+    Unlike {
+        key: String,
+        other: std::path::PathBuf,
+    },
+    #[error("it takes {expected} voices, {found} are named")]
+    Voices { expected: usize, found: usize },
+    #[error("{}: it is no voice that is tensors alone; only those can be merged, a .safetensors folder or an .aivm", .0.display())]
+    NotTensors(std::path::PathBuf),
+    #[error("{}: {defect}", path.display())]
+    OfVoice {
+        path: std::path::PathBuf,
+        defect: Box<Defect>,
+    },
+    #[error("it is to have two styles `{0}`")]
+    TwoStyles(String),
+    #[error("it has no style `{style}`, which `{name}` is to be made of")]
+    NoStyle { style: String, name: String },
     #[error("its features are {bert} wide and its styles {style}, expected 1024 and 256")]
     Widths { bert: usize, style: usize },
     #[error("it has room for {0} speakers, more than any voice")]

@@ -5,20 +5,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Package;
 use super::bounds::CONFIG_BYTES_MAX;
 use super::config::HyperParameters;
 use super::defect::Defect;
+use super::merge::Ingredients;
 use super::npy;
 use super::styles::Vectors;
+use super::{Package, Parts};
 use crate::files::{self, Held};
 use crate::source::Graph;
 
-pub(super) fn open(folder: &Path) -> Result<Package, Defect> {
+/// What a folder has.
+pub(super) enum Found {
+    Graph(Box<Package>),
+    Tensors(Box<Parts>),
+}
+
+pub(super) fn open(folder: &Path) -> Result<Found, Defect> {
     let read = |name: &str, most: usize| {
         files::read_inside(folder, name, most as u64).map_err(|cause| of_file(name, cause))
     };
-    let config = HyperParameters::parse(&read("config.json", CONFIG_BYTES_MAX)?)?;
+    let json = read("config.json", CONFIG_BYTES_MAX)?;
+    let config = HyperParameters::parse(&json)?;
     let vectors = Vectors::from_npy(&read("style_vectors.npy", npy::BYTES_MAX)?)?;
     let model = model(folder)?;
     let name = model.file_name().unwrap_or_default();
@@ -28,15 +36,31 @@ pub(super) fn open(folder: &Path) -> Result<Package, Defect> {
     let known_as = folder.file_name().map(|name| name.to_string_lossy());
     let known_as = known_as.as_deref().unwrap_or(&config.model_name);
     if super::extension(&model) == Some("onnx") {
-        return Package::from_config(known_as, &config, vectors, Graph::File(held));
+        let package = Package::from_config(known_as, &config, vectors, Graph::File(held))?;
+        return Ok(Found::Graph(Box::new(package)));
     }
-    let tensors = super::tensors_of(&held).map_err(Defect::from);
-    let package = tensors
-        .and_then(|tensors| Package::from_tensors(known_as, &config, vectors, held, &tensors));
-    package.map_err(|defect| Defect::OfFile {
+    let tensors = super::tensors_of(&held).map_err(|e| Defect::OfFile {
+        file: name.to_string_lossy().into_owned(),
+        defect: Box::new(e.into()),
+    })?;
+    Ok(Found::Tensors(Box::new(Parts {
+        known_as: known_as.to_owned(),
+        config,
+        json,
+        vectors,
+        ingredients: Ingredients::one(held, tensors),
+        written: None,
+    })))
+}
+
+/// What is wrong with a folder's tensors, by the name of their file.
+pub(super) fn of_model(folder: &Path, defect: Defect) -> Defect {
+    let model = model(folder).unwrap_or_default();
+    let name = model.file_name().unwrap_or_default();
+    Defect::OfFile {
         file: name.to_string_lossy().into_owned(),
         defect: Box::new(defect),
-    })
+    }
 }
 
 const SAFETENSORS: &str = "safetensors";

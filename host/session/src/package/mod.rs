@@ -12,7 +12,10 @@ mod built;
 mod config;
 mod defect;
 mod folder;
+mod folder_of;
 mod manifest;
+mod merge;
+mod merged;
 mod npy;
 pub(crate) mod parse;
 mod portrait;
@@ -24,14 +27,16 @@ mod torch;
 mod unpack;
 mod vary;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use built::{DERIVED, TENSORS};
 pub(crate) use tensors::{Stored, Tensor, Tensors};
 pub(crate) use unpack::Unpacking;
 
+pub use folder_of::write_merged;
 pub use manifest::{Manifest, Speaker, Style};
+pub use merge::{Groups, MergedStyle, Method, Recipe};
 pub use portrait::{Media, Portrait, Sample, StylePortrait};
 pub use style_id::style_id;
 pub use styles::Styles;
@@ -71,6 +76,33 @@ pub fn is_package(path: &Path) -> bool {
     }
 }
 
+/// A voice that is tensors alone, before a graph is written for it.
+struct Parts {
+    /// No other voice is.
+    known_as: String,
+    config: HyperParameters,
+    /// The configuration as it is written.
+    json: Vec<u8>,
+    vectors: styles::Vectors,
+    ingredients: merge::Ingredients,
+    /// What the file's manifest says, if it has one.
+    written: Option<Written>,
+}
+
+/// Those of a voice that is to be merged.
+fn parts(source: &Source) -> Result<Parts, Defect> {
+    let none = || Defect::NotTensors(source.path().to_owned());
+    match source {
+        Source::Path(path) if extension(path) == Some("aivm") => aivm::parts(path),
+        Source::Path(path) if path.is_dir() => match folder::open(path)? {
+            folder::Found::Tensors(parts) => Ok(*parts),
+            folder::Found::Graph(_) => Err(none()),
+        },
+        // A sum of sums would need a file of its own: `koemasu merge` writes it.
+        Source::Path(_) | Source::Embedded(_) | Source::Merged(_) => Err(none()),
+    }
+}
+
 fn extension(path: &Path) -> Option<&str> {
     path.extension().and_then(|extension| extension.to_str())
 }
@@ -85,11 +117,18 @@ impl Package {
     pub(crate) fn open_unpacked(source: &Source, unpacking: &Unpacking<'_>) -> Result<Self, Error> {
         let read = match source {
             Source::Embedded(bytes) => aivmx::read(bytes, Graph::Embedded(bytes)),
+            Source::Merged(recipe) => merged::open(recipe),
             Source::Path(path) => match extension(path) {
-                Some("aivm") => aivm::open(path),
+                Some("aivm") => aivm::parts(path).and_then(Self::of_parts),
                 Some("aivmx") => aivmx::open(path),
                 Some("sbv2") => sbv2::open(path, unpacking),
-                _ if path.is_dir() => folder::open(path),
+                _ if path.is_dir() => match folder::open(path) {
+                    Ok(folder::Found::Graph(package)) => Ok(*package),
+                    Ok(folder::Found::Tensors(parts)) => {
+                        Self::of_parts(*parts).map_err(|e| folder::of_model(path, e))
+                    }
+                    Err(defect) => Err(defect),
+                },
                 _ => Err(Defect::Kind),
             },
         };
@@ -131,7 +170,6 @@ impl Package {
         })
     }
 
-    /// As the package itself says; not unique among packages.
     /// The same with what its file's manifest says of it.
     fn telling(mut self, written: Written) -> Self {
         self.name.clone_from(&written.name);
@@ -142,14 +180,9 @@ impl Package {
     }
 
     /// The same over tensors alone: a graph is written for them.
-    fn from_tensors(
-        known_as: &str,
-        config: &HyperParameters,
-        vectors: styles::Vectors,
-        held: Arc<Held>,
-        tensors: &Tensors,
-    ) -> Result<Self, Defect> {
-        let (built, family, speakers) = built::build(held, tensors, config)?;
+    fn of_parts(parts: Parts) -> Result<Self, Defect> {
+        let config = &parts.config;
+        let (built, family, speakers) = built::build(&parts.ingredients, config)?;
         let wrong = |(_, id): &(&String, &i64)| usize::try_from(**id).is_ok_and(|id| id < speakers);
         if let Some((name, id)) = config.data.spk2id.iter().find(|it| !wrong(it)) {
             return Err(Defect::SpeakerId {
@@ -159,10 +192,13 @@ impl Package {
             });
         }
         let graph = Graph::Built(Arc::new(built));
-        let mut package = Self::from_config(known_as, config, vectors, graph)?;
+        let mut package = Self::from_config(&parts.known_as, config, parts.vectors, graph)?;
         // The tensors know better than the version.
         package.family = Some(family);
-        Ok(package)
+        Ok(match parts.written {
+            Some(written) => package.telling(written),
+            None => package,
+        })
     }
 
     /// As the package itself says; not unique among packages.
@@ -186,6 +222,24 @@ impl Package {
         match &self.told {
             Some(told) => portrait::read(told, speaker_uuid),
             None => Ok(Portrait::default()),
+        }
+    }
+
+    /// `JP-Extra`, `multilingual`, or `unknown` where the package does not say.
+    pub fn architecture(&self) -> &'static str {
+        match self.family {
+            Some(Family::JpExtra) => "JP-Extra",
+            Some(Family::Multilingual) => "multilingual",
+            None => "unknown",
+        }
+    }
+
+    /// Of the file that its weights lie in.
+    pub fn bytes(&self) -> u64 {
+        match &self.graph {
+            Graph::File(held) | Graph::Unlinked(held) => held.bytes(),
+            Graph::Embedded(bytes) => bytes.len() as u64,
+            Graph::Built(built) => built.tensors.bytes(),
         }
     }
 
@@ -239,12 +293,8 @@ pub(crate) fn tensors_of(held: &Held) -> Result<Tensors, TensorsFault> {
 }
 
 fn wrong(source: &Source, defect: &Defect) -> Error {
-    let path = match source {
-        Source::Embedded(_) => PathBuf::from("the voice inside the program"),
-        Source::Path(path) => path.clone(),
-    };
     Error::Package {
-        path,
+        path: source.path().to_owned(),
         cause: defect.to_string(),
     }
 }

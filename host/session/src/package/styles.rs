@@ -36,6 +36,30 @@ impl Vectors {
         Ok(Self { rows })
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// As NumPy writes them, version 1.0.
+    pub(super) fn to_npy(&self) -> Vec<u8> {
+        let shape = format!("({}, {STYLE_WIDTH})", self.rows.len());
+        let mut header =
+            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}").into_bytes();
+        // Numbers begin at a multiple of 64.
+        header.resize((header.len() + 11).next_multiple_of(64) - 11, b' ');
+        header.push(b'\n');
+        let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+        npy.extend((header.len() as u16).to_le_bytes());
+        npy.extend(header);
+        npy.extend(self.rows.iter().flatten().flat_map(|it| it.to_le_bytes()));
+        npy
+    }
+
+    /// One row of those there are; there is always the first.
+    pub(super) fn row(&self, number: usize) -> &[f32] {
+        self.rows.get(number).map_or(&[], Vec::as_slice)
+    }
+
     /// The .npy format of numpy.
     pub(super) fn from_npy(npy: &[u8]) -> Result<Self, Defect> {
         let read = sized(npy, npy::BYTES_MAX).and_then(|npy| Ok(npy::read(npy)?));

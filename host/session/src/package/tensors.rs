@@ -158,8 +158,11 @@ impl Tensors {
         self.by_key.get(key)
     }
 
-    /// Whether it is a voice that is still being trained, or anything else
-    /// with numbers that graphs could read.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.by_key.keys().map(String::as_str)
+    }
+
+    /// Of a tensor with numbers that graphs can read.
     pub(crate) fn shape(&self, key: &str) -> Option<Vec<usize>> {
         let tensor = self.by_key.get(key)?;
         (tensor.element != Stored::Other).then(|| tensor.shape.clone())

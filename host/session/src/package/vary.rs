@@ -43,12 +43,8 @@ pub fn vary(source: &Source, folder: &Path, name: &str, seed: u64) -> Result<(),
             write(&folder.join(format!("{name}.aivmx")), &varied.graph)
         }
         (_, Graph::Unlinked(_) | Graph::Built(_)) => {
-            let path = match source {
-                Source::Path(path) => path,
-                Source::Embedded(_) => folder,
-            };
             let cause = "only an .aivmx or a folder with an .onnx is varied";
-            Err(failed(path, cause.to_owned()))
+            Err(failed(source.path(), cause.to_owned()))
         }
     }
 }

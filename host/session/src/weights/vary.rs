@@ -30,6 +30,7 @@ impl Weights {
             });
         }
         Ok(Self {
+            held: Vec::new(),
             files: Arc::new(vec![Bytes::Memory(Arc::from(blob))]),
             places: Arc::new(places),
             beside: Vec::new(),

@@ -93,7 +93,7 @@ fn cases(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn input_of(vector: &Vector, features: &str) -> VoiceInput {
+pub(crate) fn input_of(vector: &Vector, features: &str) -> VoiceInput {
     VoiceInput {
         true_length: vector.ints("x_tst_lengths")[0] as usize,
         tokens: vector.ints("x_tst"),
@@ -131,7 +131,7 @@ fn pad(input: VoiceInput) -> VoiceInput {
     }
 }
 
-fn compare(samples: &[f32], expected: &Vector, what: &str) {
+pub(crate) fn compare(samples: &[f32], expected: &Vector, what: &str) {
     let audio = expected.floats("audio");
     assert_eq!(samples.len(), audio.len(), "{what}");
     let difference = largest_difference(samples, &audio);

@@ -12,6 +12,7 @@ mod graft;
 mod hostile;
 mod imported;
 mod memory;
+mod merged;
 mod packages;
 mod reference;
 mod regions;
