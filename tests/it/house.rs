@@ -9,7 +9,9 @@ use crate::stand::{cases, files_of, sources};
 const ARROWS: [(&str, &[&str]); 12] = [
     (
         "koemasu",
-        &["memory", "pipeline", "plugin", "server", "session", "soak"],
+        &[
+            "hub", "memory", "pipeline", "plugin", "server", "session", "soak",
+        ],
     ),
     (
         "server",

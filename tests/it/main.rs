@@ -26,6 +26,7 @@ mod limits;
 mod memory;
 mod metrics;
 mod openapi;
+mod own;
 mod plugins;
 mod readings;
 mod reload;

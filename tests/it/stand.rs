@@ -66,7 +66,12 @@ impl Folder {
         Files {
             config: Some(self.path().join("koemasu.toml")),
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
-            environment: Environment::read(),
+            environment: Environment {
+                // What whoever runs the tests has fetched is not heard.
+                data: self.path().join("data"),
+                hub_cache: self.path().join("hub"),
+                ..Environment::read()
+            },
         }
     }
 
@@ -85,9 +90,9 @@ pub(crate) fn cases(name: &str) -> PathBuf {
 }
 
 /// The packages of the server.
-pub(crate) const SERVING: [&str; 10] = [
-    "koemasu", "soak", "server", "pipeline", "speech", "sound", "plugin", "session", "memory",
-    "vits",
+pub(crate) const SERVING: [&str; 11] = [
+    "koemasu", "hub", "soak", "server", "pipeline", "speech", "sound", "plugin", "session",
+    "memory", "vits",
 ];
 
 /// The source of a package: each file's path and text.

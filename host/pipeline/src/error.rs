@@ -77,6 +77,40 @@ pub enum Error {
 }
 
 impl Error {
+    /// What a model said, sorted anew.
+    pub(crate) fn of_model(name: &str, error: &session::Error) -> Self {
+        match error {
+            session::Error::Busy { waited } => Self::Busy { waited: *waited },
+            session::Error::NoWorkspace { waited, .. } => Self::NoRoom {
+                cause: error.to_string(),
+                waited: *waited,
+            },
+            // It was alone in the end: later is no better.
+            session::Error::OutOfMemory(_) => Self::TooLarge(format!(
+                "model `{name}`: {error}, even alone; a shorter sentence would do, or a larger `memory.workspace`"
+            )),
+            session::Error::NoRoom(_) => Self::NoRoom {
+                cause: format!("model `{name}`: {error}"),
+                waited: Duration::from_secs(5),
+            },
+            session::Error::NoSeed => Self::Request(format!("voice `{name}`: {error}")),
+            session::Error::TooLarge { .. }
+            | session::Error::TooLong { .. }
+            | session::Error::Untried { .. } => {
+                Self::TooLarge(format!("{error}; a shorter sentence would do"))
+            }
+            session::Error::Changed { .. } => Self::Broken {
+                kind: "model",
+                name: name.to_owned(),
+                cause: error.to_string(),
+            },
+            other => Self::Model {
+                model: name.to_owned(),
+                cause: other.to_string(),
+            },
+        }
+    }
+
     /// The caller's text is what is wrong.
     pub(crate) fn of_text(self) -> Self {
         match self {

@@ -17,6 +17,7 @@ pub fn describe() {
         histogram "koemasu_stage_seconds" Seconds "Time of one stage of a request.";
         gauge "koemasu_generations_living" Count "Generations that still serve or drain.";
         gauge "koemasu_left_out" Count "What is configured and could not be prepared, by kind.";
+        gauge "koemasu_mixes_kept" Count "Voices mixed of others for requests that are kept now.";
         gauge "koemasu_generation" Count "Number of the generation that serves.";
         counter "koemasu_generations_published_total" Count "Generations published since start.";
         counter "koemasu_feature_cache_hits_total" Count "BERT features found in the cache.";
@@ -119,6 +120,10 @@ pub(crate) fn remarks(remarks: &[String]) {
     for remark in remarks {
         tracing::warn!("{remark}");
     }
+}
+
+pub(crate) fn mixes_kept(count: usize) {
+    gauge!("koemasu_mixes_kept").set(count as f64);
 }
 
 /// Of the generation that serves now.

@@ -89,7 +89,7 @@ async fn compute(
     events::feature_miss();
     let encoder = Arc::clone(&plan);
     let (ids, padded) = blocking(move || {
-        let failed = |e: session::Error| model_error(&encoder.bert.name, &e);
+        let failed = |e: session::Error| Error::of_model(&encoder.bert.name, &e);
         let ids = encoder.bert.model.encode(&text).map_err(failed)?;
         let padded = encoder.padded(Axis::Bert, ids.len())?;
         events::padded(Axis::Bert.name(), padded - ids.len());
@@ -103,7 +103,7 @@ async fn compute(
         .model
         .checkout(padded, gate.wait())
         .await
-        .map_err(|e| model_error(&plan.bert.name, &e))?;
+        .map_err(|e| Error::of_model(&plan.bert.name, &e))?;
     // Dropped with this future: when nobody waits any more, the run ends.
     let _stop = lease.stop().on_drop();
     blocking(move || {
@@ -112,41 +112,8 @@ async fn compute(
             lease.release();
         }
         drop(lane);
-        let features = ran.map_err(|e| model_error(&plan.bert.name, &e))?;
+        let features = ran.map_err(|e| Error::of_model(&plan.bert.name, &e))?;
         Ok(Arc::new(features))
     })
     .await
-}
-
-pub(crate) fn model_error(name: &str, error: &session::Error) -> Error {
-    match error {
-        session::Error::Busy { waited } => Error::Busy { waited: *waited },
-        session::Error::NoWorkspace { waited, .. } => Error::NoRoom {
-            cause: error.to_string(),
-            waited: *waited,
-        },
-        // It was alone in the end: later is no better.
-        session::Error::OutOfMemory(_) => Error::TooLarge(format!(
-            "model `{name}`: {error}, even alone; a shorter sentence would do, or a larger `memory.workspace`"
-        )),
-        session::Error::NoRoom(_) => Error::NoRoom {
-            cause: format!("model `{name}`: {error}"),
-            waited: std::time::Duration::from_secs(5),
-        },
-        session::Error::NoSeed => Error::Request(format!("voice `{name}`: {error}")),
-        session::Error::TooLarge { .. }
-        | session::Error::TooLong { .. }
-        | session::Error::Untried { .. } => {
-            Error::TooLarge(format!("{error}; a shorter sentence would do"))
-        }
-        session::Error::Changed { .. } => Error::Broken {
-            kind: "model",
-            name: name.to_owned(),
-            cause: error.to_string(),
-        },
-        other => Error::Model {
-            model: name.to_owned(),
-            cause: other.to_string(),
-        },
-    }
 }

@@ -20,6 +20,7 @@ use crate::events;
 use crate::features::FeatureCache;
 use crate::gate::Gate;
 use crate::left_out::{Kind, LeftOut};
+use crate::mixes::Mixes;
 use crate::plan::Plan;
 
 /// Everything that a request is served with: pipelines, voices, models. It
@@ -30,6 +31,7 @@ pub struct Generation {
     pub(crate) plans: BTreeMap<String, Arc<Plan>>,
     pub(crate) default_plan: String,
     pub(crate) voices: BTreeMap<String, Arc<Voice>>,
+    pub(crate) mixes: Arc<Mixes>,
     pub(crate) features: FeatureCache,
     pub(crate) gate: Arc<Gate>,
     pub(crate) device: Device,
@@ -91,6 +93,7 @@ impl Generation {
             plans: self.plans.clone(),
             default_plan: self.default_plan.clone(),
             voices: self.voices.clone(),
+            mixes: Arc::clone(&self.mixes),
             features: self.features.clone(),
             gate: Arc::clone(&self.gate),
             device: self.device,

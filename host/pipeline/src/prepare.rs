@@ -27,6 +27,7 @@ use crate::gate::{self, Gate};
 use crate::generation::{Ended, Generation};
 use crate::left_out::Kind;
 use crate::lexicon::Words;
+use crate::mixes::Mixes;
 use crate::plan::Plan;
 use crate::policy::{BucketStep, NormalizeStep};
 use crate::spec::{Bert, Component, Memory, OnFailure, Pipeline, PluginRef, Service, Source};
@@ -285,6 +286,7 @@ impl Workshop {
                 plans: BTreeMap::new(),
                 default_plan: service.default_pipeline.clone(),
                 voices: BTreeMap::new(),
+                mixes: self.mixes(service, &settings),
                 features: carried.features(service.feature_cache.0),
                 gate: carried.gate(service),
                 device: settings.device,
@@ -309,7 +311,7 @@ impl Workshop {
         self.examine(service, &settings);
         for voice in &service.voices {
             let (this, settings) = (Arc::clone(self), settings.clone());
-            let (name, source) = (voice.name.clone(), model_source(&voice.source));
+            let (name, source) = (voice.name.clone(), voice.source.of_session());
             let of = Arc::clone(service);
             let work = move || {
                 let opened = this.residency.voice(&name, &source, &settings);
@@ -335,6 +337,19 @@ impl Workshop {
         Ok(next)
     }
 
+    fn mixes(self: &Arc<Self>, service: &Service, settings: &session::Settings) -> Arc<Mixes> {
+        let of = |voice: &crate::spec::Voice| match &voice.source {
+            Source::Path(_) => Some((voice.name.clone(), voice.source.of_session())),
+            Source::Embedded(_) | Source::Merged(_) => None,
+        };
+        let sources = service.voices.iter().filter_map(of).collect();
+        let (this, settings) = (Arc::clone(self), settings.clone());
+        let open = move |name: &str, source: &session::Source| {
+            this.residency.voice(name, source, &settings)
+        };
+        Arc::new(Mixes::new(service.mixes, sources, Box::new(open)))
+    }
+
     /// Tries new voices side by side, one for each core. What comes of it is
     /// said when they are opened.
     fn examine(self: &Arc<Self>, service: &Service, settings: &session::Settings) {
@@ -348,7 +363,7 @@ impl Workshop {
                             return;
                         };
                         let (this, settings) = (Arc::clone(self), settings.clone());
-                        let (name, source) = (voice.name.clone(), model_source(&voice.source));
+                        let (name, source) = (voice.name.clone(), voice.source.of_session());
                         let work = move || {
                             let tried = this.residency.examine(&name, &source, &settings);
                             tried.map_err(|e| PrepareError::Voice {
@@ -563,7 +578,7 @@ impl Workshop {
             let model = name.to_owned();
             PrepareError::Bert { model, cause }.at(place)
         };
-        let (graph, tokenizer) = (model_source(&source.graph), model_source(&source.tokenizer));
+        let (graph, tokenizer) = (source.graph.of_session(), source.tokenizer.of_session());
         let model = self
             .residency
             .bert(&graph, &tokenizer, &settings)
@@ -801,12 +816,5 @@ pub(crate) fn plugin_error(plugin: &PluginRef, error: &plugin::LoadError) -> Pre
     PrepareError::Plugin {
         plugin: plugin.component.name(),
         cause: error.to_string(),
-    }
-}
-
-fn model_source(source: &Source) -> session::Source {
-    match source {
-        Source::Path(path) => session::Source::Path(path.clone()),
-        Source::Embedded(bytes) => session::Source::Embedded(bytes),
     }
 }

@@ -13,7 +13,6 @@ use crate::batch;
 use crate::error::Error;
 use crate::events;
 use crate::feature_mix::FeatureMix;
-use crate::features::model_error;
 use crate::gate::{Lane, Turn};
 use crate::job::Job;
 use crate::plan::{Plan, Sentence};
@@ -93,7 +92,7 @@ impl Producer {
         let lane = generation.gate.enter(job.turn()).await?;
         let wait = generation.gate.wait().min(job.clock.left());
         let lease = job.voice.checkout(bucketed.padded, wait).await;
-        let lease = lease.map_err(|e| of_part(model_error(job.voice.name(), &e)))?;
+        let lease = lease.map_err(|e| of_part(Error::of_model(job.voice.name(), &e)))?;
         let pace = job.pace(place);
         let stop = lease.stop().on_drop();
         let (said, events) = mpsc::unbounded_channel();
@@ -208,7 +207,7 @@ impl Run {
             Err(error) => {
                 // The lease goes without being released: its session with it.
                 drop(lease);
-                RunEvent::Failed(match model_error(job.voice.name(), &error) {
+                RunEvent::Failed(match Error::of_model(job.voice.name(), &error) {
                     large @ Error::TooLarge(_) => large.of_part(start, &written),
                     other => other,
                 })

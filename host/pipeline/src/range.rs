@@ -41,6 +41,9 @@ pub const SILENCE: Range = Range::new(0.0, 60.0);
 /// Seconds of silence between the sentences and lines of an answer.
 pub const PAUSE: Range = Range::new(0.0, 600.0);
 
+/// Weight of one voice of a mix, against those of the others.
+pub const MIX_WEIGHT: Range = Range::new(0.0, 1_000.0);
+
 impl Range {
     /// Both are taken themselves; `low` is not above `high`.
     pub const fn new(low: f32, high: f32) -> Self {

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use sound::{Channels, Format};
 use speech::moras::Given;
 
+use crate::mix::MixShare;
+
 /// One text to be spoken. What is `None` the pipeline decides.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -15,6 +17,9 @@ pub struct Request {
     pub text: String,
     /// The voice that speaks all of it, and which of its speakers.
     pub voice: VoiceRef,
+    /// Voices that are mixed to speak it, in place of one; `voice` names the
+    /// speaker alone then.
+    pub mix: Vec<MixShare>,
     /// By name; None is the default one.
     pub pipeline: Option<String>,
     /// A BCP 47 tag; another language than the pipeline's is refused.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use memory::MemoryPolicy;
 use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::answers::Answers;
 use crate::document::{Document, Place, Unfit, Wrong};
+use crate::mix::Limits as MixLimits;
 use crate::range;
 use crate::request::{Loudness, Split};
 use crate::units::{Bytes, Span};
@@ -37,6 +39,8 @@ pub struct Service {
     pub models: Models,
     /// How large answers may become.
     pub answers: Answers,
+    /// What voices requests may mix.
+    pub mixes: MixLimits,
     /// Folder in which a plugin named without a path is looked for.
     pub plugins: PathBuf,
     /// Folder of the compiled dictionary.
@@ -85,6 +89,19 @@ pub enum Source {
     Path(PathBuf),
     /// Shipped inside the program.
     Embedded(&'static [u8]),
+    /// Made of other voices' tensors.
+    Merged(Arc<session::package::Recipe>),
+}
+
+impl Source {
+    /// As the models' crate knows it.
+    pub fn of_session(&self) -> session::Source {
+        match self {
+            Self::Path(path) => session::Source::Path(path.clone()),
+            Self::Embedded(bytes) => session::Source::Embedded(bytes),
+            Self::Merged(recipe) => session::Source::Merged(Arc::clone(recipe)),
+        }
+    }
 }
 
 /// A voice as it is configured, before anybody has looked into it.

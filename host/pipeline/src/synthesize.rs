@@ -18,7 +18,7 @@ use crate::plan::{Plan, Sentences};
 use crate::request::{Audio, Delivery, Head, Loudness, Request, Split};
 use crate::stream::Stream;
 use crate::synthesis::Synthesis;
-use crate::voice_settings::{check_sound, resolve_voice};
+use crate::voice_settings::{check_sound, find_voice, settings_of};
 use crate::work::stage;
 
 /// Text in, audio out, in one piece. Everything it touches belongs to
@@ -50,7 +50,8 @@ async fn plan_request(
     clock: &Arc<Clock>,
 ) -> Result<(Synthesis, Stream), Error> {
     plan.speaks(request.language.as_deref())?;
-    let (voice, settings) = resolve_voice(generation, plan, &request)?;
+    let voice = find_voice(generation, &request).await?;
+    let settings = settings_of(&voice, plan, &request)?;
     check_mix(plan, &request)?;
     check_sound(&request.sound)?;
     // What is given is for the whole text.

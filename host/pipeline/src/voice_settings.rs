@@ -27,12 +27,11 @@ pub(crate) struct SynthesisSettings {
     pub(crate) change: Change,
 }
 
-pub(crate) fn resolve_voice(
-    generation: &Generation,
+pub(crate) fn settings_of(
+    voice: &Voice,
     plan: &Plan,
     request: &Request,
-) -> Result<(Arc<Voice>, SynthesisSettings), Error> {
-    let voice = generation.voice(&request.voice.name)?;
+) -> Result<SynthesisSettings, Error> {
     let (defaults, asked) = (&plan.spec.synthesize, &request.settings);
     check(asked)?;
     let package = voice.package();
@@ -55,7 +54,26 @@ pub(crate) fn resolve_voice(
             intonation: asked.intonation.unwrap_or(1.0),
         },
     };
-    Ok((Arc::clone(voice), settings))
+    Ok(settings)
+}
+
+/// The voice that a request names, or that its mix makes.
+pub(crate) async fn find_voice(
+    generation: &Arc<Generation>,
+    request: &Request,
+) -> Result<Arc<Voice>, Error> {
+    if request.mix.is_empty() {
+        return generation.voice(&request.voice.name).map(Arc::clone);
+    }
+    if !request.voice.name.is_empty() {
+        return Err(Error::Request(
+            "`mix` says who speaks; leave `voice` out".to_owned(),
+        ));
+    }
+    for share in &request.mix {
+        generation.voice(&share.voice)?;
+    }
+    generation.mixes.voice(&request.mix).await
 }
 
 /// The graph's number of a speaker.

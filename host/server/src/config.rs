@@ -3,6 +3,7 @@
 //! The one door: start, `koemasu check` and every reload come through
 //! [`Config::load`]. It reads and checks; it opens no model.
 
+mod merge;
 mod models;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ use crate::http::access::KeySpec;
 use crate::http::cors::Cors;
 use crate::http::parts::{DIALECTS, Dialects};
 use crate::http::shares::Network;
+
+pub use merge::{Merge, Way};
 
 /// Where configuration comes from, as the command line and environment say.
 #[derive(Clone, Debug, Default)]
@@ -102,6 +105,85 @@ impl Environment {
     /// Folder of the BERTs that were pulled.
     pub fn berts(&self) -> PathBuf {
         self.data.join("bert")
+    }
+}
+
+/// How Hugging Face's own clients are told whom to ask, and who asks.
+#[derive(Clone, Default)]
+pub struct HubEnvironment {
+    /// `HF_ENDPOINT`: in place of the public hub.
+    pub endpoint: Option<String>,
+    /// `HF_TOKEN`, or what `HF_TOKEN_PATH` or the clients' own file holds.
+    pub token: Option<String>,
+}
+
+impl HubEnvironment {
+    /// Variables that are not there or empty are None.
+    #[expect(clippy::disallowed_methods, reason = "this is the one door")]
+    pub fn read() -> Self {
+        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let path = |name: &str| text(name).map(PathBuf::from);
+        let file = path("HF_TOKEN_PATH")
+            .or_else(|| path("HF_HOME").map(|home| home.join("token")))
+            .or_else(|| path("HOME").map(|home| home.join(".cache/huggingface/token")));
+        let kept = || {
+            let read = session::files::read(&file?, TOKEN_BYTES_MAX).ok()?;
+            let token = String::from_utf8(read).ok()?.trim().to_owned();
+            Some(token).filter(|token| !token.is_empty())
+        };
+        Self {
+            endpoint: text("HF_ENDPOINT"),
+            token: text("HF_TOKEN").or_else(kept),
+        }
+    }
+}
+
+/// Of a file that holds one.
+const TOKEN_BYTES_MAX: u64 = 4 << 10;
+
+/// What models there are, without anything else that a server needs.
+#[derive(Debug)]
+pub struct Shelf {
+    /// Those that a server would open, wherever they lie.
+    pub voices: Vec<spec::Voice>,
+    /// By the names that pipelines use.
+    pub berts: BTreeMap<String, spec::Bert>,
+    /// The one of pipelines that name none.
+    pub default_bert: String,
+    /// What the operator should know, in sentences.
+    pub remarks: Vec<String>,
+    /// Where a server would listen.
+    pub listen: SocketAddr,
+    /// What admin routes ask for.
+    pub admin_token: Option<String>,
+}
+
+impl Shelf {
+    /// What a merge of these voices is made of; paths are as they are written.
+    pub fn recipe(&self, merge: Merge) -> Result<session::package::Recipe, String> {
+        let recipe = merge.recipe(&self.voices, &|path| path);
+        recipe.map_err(|(key, what)| format!("`{key}`: {what}"))
+    }
+
+    /// Reads `[voices]` and `[bert]` of koemasu.toml, and looks into folders.
+    pub fn look(files: &Files) -> Result<Self, ConfigError> {
+        let (path, document, file): (_, _, File) = read_file(files)?;
+        let base = path.as_deref().and_then(Path::parent).map(Path::to_owned);
+        let resolve = |path: PathBuf| match &base {
+            Some(base) => base.join(path),
+            None => path,
+        };
+        let environment = &files.environment;
+        let mut found = models::find(&file.voices, file.bert, environment, &resolve, &document)?;
+        merge::add(file.merge, &mut found.voices, &resolve, &document)?;
+        Ok(Self {
+            voices: found.voices,
+            berts: found.berts,
+            default_bert: found.default_bert,
+            remarks: found.remarks,
+            listen: files.listen.unwrap_or(file.server.listen),
+            admin_token: environment.admin_token.clone().or(file.admin.token),
+        })
     }
 }
 
@@ -296,9 +378,11 @@ struct File {
     plugins: Plugins,
     pipelines: Pipelines,
     voices: models::Voices,
+    merge: Vec<Merge>,
     bert: BTreeMap<String, models::Bert>,
     models: spec::Models,
     answers: Answers,
+    mixes: pipeline::MixLimits,
     memory: MemoryPolicy<spec::PluginRef>,
     cache: Cache,
     reload: Reload,
@@ -517,13 +601,9 @@ impl Config {
         };
 
         let pipelines_folder = file.pipelines.folder.map(&resolve);
-        let found = models::find(
-            &file.voices,
-            file.bert,
-            &files.environment,
-            &resolve,
-            &document,
-        )?;
+        let environment = &files.environment;
+        let mut found = models::find(&file.voices, file.bert, environment, &resolve, &document)?;
+        merge::add(file.merge, &mut found.voices, &resolve, &document)?;
         let pipelines = match &pipelines_folder {
             Some(folder) => read_pipelines(folder, &document)?,
             None => built_in_pipelines(&files.environment.data)?,
@@ -577,6 +657,7 @@ impl Config {
                 remarks: found.remarks,
                 models: file.models,
                 answers: file.answers,
+                mixes: file.mixes,
                 plugins,
                 dictionary,
                 feature_cache: file.cache.features,
@@ -599,6 +680,7 @@ fn checked(document: &Document, file: &File) -> Result<spec::Memory, Wrong> {
     let unfit = |unfit| document.unfit(unfit);
     file.answers.check().map_err(unfit)?;
     file.models.check().map_err(unfit)?;
+    file.mixes.check().map_err(unfit)?;
     file.server.check().map_err(unfit)?;
     spec::Memory::check(file.memory.clone()).map_err(|wrong| {
         let key = format!("memory.{}", wrong.key);

@@ -136,10 +136,7 @@ pub(crate) fn kind_of(name: &str) -> &str {
 }
 
 pub(crate) fn source(voice: &spec::Voice) -> Source {
-    match &voice.source {
-        spec::Source::Path(path) => Source::Path(path.clone()),
-        spec::Source::Embedded(bytes) => Source::Embedded(bytes),
-    }
+    voice.source.of_session()
 }
 
 /// The voices in use by a process of the soak.
@@ -188,6 +185,14 @@ fn voice(path: &Path) -> spec::Voice {
 pub(crate) fn bytes(source: &spec::Source) -> u64 {
     match source {
         spec::Source::Embedded(bytes) => bytes.len() as u64,
+        spec::Source::Merged(recipe) => {
+            // As large as the first of those it is made of.
+            let first = recipe.voices.first().map(|it| match it {
+                Source::Path(path) => bytes(&spec::Source::Path(path.clone())),
+                Source::Embedded(_) | Source::Merged(_) => 0,
+            });
+            first.unwrap_or(0)
+        }
         spec::Source::Path(path) if path.is_dir() => weights(path).unwrap_or(0),
         spec::Source::Path(path) => size(path),
     }
@@ -197,6 +202,7 @@ pub(crate) fn bytes(source: &spec::Source) -> u64 {
 pub(crate) fn graph_bytes(source: &spec::Source) -> u64 {
     match source {
         spec::Source::Embedded(bytes) => bytes.len() as u64,
+        spec::Source::Merged(_) => 0,
         spec::Source::Path(path) => {
             let beside = path.parent().and_then(weights).unwrap_or(0);
             beside.max(size(path))

@@ -103,13 +103,13 @@ pub(super) fn find(
 }
 
 fn is_real(voice: &spec::Voice) -> bool {
-    matches!(voice.source, spec::Source::Path(_))
+    !matches!(voice.source, spec::Source::Embedded(_))
 }
 
 fn folder_of(bert: &spec::Bert) -> Option<PathBuf> {
     match &bert.graph {
         spec::Source::Path(path) => path.parent().map(Path::to_owned),
-        spec::Source::Embedded(_) => None,
+        spec::Source::Embedded(_) | spec::Source::Merged(_) => None,
     }
 }
 

@@ -15,8 +15,8 @@ use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use pipeline::range::{self, Range};
 use pipeline::{
-    Assist, Channels, Delivery, Format, Loudness, Pauses, Priority, Request, Sound, Split,
-    VoiceRef, VoiceSettings,
+    Assist, Channels, Delivery, Format, Loudness, MixShare, Pauses, Priority, Request, Sound,
+    Split, VoiceRef, VoiceSettings,
 };
 use serde::{Deserialize, Serialize};
 use speech::moras::{Given, Mora};
@@ -296,6 +296,10 @@ enum StreamFormat {
 #[schema(as = Koemasu)]
 struct Own {
     pipeline: Option<String>,
+    /// `[["haru", 0.6], ["aki", 0.4]]`: voices that are mixed by their weights,
+    /// the first for its speakers too; in place of `voice`. As many as the
+    /// server's settings allow, each once, with a weight of 0 to 1,000.
+    mix: Option<Vec<(String, f32)>>,
     /// A tag such as `ja`, which the pipeline must speak.
     language: Option<String>,
     style: Option<String>,
@@ -362,6 +366,13 @@ struct Own {
     #[schema(minimum = 0.0, maximum = 3600.0)]
     deadline: Option<f32>,
     priority: Option<Priority>,
+}
+
+fn mix(asked: Option<Vec<(String, f32)>>) -> Vec<MixShare> {
+    let shares = asked.into_iter().flatten();
+    shares
+        .map(|(voice, weight)| MixShare { voice, weight })
+        .collect()
 }
 
 impl Own {
@@ -499,6 +510,7 @@ impl Speech {
         Ok(Request {
             text: self.input.clone(),
             voice: VoiceRef::written(self.voice.as_ref().map_or("", VoiceName::text)),
+            mix: mix(own.mix),
             pipeline: own.pipeline,
             language: own.language,
             split: own.split,
