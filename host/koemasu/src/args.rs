@@ -57,6 +57,17 @@ pub(crate) enum Command {
     Say(Say),
     /// Load everything a server would, and print what it found.
     Check(Check),
+    /// Fetch a voice or the BERT: `hf:OWNER/REPO[@REVISION][/FOLDER]`, the
+    /// address of an .aivm or .aivmx, or `bert`.
+    Pull(Pull),
+    /// The voices and BERTs that a server would have.
+    List(List),
+    /// One voice: architecture, speakers, styles, licence, size, tier.
+    Show(Show),
+    /// Remove what was pulled.
+    Rm(Rm),
+    /// Make a voice of others, in a folder of its own.
+    Merge(Merge),
     /// Read texts from standard input, write their phonemes as JSON lines.
     G2p(G2p),
     /// Make an API key, and the table of koemasu.toml that lets it in.
@@ -81,6 +92,11 @@ impl Command {
             Self::Serve(_) => "info",
             Self::Say(_)
             | Self::Check(_)
+            | Self::Pull(_)
+            | Self::List(_)
+            | Self::Show(_)
+            | Self::Rm(_)
+            | Self::Merge(_)
             | Self::G2p(_)
             | Self::Key(_)
             | Self::Examine
@@ -133,6 +149,102 @@ pub(crate) struct Say {
 pub(crate) struct Check {
     #[command(flatten)]
     pub files: Files,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Pull {
+    /// `hf:OWNER/REPO[@REVISION][/FOLDER]`, an address, or `bert`.
+    pub source: String,
+    /// What requests call it; else as its source is called.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Which model, where a folder has several.
+    #[arg(long)]
+    pub file: Option<String>,
+    /// Take what the source has by now.
+    #[arg(long)]
+    pub update: bool,
+    /// Take it in place of whatever was pulled under this name.
+    #[arg(long)]
+    pub replace: bool,
+    /// Read what is there and compare its digests, not only its sizes.
+    #[arg(long)]
+    pub verify: bool,
+    /// The most that one pull may fetch.
+    #[arg(long, value_name = "BYTES", default_value = "8GiB")]
+    pub limit: Bytes,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub files: Files,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    /// As requests call it.
+    pub name: String,
+    #[command(flatten)]
+    pub files: Files,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rm {
+    /// As it was pulled.
+    pub name: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Merge {
+    #[arg(long, value_enum, default_value_t = Way::Usual)]
+    pub method: Way,
+    /// Names of voices, or paths with a `/`; the first is what it is made from.
+    #[arg(required = true)]
+    pub voices: Vec<String>,
+    /// Of every group that says nothing of its own.
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub weight: Option<f32>,
+    /// Of the decoder: the voice itself.
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub voice: Option<f32>,
+    /// Of the flow: how high it is.
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub pitch: Option<f32>,
+    /// Of the text encoder and the styles: how it speaks.
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub style: Option<f32>,
+    /// Of the duration predictors.
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub tempo: Option<f32>,
+    /// Of a weighted sum, one for each voice, with commas between.
+    #[arg(
+        long,
+        value_name = "W",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    pub weights: Vec<f32>,
+    /// On the great circle instead of the straight line.
+    #[arg(long)]
+    pub slerp: bool,
+    /// A style, `NAME=STYLE,STYLE`, made of one of each voice; several times.
+    #[arg(long, value_name = "NAME=STYLE,…")]
+    pub style_of: Vec<String>,
+    /// Folder to write; its name is the voice's.
+    #[arg(short, long, value_name = "FOLDER")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub files: Files,
+}
+
+/// As `merge.method`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Way {
+    Usual,
+    AddDifference,
+    AddNull,
+    WeightedSum,
 }
 
 #[derive(Debug, clap::Args)]

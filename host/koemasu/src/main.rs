@@ -7,9 +7,12 @@ mod args;
 mod check;
 mod g2p;
 mod key;
+mod merge;
 mod policy;
+mod pull;
 mod say;
 mod serve;
+mod voices;
 
 use std::process::ExitCode;
 
@@ -45,6 +48,11 @@ fn run() -> ExitCode {
         },
         Command::Say(say) => say::run(&say),
         Command::Check(check) => check::run(&check),
+        Command::Pull(pull) => pull::run(&pull),
+        Command::List(list) => voices::list(&list),
+        Command::Show(show) => voices::show(&show),
+        Command::Rm(rm) => voices::remove(&rm),
+        Command::Merge(merge) => merge::run(&merge),
         Command::G2p(g2p) => g2p::run(&g2p),
         Command::Key(key) => key::run(&key),
         Command::Examine => {

@@ -13,6 +13,8 @@ fn koemasu(folder: &tempfile::TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_koemasu"));
     command
         .current_dir(folder.path())
+        // What whoever runs the tests has pulled is not heard.
+        .env("KOEMASU_DATA", folder.path().join(".data"))
         .env("KOEMASU_LOG", "info");
     command
 }

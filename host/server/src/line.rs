@@ -105,6 +105,12 @@ pub fn tell(line: impl Display) {
     let _ = errors().write_all(line.as_bytes());
 }
 
+/// Over the line that was told so before, for somebody who looks at it.
+pub fn again(line: impl Display) {
+    let line = format!("\r\u{1b}[K{}", Shown(line));
+    let _ = errors().write_all(line.as_bytes());
+}
+
 /// Standard error, for the log, whose lines are shown there.
 #[expect(clippy::disallowed_methods, reason = "the one door of what is said")]
 pub(crate) fn errors() -> io::Stderr {

@@ -141,6 +141,11 @@ impl Server {
         asks: Asks,
     ) -> anyhow::Result<()> {
         let app = Arc::clone(&self.app);
+        // So that what is pulled while it serves is seen; best effort.
+        let pulled = files.environment.voices();
+        if watched.contains(&pulled) {
+            let _ = std::fs::create_dir_all(&pulled);
+        }
         self.spawn(reload::run_entry(Arc::clone(&app), files.clone()));
         self.spawn(reload::run(app, files, asks));
         self.app

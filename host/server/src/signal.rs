@@ -153,9 +153,16 @@ pub async fn watch(app: Arc<App>, paths: Vec<PathBuf>) {
     }
 }
 
+/// What is hidden in a folder is nobody's yet: a voice on its way gathers there.
 fn concerns(event: &notify::Event, watched: &[PathBuf]) -> bool {
-    event
-        .paths
-        .iter()
-        .any(|changed| watched.iter().any(|path| changed.starts_with(path)))
+    let hidden = |rest: &Path| {
+        let mut parts = rest.components();
+        parts.any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"."))
+    };
+    let of = |changed: &PathBuf, path: &PathBuf| {
+        let rest = changed.strip_prefix(path);
+        rest.is_ok_and(|rest| !hidden(rest))
+    };
+    let mut changes = event.paths.iter();
+    changes.any(|changed| watched.iter().any(|path| of(changed, path)))
 }

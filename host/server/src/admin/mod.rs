@@ -3,3 +3,4 @@
 pub mod dictionary;
 pub mod memory;
 pub mod status;
+pub mod voices;

@@ -1,5 +1,6 @@
 //! Health, readiness, metrics and the routes of the operator.
 
+use std::fmt::Write as _;
 use std::num::NonZeroU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,6 +14,7 @@ use crate::http::answer::{self, Answer};
 use crate::http::described::Pinning;
 use crate::http::fault::Fault;
 use crate::http::route::Call;
+use crate::line::Shown;
 use crate::reloads::{Cause, LastReload};
 
 /// The process answers. Touches nothing that could block.
@@ -30,7 +32,7 @@ pub async fn healthz(_: Call) -> Result<Answer, Fault> {
 ))]
 pub async fn readyz(call: Call) -> Result<Answer, Fault> {
     if call.app.ready() {
-        Ok(answer::text("ready\n"))
+        Ok(answer::text(ready(&call)))
     } else {
         Err(Fault::later(
             "no generation serves, or the server is stopping",
@@ -38,6 +40,26 @@ pub async fn readyz(call: Call) -> Result<Answer, Fault> {
         ))
     }
 }
+
+/// Ready, and the names of what is left out; why, the operator is told
+/// elsewhere.
+fn ready(call: &Call) -> String {
+    let generation = call.app.live.pin();
+    let out = generation.as_ref().map_or(&[][..], |it| it.left_out());
+    let mut text = "ready\n".to_owned();
+    for out in out.iter().take(NAMED_MAX) {
+        let (kind, name) = (out.kind.name(), Shown(&out.name));
+        // A String takes everything.
+        let _ = writeln!(text, "left out: {kind} `{name}`");
+    }
+    if out.len() > NAMED_MAX {
+        let _ = writeln!(text, "left out: {} more", out.len() - NAMED_MAX);
+    }
+    text
+}
+
+/// Of what is left out, in an answer that is asked for every second.
+const NAMED_MAX: usize = 20;
 
 /// Metrics in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", responses(

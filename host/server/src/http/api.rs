@@ -16,6 +16,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::admin::dictionary;
 use crate::admin::memory;
 use crate::admin::status;
+use crate::admin::voices;
 use crate::app::{Access, App};
 use crate::dialect;
 use crate::events;
@@ -42,6 +43,7 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         Key "g2p" => read::g2p;
         Admin "reload" => status::reload;
         Admin "generations" => status::generations;
+        Admin "voices" => voices::list;
         Admin "memory" => memory::report;
         Admin "memory-policy" => memory::policy;
         Admin "memory-renew" => memory::renew;
