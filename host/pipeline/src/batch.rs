@@ -40,7 +40,7 @@ pub(crate) fn voice_input(
         sdp_ratio: settings.sdp_ratio,
         noise_scale: settings.noise_scale,
         noise_scale_w: settings.noise_scale_w,
-        seed: settings.seed,
+        dice: settings.seed.into(),
         pace,
     }
 }

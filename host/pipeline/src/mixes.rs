@@ -89,6 +89,11 @@ impl Mixes {
         Ok(voice)
     }
 
+    /// Whether these numbers are a mix at all, whoever they name.
+    pub(crate) fn check(&self, shares: &[MixShare]) -> Result<(), Error> {
+        self.weights(shares).map(drop)
+    }
+
     /// Hundredths, so that what nobody hears makes no new voice.
     fn weights(&self, shares: &[MixShare]) -> Result<Vec<f32>, Error> {
         let most = self.limits.voices;

@@ -70,6 +70,7 @@ pub(crate) async fn find_voice(
             "`mix` says who speaks; leave `voice` out".to_owned(),
         ));
     }
+    generation.mixes.check(&request.mix)?;
     for share in &request.mix {
         generation.voice(&share.voice)?;
     }

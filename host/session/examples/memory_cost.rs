@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use memory::MemoryPolicy;
 use session::residency::Residency;
 use session::runtime::Runtime;
-use session::voice::{Pace, Voice, VoiceInput};
+use session::voice::{Dice, Pace, Voice, VoiceInput};
 use session::{Settings, Source, watch};
 
 const WAIT: Duration = Duration::from_secs(300);
@@ -192,7 +192,7 @@ fn sentence(phonemes: usize, length_scale: f32) -> VoiceInput {
         sdp_ratio: 0.0,
         noise_scale: 0.0,
         noise_scale_w: 0.0,
-        seed: None,
+        dice: Dice::Fresh,
         pace: Pace::Even,
     }
 }

@@ -22,7 +22,7 @@ use crate::placement::Placement;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::stop::Stop;
-use crate::synthesis::{Pace, VoiceInput, VoiceSession};
+use crate::synthesis::{Dice, Pace, VoiceInput, VoiceSession};
 use crate::weights::Weights;
 
 /// How far two runs of the same voice may be apart. A stale weight is heard at
@@ -240,7 +240,7 @@ impl VoiceInput {
             sdp_ratio: 0.0,
             noise_scale: 0.0,
             noise_scale_w: 0.0,
-            seed: None,
+            dice: Dice::Fresh,
             pace: Pace::Even,
         }
     }

@@ -15,7 +15,8 @@ use crate::events;
 use crate::family::{FEATURE_WIDTH, Family, STYLE_WIDTH};
 use crate::graph::{Input, Inputs, OpenGraph, Opened, floats, tensor};
 use crate::native::tensors::{Region, Used};
-use crate::onnx::{CONDITION, LATENT, NOISE, NOISE_LENGTH, Part, Template};
+use crate::onnx::{CONDITION, LATENT, NOISE, Part, Template};
+pub use crate::onnx::{NOISE_LENGTH, place_of_die};
 use crate::placement::Placement;
 use crate::runtime::{Model, Opening, Runtime};
 use crate::settings::Settings;
@@ -84,11 +85,31 @@ pub struct VoiceInput {
     pub noise_scale: f32,
     /// Standard deviation of the noise in the durations (VITS).
     pub noise_scale_w: f32,
-    /// The same seed and input give the same samples; none is another each
-    /// time. Only of graphs whose dice could be taken from them.
-    pub seed: Option<u64>,
+    /// Where the noise comes from.
+    pub dice: Dice,
     /// How soon the first sound is wanted.
     pub pace: Pace,
+}
+
+/// Where the standard normal numbers come from that a voice varies by. All but
+/// fresh ones only of graphs whose dice could be taken from them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Dice {
+    /// Others each time.
+    #[default]
+    Fresh,
+    /// The same for the same seed, on every machine and in every release.
+    Seed(u64),
+    /// Given: [`NOISE_LENGTH`] of them. The graph's dice, in the order of its
+    /// nodes, each take theirs from [`place_of_die`] on.
+    Given(Vec<f32>),
+}
+
+/// Of a seed, if there is one.
+impl From<Option<u64>> for Dice {
+    fn from(seed: Option<u64>) -> Self {
+        seed.map_or(Self::Fresh, Self::Seed)
+    }
 }
 
 /// How the decoder's windows follow each other.
@@ -479,19 +500,31 @@ fn bind(family: Family, dice: bool, input: VoiceInput) -> Result<Inputs, Error> 
             inputs.push(("en_bert", tensor(&feature, silent())?));
         }
     }
-    match (dice, input.seed) {
-        (true, seed) => inputs.push((NOISE, tensor(&[NOISE_LENGTH], noise(seed))?)),
-        (false, None) => {}
-        (false, Some(_)) => return Err(Error::NoSeed),
+    match (dice, input.dice) {
+        (true, dice) => inputs.push((NOISE, tensor(&[NOISE_LENGTH], dice.row()?)?)),
+        (false, Dice::Fresh) => {}
+        (false, Dice::Seed(_) | Dice::Given(_)) => return Err(Error::NoSeed),
     }
     Ok(inputs)
 }
 
-/// The same numbers for the same seed, on every machine and in every release.
-fn noise(seed: Option<u64>) -> Vec<f32> {
-    let mut dice = ChaCha8Rng::seed_from_u64(seed.unwrap_or_else(rand::random));
-    let normal = StandardNormal.sample_iter(&mut dice);
-    normal.take(NOISE_LENGTH).collect()
+impl Dice {
+    fn row(self) -> Result<Vec<f32>, Error> {
+        let seed = match self {
+            Self::Fresh => rand::random(),
+            Self::Seed(seed) => seed,
+            Self::Given(row) if row.len() == NOISE_LENGTH => return Ok(row),
+            Self::Given(row) => {
+                return Err(Error::Input(format!(
+                    "{} numbers of noise, expected {NOISE_LENGTH}",
+                    row.len()
+                )));
+            }
+        };
+        let mut dice = ChaCha8Rng::seed_from_u64(seed);
+        let normal = StandardNormal.sample_iter(&mut dice);
+        Ok(normal.take(NOISE_LENGTH).collect())
+    }
 }
 
 /// Rank 0, as the exporters trace it; graphs that declare rank 1 take it too.

@@ -16,7 +16,9 @@ use crate::workspace::Permit;
 
 pub use crate::family::{FEATURE_WIDTH, Family, STYLE_WIDTH};
 use crate::synthesis::TOKENS_MAX;
-pub use crate::synthesis::{Pace, Sink, VoiceInput, VoiceSession};
+pub use crate::synthesis::{
+    Dice, NOISE_LENGTH, Pace, Sink, VoiceInput, VoiceSession, place_of_die,
+};
 
 /// One voice: who it is, and how it is spoken with.
 pub struct Voice {

@@ -44,6 +44,7 @@ pub async fn list(call: Call) -> Result<Answer, Fault> {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = ServingVoices)]
 struct Voices {
     /// Those that serve.
     voices: Vec<Voice>,

@@ -77,7 +77,7 @@ pub(super) fn add(
         let recipe = recipe.map_err(|(key, what)| {
             document.unfit(Unfit {
                 key: format!("merge.{number}.{key}"),
-                what,
+                what: format!("`{key}` of merge `{name}`: {what}"),
             })
         })?;
         voices.push(spec::Voice {

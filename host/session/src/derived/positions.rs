@@ -8,15 +8,15 @@ use ndarray::{Array2, ArrayView1, Axis};
 
 use super::Raw;
 
-/// `LN(table) · weightᵀ + bias`, [heads, rows of the table, head].
+/// `LN(table) · weightᵀ + bias`, `[heads, rows of the table, head]`.
 #[derive(Debug)]
 pub(crate) struct Positions {
-    /// [rows, hidden]
+    /// `[rows, hidden]`
     pub(crate) table: Raw,
-    /// Weight and bias of its norm, [hidden] each.
+    /// Weight and bias of its norm, `[hidden]` each.
     pub(crate) norm: [Raw; 2],
     pub(crate) epsilon: f32,
-    /// [hidden, hidden] and [hidden]
+    /// `[hidden, hidden]` and `[hidden]`.
     pub(crate) weight: Raw,
     pub(crate) bias: Raw,
     pub(crate) heads: usize,

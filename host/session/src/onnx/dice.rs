@@ -13,13 +13,18 @@ use vits::message::Message;
 /// Name of the input: f32, [`NOISE_LENGTH`] elements.
 pub(crate) const NOISE: &str = "noise";
 
-/// A prime; a megabyte.
-pub(crate) const NOISE_LENGTH: usize = 262_139;
+/// Numbers of the row of noise: a prime; a megabyte.
+pub const NOISE_LENGTH: usize = 262_139;
 
 /// From die to die.
 const STEP: usize = 104_729;
 
 const INT: u64 = 2;
+
+/// Where the row of noise begins for the graph's die of this number, from 0.
+pub fn place_of_die(number: usize) -> usize {
+    number * STEP % NOISE_LENGTH
+}
 
 /// The places of the dice among `nodes`, if all of them can be replaced.
 pub(super) fn find(nodes: &[&Node<'_>]) -> Option<Vec<usize>> {
@@ -62,7 +67,7 @@ pub(super) fn replace<'a>(node: &Node<'a>, names: &Names<'a>, number: usize) -> 
     let own = |what: &str| format!("noise{number}_{what}");
     let like = node.inputs.first().copied().unwrap_or_default();
     let made = node.outputs.first().copied().unwrap_or_default();
-    let from = number * STEP % NOISE_LENGTH;
+    let from = place_of_die(number);
     let [shape, count, start, end, step, length] =
         ["shape", "count", "start", "end", "step", "length"].map(own);
     let [steps, places, row] = ["steps", "places", "row"].map(own);

@@ -12,7 +12,8 @@ mod widen;
 pub(crate) mod wire;
 mod writer;
 
-pub(crate) use dice::{NOISE, NOISE_LENGTH};
+pub(crate) use dice::NOISE;
+pub use dice::{NOISE_LENGTH, place_of_die};
 pub(crate) use embed::{Inside, embed};
 pub use error::{Malformed, Outside, Uncut, WeightFault};
 pub(crate) use pointwise::{Shapes, as_products};

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use session::gate::Verdict;
-use session::voice::{Pace, VoiceInput};
+use session::voice::{Dice, NOISE_LENGTH, Pace, VoiceInput, place_of_die};
 use session::{Settings, Source};
 
 use crate::reference::Vector;
@@ -81,6 +81,33 @@ async fn every_case_of_both_networks_is_reproduced() {
     assert!(checked > 12, "only {checked} cases");
 }
 
+/// With dice that PyTorch was given: durations and samples of exactly that
+/// throw, far outside of the splines' interval too.
+#[tokio::test]
+async fn given_dice_give_what_they_gave_to_pytorch() {
+    for (name, features) in [
+        ("voice-jp-extra", "bert"),
+        ("voice-multilingual", "ja_bert"),
+    ] {
+        let Some(folder) = shared(&format!("import/{name}")) else {
+            return;
+        };
+        let case = Vector::open(&folder.join("reference/noise.npz"));
+        let mut row = vec![0.0; NOISE_LENGTH];
+        for (die, draws) in ["noise_sdp", "noise_z"].into_iter().enumerate() {
+            let (from, draws) = (place_of_die(die), case.floats(draws));
+            row[from..from + draws.len()].copy_from_slice(&draws);
+        }
+        let voice = open(&residency(), &Source::Path(folder));
+        let mut input = input_of(&case, features);
+        input.dice = Dice::Given(row);
+        compare(&speak(&voice, input.clone()).await, &case, name);
+        input.dice = Dice::Seed(1);
+        let other = speak(&voice, input).await;
+        assert!(other.len() != case.floats("audio").len() || other != case.floats("audio"));
+    }
+}
+
 /// Cases without dice: those with given ones need them from outside.
 fn cases(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder.join("reference")).expect("the cases");
@@ -106,7 +133,7 @@ pub(crate) fn input_of(vector: &Vector, features: &str) -> VoiceInput {
         sdp_ratio: vector.floats("sdp_ratio")[0],
         noise_scale: vector.floats("noise_scale")[0],
         noise_scale_w: vector.floats("noise_scale_w")[0],
-        seed: None,
+        dice: Dice::Fresh,
         pace: Pace::Even,
     }
 }

@@ -145,14 +145,18 @@ async fn five_ways_of_merging_give_the_tensors_and_the_sound_of_pytorch() {
                 (sum - number("sum")).abs() < TOLERANCE * size,
                 "{name} {key}"
             );
-            assert!((sizes - size).abs() < TOLERANCE * size, "{name} {key}");
+            let sizes_told = number("abs_sum");
+            assert!(
+                (sizes - sizes_told).abs() < TOLERANCE * size,
+                "{name} {key}"
+            );
             for (value, first) in values.iter().zip(told["first"].as_array().expect("four")) {
                 let first = first.as_f64().expect("a number");
                 assert!((value - first).abs() < TOLERANCE, "{name} {key}");
             }
             checked += 1;
         }
-        assert!(checked > 15, "{name}: only {checked} tensors");
+        assert!(checked > 14, "{name}: only {checked} tensors");
 
         // As it is read, and as it was written: one voice.
         let open = |name: &str, source: &Source| {
@@ -177,9 +181,9 @@ async fn five_ways_of_merging_give_the_tensors_and_the_sound_of_pytorch() {
         if sound.exists() {
             compare(&samples, &Vector::open(&sound), name);
         }
+        let report = residency.report().expect("voices are open");
+        assert_eq!(report.templates.len(), 1, "merged or not, one template");
     }
-    let report = residency.report().expect("voices are open");
-    assert_eq!(report.templates.len(), 1, "merged or not, one template");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use session::library::Rules;
 use session::native::Tensors;
 use session::residency::Residency;
 use session::runtime::Runtime;
-use session::voice::{Pace, Voice, VoiceInput};
+use session::voice::{Dice, Pace, Voice, VoiceInput};
 use session::{Settings, Source};
 
 use library::library;
@@ -147,7 +147,7 @@ pub(crate) fn input(padded: usize) -> VoiceInput {
         sdp_ratio: 0.0,
         noise_scale: 0.0,
         noise_scale_w: 0.0,
-        seed: None,
+        dice: Dice::Fresh,
         pace: Pace::Even,
     }
 }
