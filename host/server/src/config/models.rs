@@ -223,6 +223,7 @@ fn discover(
         let folders = place.iter().flat_map(|folder| visible(folder));
         let found: BTreeMap<_, _> = folders
             .filter_map(|folder| Some((folder.clone(), folder::find(&folder)?)))
+            .filter(|(folder, files)| is_meant(folder, files))
             .collect();
         let of_usual_name = |(folder, _): &(&PathBuf, &folder::Files)| stem(folder) == USUAL_BERT;
         let chosen = match found.len() {
@@ -251,6 +252,13 @@ fn discover(
             .to_owned(),
     );
     None
+}
+
+/// What is found unasked has to say what it is: tensors by their config, an
+/// export by its folder's name.
+fn is_meant(folder: &Path, files: &folder::Files) -> bool {
+    let export = files.graph.extension().is_some_and(|it| it == "onnx");
+    !export || stem(folder).contains("deberta")
 }
 
 fn visible(folder: &Path) -> Vec<PathBuf> {
