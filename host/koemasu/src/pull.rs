@@ -1,7 +1,6 @@
 //! `koemasu pull`: a voice or the BERT, from the hub or an address into the
 //! folder that a server serves.
 
-use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -33,9 +32,10 @@ pub(crate) fn run(args: &args::Pull) -> anyhow::Result<()> {
         ..Pull::new(source, into)
     };
     let hub = Hub::new(&settings(args, HubEnvironment::read())?)?;
-    let told = RefCell::new(Told::default());
-    let pulled = hub.pull(&pull, &mut |progress| told.borrow_mut().tell(progress))?;
-    told.borrow_mut().end();
+    let mut told = Told::default();
+    let pulled = hub.pull(&pull, &mut |progress| told.tell(progress));
+    told.end();
+    let pulled = pulled?;
     let bytes: u64 = pulled.record.files.iter().map(|file| file.bytes).sum();
     let commit = pulled.record.origin.as_ref();
     let commit = commit.map_or_else(String::new, |origin| {
@@ -95,7 +95,7 @@ impl Told {
         }
         let whole = progress.total == Some(progress.done);
         if line::is_terminal() {
-            line::again(format_args!("{text}"));
+            line::again(text);
             self.unended = true;
             if whole {
                 self.end();

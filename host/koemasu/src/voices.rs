@@ -1,13 +1,13 @@
 //! `koemasu list`, `show` and `rm`: the voices that a server would serve, and
 //! what was pulled.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use hub::Removed;
+use hub::{Removed, Shelved};
 use pipeline::spec;
 use session::package::Package;
 
@@ -60,7 +60,7 @@ fn place(source: &spec::Source) -> String {
 }
 
 fn open(voice: &spec::Voice) -> anyhow::Result<Package> {
-    Ok(Package::open(&voice.source.of_session())?)
+    Ok(Package::open(&voice.source)?)
 }
 
 pub(crate) fn show(args: &args::Show) -> anyhow::Result<()> {
@@ -105,9 +105,14 @@ pub(crate) fn show(args: &args::Show) -> anyhow::Result<()> {
 }
 
 fn pulled(name: &str) -> Option<hub::Record> {
-    let all = hub::pulled(&Environment::read().voices()).ok()?;
-    let found = all.into_iter().find(|it| it.name == name)?;
+    let found = shelved(&Environment::read().voices(), name).ok()??;
     found.record.ok()
+}
+
+/// What was pulled into a folder under this name.
+fn shelved(into: &Path, name: &str) -> Result<Option<Shelved>, hub::Error> {
+    let all = hub::pulled(into)?;
+    Ok(all.into_iter().find(|it| it.name == name))
 }
 
 /// Where a server that runs here has the voice's weights now.
@@ -149,15 +154,10 @@ const ANSWER_MAX: u64 = 16 << 20;
 
 pub(crate) fn remove(args: &args::Rm) -> anyhow::Result<()> {
     let environment = Environment::read();
-    let mut places = BTreeMap::new();
-    for into in [environment.voices(), environment.berts()] {
-        let there = hub::pulled(&into)?;
-        if there.iter().any(|it| it.name == args.name) {
-            places.insert(into, there);
-        }
-    }
+    let (voices, berts) = (environment.voices(), environment.berts());
+    let is_bert = shelved(&voices, &args.name)?.is_none() && shelved(&berts, &args.name)?.is_some();
     // What nobody has pulled is refused by name.
-    let into = places.into_keys().next().unwrap_or(environment.voices());
+    let into = if is_bert { berts } else { voices };
     match hub::remove(&into, &args.name)? {
         Removed::Voice(record) => {
             let bytes: u64 = record.files.iter().map(|file| file.bytes).sum();

@@ -44,10 +44,13 @@ impl Mixes {
         }
     }
 
-    /// The voice that these make, in their order: speakers and what belongs to
+    /// The voice that these make by their [`weights`](Self::weights), in their order: speakers and what belongs to
     /// no group are the first one's. All of them are served.
-    pub(crate) async fn voice(self: &Arc<Self>, shares: &[MixShare]) -> Result<Arc<Voice>, Error> {
-        let weights = self.weights(shares)?;
+    pub(crate) async fn voice(
+        self: &Arc<Self>,
+        shares: &[MixShare],
+        weights: Vec<f32>,
+    ) -> Result<Arc<Voice>, Error> {
         let mut voices = Vec::new();
         for share in shares {
             let source = self.sources.get(&share.voice).ok_or_else(|| {
@@ -89,13 +92,9 @@ impl Mixes {
         Ok(voice)
     }
 
-    /// Whether these numbers are a mix at all, whoever they name.
-    pub(crate) fn check(&self, shares: &[MixShare]) -> Result<(), Error> {
-        self.weights(shares).map(drop)
-    }
-
-    /// Hundredths, so that what nobody hears makes no new voice.
-    fn weights(&self, shares: &[MixShare]) -> Result<Vec<f32>, Error> {
+    /// What a mix counts each of its voices, whoever they are. Hundredths, so
+    /// that what nobody hears makes no new voice.
+    pub(crate) fn weights(&self, shares: &[MixShare]) -> Result<Vec<f32>, Error> {
         let most = self.limits.voices;
         if most == 0 {
             return Err(Error::Request(

@@ -311,7 +311,7 @@ impl Workshop {
         self.examine(service, &settings);
         for voice in &service.voices {
             let (this, settings) = (Arc::clone(self), settings.clone());
-            let (name, source) = (voice.name.clone(), voice.source.of_session());
+            let (name, source) = (voice.name.clone(), voice.source.clone());
             let of = Arc::clone(service);
             let work = move || {
                 let opened = this.residency.voice(&name, &source, &settings);
@@ -339,14 +339,12 @@ impl Workshop {
 
     fn mixes(self: &Arc<Self>, service: &Service, settings: &session::Settings) -> Arc<Mixes> {
         let of = |voice: &crate::spec::Voice| match &voice.source {
-            Source::Path(_) => Some((voice.name.clone(), voice.source.of_session())),
+            Source::Path(_) => Some((voice.name.clone(), voice.source.clone())),
             Source::Embedded(_) | Source::Merged(_) => None,
         };
         let sources = service.voices.iter().filter_map(of).collect();
         let (this, settings) = (Arc::clone(self), settings.clone());
-        let open = move |name: &str, source: &session::Source| {
-            this.residency.voice(name, source, &settings)
-        };
+        let open = move |name: &str, source: &Source| this.residency.voice(name, source, &settings);
         Arc::new(Mixes::new(service.mixes, sources, Box::new(open)))
     }
 
@@ -363,7 +361,7 @@ impl Workshop {
                             return;
                         };
                         let (this, settings) = (Arc::clone(self), settings.clone());
-                        let (name, source) = (voice.name.clone(), voice.source.of_session());
+                        let (name, source) = (voice.name.clone(), voice.source.clone());
                         let work = move || {
                             let tried = this.residency.examine(&name, &source, &settings);
                             tried.map_err(|e| PrepareError::Voice {
@@ -480,7 +478,7 @@ impl Workshop {
             folder: folder.to_owned(),
             cause,
         };
-        let source = session::Source::Path(folder.to_owned());
+        let source = Source::Path(folder.to_owned());
         let key = source.fingerprint().map_err(|e| failed(e.to_string()))?;
         let known = self.carried().frontends.get(&key).and_then(Weak::upgrade);
         if let Some(frontend) = known {
@@ -578,10 +576,10 @@ impl Workshop {
             let model = name.to_owned();
             PrepareError::Bert { model, cause }.at(place)
         };
-        let (graph, tokenizer) = (source.graph.of_session(), source.tokenizer.of_session());
+        let (graph, tokenizer) = (&source.graph, &source.tokenizer);
         let model = self
             .residency
-            .bert(&graph, &tokenizer, &settings)
+            .bert(graph, tokenizer, &settings)
             .map_err(failed)?;
         // What all voices were trained with.
         if model.width() != session::bert::WIDTH {

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use memory::MemoryPolicy;
 use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Serialize, Serializer};
+pub use session::Source;
 
 use crate::answers::Answers;
 use crate::document::{Document, Place, Unfit, Wrong};
@@ -79,28 +79,6 @@ impl Service {
     /// The name of the BERT that a pipeline takes.
     pub fn bert_of<'s>(&'s self, pipeline: &'s Pipeline) -> &'s str {
         pipeline.bert.model.as_ref().unwrap_or(&self.default_bert)
-    }
-}
-
-/// Where the bytes of a model come from.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// A file, or the folder of a voice.
-    Path(PathBuf),
-    /// Shipped inside the program.
-    Embedded(&'static [u8]),
-    /// Made of other voices' tensors.
-    Merged(Arc<session::package::Recipe>),
-}
-
-impl Source {
-    /// As the models' crate knows it.
-    pub fn of_session(&self) -> session::Source {
-        match self {
-            Self::Path(path) => session::Source::Path(path.clone()),
-            Self::Embedded(bytes) => session::Source::Embedded(bytes),
-            Self::Merged(recipe) => session::Source::Merged(Arc::clone(recipe)),
-        }
     }
 }
 

@@ -70,11 +70,11 @@ pub(crate) async fn find_voice(
             "`mix` says who speaks; leave `voice` out".to_owned(),
         ));
     }
-    generation.mixes.check(&request.mix)?;
+    let weights = generation.mixes.weights(&request.mix)?;
     for share in &request.mix {
         generation.voice(&share.voice)?;
     }
-    generation.mixes.voice(&request.mix).await
+    generation.mixes.voice(&request.mix, weights).await
 }
 
 /// The graph's number of a speaker.

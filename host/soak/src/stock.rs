@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use pipeline::spec;
-use session::Source;
 use session::package;
 use tempfile::TempDir;
 
@@ -123,7 +122,7 @@ impl Origin {
 
     fn make(&self, folder: &Path, name: &str, seed: u64) -> anyhow::Result<()> {
         match self {
-            Self::Given(voice) => Ok(package::vary(&source(voice), folder, name, seed)?),
+            Self::Given(voice) => Ok(package::vary(&voice.source, folder, name, seed)?),
             // No package itself, so nobody takes it for a voice.
             Self::Kind(kind) => kind.make(folder, &folder.join("raw"), name, seed),
         }
@@ -133,10 +132,6 @@ impl Origin {
 /// The kind, or the given voice, that a voice was made of.
 pub(crate) fn kind_of(name: &str) -> &str {
     name.rsplit_once('-').map_or(name, |(kind, _)| kind)
-}
-
-pub(crate) fn source(voice: &spec::Voice) -> Source {
-    voice.source.of_session()
 }
 
 /// The voices in use by a process of the soak.
@@ -185,14 +180,8 @@ fn voice(path: &Path) -> spec::Voice {
 pub(crate) fn bytes(source: &spec::Source) -> u64 {
     match source {
         spec::Source::Embedded(bytes) => bytes.len() as u64,
-        spec::Source::Merged(recipe) => {
-            // As large as the first of those it is made of.
-            let first = recipe.voices.first().map(|it| match it {
-                Source::Path(path) => bytes(&spec::Source::Path(path.clone())),
-                Source::Embedded(_) | Source::Merged(_) => 0,
-            });
-            first.unwrap_or(0)
-        }
+        // As large as the first of those it is made of.
+        spec::Source::Merged(recipe) => recipe.voices.first().map_or(0, bytes),
         spec::Source::Path(path) if path.is_dir() => weights(path).unwrap_or(0),
         spec::Source::Path(path) => size(path),
     }

@@ -64,7 +64,7 @@ impl Upheaval {
     async fn replace(&mut self) -> anyhow::Result<()> {
         let seed = (self.random.unit() * 1e9) as u64;
         let of_one_file = self.service.voices.iter().find_map(|voice| {
-            let spec::Source::Path(path) = &voice.source else {
+            let Source::Path(path) = &voice.source else {
                 return None;
             };
             let one = path.is_file() && kind_of(&voice.name) == "demo";

@@ -156,7 +156,7 @@ impl Kind {
     ) -> anyhow::Result<()> {
         let vary = |source: &Source| Ok(package::vary(source, folder, name, seed)?);
         match self.body {
-            Body::Demo => vary(&crate::stock::source(&server::config::embedded_voice())),
+            Body::Demo => vary(&server::config::embedded_voice().source),
             Body::Graph(graph) => {
                 let raw = raw.join(self.name);
                 self.write(&raw, graph, None)?;

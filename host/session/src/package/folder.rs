@@ -53,16 +53,6 @@ pub(super) fn open(folder: &Path) -> Result<Found, Defect> {
     })))
 }
 
-/// What is wrong with a folder's tensors, by the name of their file.
-pub(super) fn of_model(folder: &Path, defect: Defect) -> Defect {
-    let model = model(folder).unwrap_or_default();
-    let name = model.file_name().unwrap_or_default();
-    Defect::OfFile {
-        file: name.to_string_lossy().into_owned(),
-        defect: Box::new(defect),
-    }
-}
-
 const SAFETENSORS: &str = "safetensors";
 
 fn of_file(name: &str, cause: std::io::Error) -> Defect {

@@ -234,6 +234,12 @@ impl Ingredients {
         }
     }
 
+    /// Of the first voice's file.
+    pub(super) fn file_name(&self) -> String {
+        let name = self.held.path().file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     /// Whether tensors may be taken where they lie.
     pub(super) fn is_one(&self) -> bool {
         self.method.is_none()

@@ -125,7 +125,11 @@ impl Package {
                 _ if path.is_dir() => match folder::open(path) {
                     Ok(folder::Found::Graph(package)) => Ok(*package),
                     Ok(folder::Found::Tensors(parts)) => {
-                        Self::of_parts(*parts).map_err(|e| folder::of_model(path, e))
+                        let file = parts.ingredients.file_name();
+                        Self::of_parts(*parts).map_err(|defect| Defect::OfFile {
+                            file,
+                            defect: Box::new(defect),
+                        })
                     }
                     Err(defect) => Err(defect),
                 },
