@@ -10,7 +10,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 pub(crate) use positions::Positions;
 pub(crate) use raw::{Raw, Term, on_circle};
 
+use vits::External;
+
 use crate::files::Held;
+use crate::package::Stored;
+
+/// By this name a graph of ours knows what is made for it.
+pub(crate) const DERIVED: &str = "derived";
 
 /// A file that is not there: the parts one after the other, as floats.
 #[derive(Debug, Default)]
@@ -49,8 +55,8 @@ const PIECE: usize = 64 << 10;
 
 impl Derived {
     /// `direction · length / |direction|`, the norm over each row of the first
-    /// axis. Says where it begins.
-    pub(crate) fn norm(&mut self, direction: Raw, length: Raw) -> usize {
+    /// axis. Says where it lies, as all of these do.
+    pub(crate) fn norm(&mut self, direction: Raw, length: Raw) -> External {
         self.push(
             4 * direction.count(),
             Origin::Norm {
@@ -62,22 +68,22 @@ impl Derived {
     }
 
     /// A table with zeros behind it, `bytes` in all.
-    pub(crate) fn rows(&mut self, table: Raw, bytes: usize) -> usize {
+    pub(crate) fn rows(&mut self, table: Raw, bytes: usize) -> External {
         self.push(bytes, Origin::Rows(table))
     }
 
     /// As it is.
-    pub(crate) fn plain(&mut self, raw: Raw) -> usize {
+    pub(crate) fn plain(&mut self, raw: Raw) -> External {
         let bytes = 4 * raw.count();
         self.rows(raw, bytes)
     }
 
     /// What relative positions are to one layer of a BERT.
-    pub(crate) fn positions(&mut self, positions: Positions) -> usize {
+    pub(crate) fn positions(&mut self, positions: Positions) -> External {
         self.push(positions.bytes(), Origin::Positions(Box::new(positions)))
     }
 
-    fn push(&mut self, bytes: usize, origin: Origin) -> usize {
+    fn push(&mut self, bytes: usize, origin: Origin) -> External {
         let start = self.bytes;
         self.parts.push(Part {
             start,
@@ -85,7 +91,12 @@ impl Derived {
             origin,
         });
         self.bytes += bytes;
-        start
+        External {
+            location: DERIVED.to_owned(),
+            offset: start as u64,
+            bytes: bytes as u64,
+            data_type: Stored::Float.data_type(),
+        }
     }
 
     pub(crate) fn bytes(&self) -> usize {

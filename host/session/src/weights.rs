@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
-use crate::derived::Derived;
+use crate::derived::{self, Derived};
 use crate::error::Error;
 use crate::files::{self, Held, Sum};
 use crate::halves::{self, Halves};
@@ -187,7 +187,7 @@ impl Weights {
                             (Graph::Built(built), package::TENSORS) => {
                                 Bytes::Held(Arc::clone(&built.tensors))
                             }
-                            (Graph::Built(built), package::DERIVED) => {
+                            (Graph::Built(built), derived::DERIVED) => {
                                 Bytes::Derived(Arc::clone(&built.derived))
                             }
                             _ => {

@@ -28,7 +28,7 @@ fn main() {
         wanted.push(
             serde_json::json!({"key": it.key, "fold": fold, "row": row, "dims": it.dims, "offset": offset}),
         );
-        Some(External {
+        Ok::<_, std::convert::Infallible>(External {
             location: "weights".to_owned(),
             offset,
             bytes,

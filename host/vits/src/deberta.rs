@@ -12,7 +12,7 @@ pub use sizes::{Activation, Configured, Sizes, Unfit};
 
 use crate::blocks::gelu;
 use crate::field::element::{FLOAT, INT64};
-use crate::graph::{Attribute, External, Fold, Graph, Value, Wanted};
+use crate::graph::{Attribute, External, Fold, Graph, Value, Wanted, written};
 
 /// The output's name, [characters and both marks, hidden].
 pub const OUTPUT: &str = "output";
@@ -23,12 +23,15 @@ const UNHEARD: f32 = 1e30;
 /// Writes the model. `place` says where a weight's bytes lie.
 ///
 /// # Errors
-/// The weights that lie nowhere.
-pub fn model(
+/// What `place` says of the first weight that lies nowhere.
+pub fn model<E>(
     sizes: &Sizes,
-    place: &mut dyn FnMut(&Wanted) -> Option<External>,
-) -> Result<Vec<u8>, Vec<Wanted>> {
-    let mut graph = Graph::new(place);
+    place: &mut dyn FnMut(&Wanted) -> Result<External, E>,
+) -> Result<Vec<u8>, E> {
+    written(place, |graph| write(graph, sizes))
+}
+
+fn write(mut graph: Graph<'_>, sizes: &Sizes) -> Vec<u8> {
     let g = &mut graph;
     let row = [Some(1), None];
     let ids = g.input("input_ids", INT64, &row);

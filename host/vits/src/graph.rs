@@ -66,14 +66,30 @@ pub(crate) enum Attribute<'a> {
 const OPERATOR_SET: u64 = 17;
 const IR_VERSION: u64 = 8;
 
+/// Writes a model, or says why the first weight that lies nowhere does.
+pub(crate) fn written<E>(
+    place: &mut dyn FnMut(&Wanted) -> Result<External, E>,
+    write: impl FnOnce(Graph<'_>) -> Vec<u8>,
+) -> Result<Vec<u8>, E> {
+    let mut first = None;
+    let mut placed = |wanted: &Wanted| match place(wanted) {
+        Ok(external) => Some(external),
+        Err(why) => {
+            first.get_or_insert(why);
+            None
+        }
+    };
+    let model = write(Graph::new(&mut placed));
+    first.map_or(Ok(model), Err)
+}
+
 /// The graph being written.
 pub(crate) struct Graph<'p> {
     nodes: Vec<Message>,
     initializers: Vec<Message>,
     inputs: Vec<Message>,
-    /// Where each weight lies; what lies nowhere is remembered in `missing`.
+    /// Where each weight lies; None if it lies nowhere.
     place: &'p mut dyn FnMut(&Wanted) -> Option<External>,
-    missing: Vec<Wanted>,
     /// Weights that are there already, so that two uses are one.
     known: BTreeMap<String, Value>,
     /// Constants by their bytes.
@@ -90,7 +106,6 @@ impl<'p> Graph<'p> {
             initializers: Vec::new(),
             inputs: Vec::new(),
             place,
-            missing: Vec::new(),
             known: BTreeMap::new(),
             constants: BTreeMap::new(),
             scope: String::new(),
@@ -130,7 +145,7 @@ impl<'p> Graph<'p> {
             fold,
         };
         let Some(external) = (self.place)(&wanted) else {
-            self.missing.push(wanted);
+            // Nobody gets this graph.
             return Value(name);
         };
         let mut tensor = Message::default();
@@ -290,16 +305,8 @@ impl<'p> Graph<'p> {
         self.one("Shape", &[value], &[("start", start), ("end", end)])
     }
 
-    /// The model with this output, a float tensor that a node has made, or what
-    /// no file has.
-    pub(crate) fn finish(
-        self,
-        output: &Value,
-        dims: &[Option<i64>],
-    ) -> Result<Vec<u8>, Vec<Wanted>> {
-        if !self.missing.is_empty() {
-            return Err(self.missing);
-        }
+    /// The model with this output, a float tensor that a node has made.
+    pub(crate) fn finish(self, output: &Value, dims: &[Option<i64>]) -> Vec<u8> {
         let mut graph = Message::default();
         graph.bytes(field::graph::NAME, b"graph");
         for node in self.nodes {
@@ -322,7 +329,7 @@ impl<'p> Graph<'p> {
             .number(field::model::IR_VERSION, IR_VERSION)
             .message(field::model::OPERATOR_SET, operators)
             .message(field::model::GRAPH, graph);
-        Ok(model.finish())
+        model.finish()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::attention::Frame;
 use crate::blocks::{Conv, Transformer, conv, linear, masked, pointwise, transformer};
 use crate::duration::{Heard, dice, predicted, stochastic};
 use crate::field::element::{FLOAT, INT64};
-use crate::graph::{Attribute, External, Fold, Graph, Value, Wanted};
+use crate::graph::{Attribute, External, Fold, Graph, Value, Wanted, written};
 use crate::sizes::{Architecture, Sizes};
 
 /// The output's name, [1, 1, samples].
@@ -22,13 +22,16 @@ const LAST_SLOPE: f32 = 0.01;
 /// for, at least as many as it has; `place` says where a weight's bytes lie.
 ///
 /// # Errors
-/// The weights that lie nowhere.
-pub fn model(
+/// What `place` says of the first weight that lies nowhere.
+pub fn model<E>(
     sizes: &Sizes,
     rows: usize,
-    place: &mut dyn FnMut(&Wanted) -> Option<External>,
-) -> Result<Vec<u8>, Vec<Wanted>> {
-    let mut g = Graph::new(place);
+    place: &mut dyn FnMut(&Wanted) -> Result<External, E>,
+) -> Result<Vec<u8>, E> {
+    written(place, |graph| write(graph, sizes, rows))
+}
+
+fn write(mut g: Graph<'_>, sizes: &Sizes, rows: usize) -> Vec<u8> {
     let inputs = Inputs::of(&mut g, sizes);
     g.scope("enc_p");
     let table = g.folded("emb_g.weight", &[rows, sizes.gin], Fold::Rows);

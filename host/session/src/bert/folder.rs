@@ -13,7 +13,7 @@ use vits::{External, Fold, Wanted};
 use crate::derived::{Derived, Positions, Raw};
 use crate::error::Error;
 use crate::files::{self, Held};
-use crate::package::{self, DERIVED, Stored, TENSORS, Tensor, Tensors};
+use crate::package::{self, Tensor, Tensors};
 use crate::source::{Built, Graph, Source, unreadable};
 
 const CONFIG: &str = "config.json";
@@ -91,18 +91,8 @@ fn write(
 ) -> Result<Written, deberta::Unfit> {
     let sizes = Sizes::find(&|key| tensors.shape(key), config)?;
     let mut derived = Derived::default();
-    let mut first = None;
-    let mut placed = |wanted: &Wanted| match place(wanted, &sizes, (held, tensors), &mut derived) {
-        Ok(place) => Some(place),
-        Err(unfit) => {
-            first.get_or_insert(unfit);
-            None
-        }
-    };
-    let model = deberta::model(&sizes, &mut placed).map_err(|missing| {
-        let key = || missing.into_iter().next().map(|it| it.key);
-        first.unwrap_or_else(|| deberta::Unfit::Missing(key().unwrap_or_default()))
-    })?;
+    let mut placed = |wanted: &Wanted| place(wanted, &sizes, (held, tensors), &mut derived);
+    let model = deberta::model(&sizes, &mut placed)?;
     Ok((model, sizes.hidden, derived))
 }
 
@@ -113,8 +103,9 @@ fn place(
     derived: &mut Derived,
 ) -> Result<External, deberta::Unfit> {
     let find = |key: &str, dims: &[usize]| {
-        let found = tensors.get(key).filter(|it| it.element != Stored::Other);
-        let found = found.ok_or_else(|| deberta::Unfit::Missing(key.to_owned()))?;
+        let found = tensors
+            .readable(key)
+            .ok_or_else(|| deberta::Unfit::Missing(key.to_owned()))?;
         match found.shape == dims {
             true => Ok(found.clone()),
             false => Err(deberta::Unfit::Shape {
@@ -149,24 +140,18 @@ fn place(
                 Ok::<_, deberta::Unfit>(Raw::one(Arc::clone(held), found))
             };
             let norm = |name| raw(&format!("{prefix}encoder.LayerNorm.{name}"), &[hidden]);
-            let offset = derived.positions(Positions {
+            Ok(derived.positions(Positions {
                 table: raw(&table, &[2 * sizes.buckets, hidden])?,
                 norm: [norm("weight")?, norm("bias")?],
                 epsilon: sizes.epsilon,
                 weight: raw(&format!("{}.weight", wanted.key), &[hidden, hidden])?,
                 bias: raw(&format!("{}.bias", wanted.key), &[hidden])?,
                 heads: sizes.heads,
-            });
-            Ok(External {
-                location: DERIVED.to_owned(),
-                offset: offset as u64,
-                bytes: 4 * dims.iter().product::<usize>() as u64,
-                data_type: Stored::Float.data_type(),
-            })
+            }))
         }
         Fold::None | Fold::Norm | Fold::Rows => {
             let tensor = find(&wanted.key, &dims)?;
-            Ok(part(&tensor, 0, &dims))
+            Ok(tensor.external())
         }
     }
 }
@@ -176,10 +161,9 @@ fn part(tensor: &Tensor, row: usize, dims: &[usize]) -> External {
     let size = tensor.element.bytes();
     let bytes = |dims: &[usize]| (size * dims.iter().product::<usize>()) as u64;
     External {
-        location: TENSORS.to_owned(),
         offset: tensor.offset + row as u64 * bytes(&dims[1..]),
         bytes: bytes(dims),
-        data_type: tensor.element.data_type(),
+        ..tensor.external()
     }
 }
 

@@ -8,14 +8,9 @@ use vits::{External, Fold, Wanted, voice};
 use super::config::HyperParameters;
 use super::defect::Defect;
 use super::merge::Ingredients;
-use super::tensors::Stored;
 use crate::derived::{Derived, Raw};
 use crate::family::{FEATURE_WIDTH, Family, STYLE_WIDTH};
 use crate::source::Built;
-
-/// Names by which a graph of ours knows its files.
-pub(crate) const TENSORS: &str = "tensors";
-pub(crate) const DERIVED: &str = "derived";
 
 /// Speakers that every voice's table has room for, so that voices with one
 /// and with many are of one template: a megabyte.
@@ -40,19 +35,8 @@ pub(super) fn build(
     }
     let rows = sizes.speakers.next_multiple_of(ROOM);
     let mut derived = Derived::default();
-    let mut first = None;
-    let mut placed = |wanted: &Wanted| match place(wanted, of, &mut derived) {
-        Ok(place) => Some(place),
-        Err(defect) => {
-            first.get_or_insert(defect);
-            None
-        }
-    };
-    let model = voice::model(&sizes, rows, &mut placed);
-    let model = model.map_err(|missing| {
-        let key = || missing.into_iter().next().map(|it| it.key);
-        first.unwrap_or_else(|| Unfit::Missing(key().unwrap_or_default()).into())
-    })?;
+    let mut placed = |wanted: &Wanted| place(wanted, of, &mut derived);
+    let model = voice::model(&sizes, rows, &mut placed)?;
     let family = match sizes.architecture {
         Architecture::JpExtra => Family::JpExtra,
         Architecture::Multilingual => Family::Multilingual,
@@ -67,19 +51,11 @@ pub(super) fn build(
 
 fn place(wanted: &Wanted, of: &Ingredients, derived: &mut Derived) -> Result<External, Defect> {
     let dims: Vec<usize> = wanted.dims.iter().map(|dim| *dim as usize).collect();
-    let float = |offset: usize| External {
-        location: DERIVED.to_owned(),
-        offset: offset as u64,
-        bytes: 4 * dims.iter().product::<usize>() as u64,
-        data_type: Stored::Float.data_type(),
-    };
     let raw = |key: &str, dims: &[usize]| fitting(of.raw(key), key, dims);
     match wanted.fold {
         Fold::Rows => {
             let table = of.raw(&wanted.key)?;
-            Ok(float(
-                derived.rows(table, 4 * dims.iter().product::<usize>()),
-            ))
+            Ok(derived.rows(table, 4 * dims.iter().product::<usize>()))
         }
         Fold::Norm => {
             let module = wanted.key.strip_suffix(".weight").unwrap_or(&wanted.key);
@@ -88,7 +64,7 @@ fn place(wanted: &Wanted, of: &Ingredients, derived: &mut Derived) -> Result<Ext
                 if of.tensors.get(&direction).is_some() {
                     let row = [dims.first().copied().unwrap_or(1), 1, 1];
                     let (direction, length) = (raw(&direction, &dims)?, raw(&length, &row)?);
-                    return Ok(float(derived.norm(direction, length)));
+                    return Ok(derived.norm(direction, length));
                 }
             }
             // Folded already.
@@ -109,18 +85,8 @@ fn plain(
     let raw = fitting(of.raw(key), key, dims)?;
     let own = of.tensors.get(key).filter(|_| of.is_one());
     Ok(match own {
-        Some(tensor) => External {
-            location: TENSORS.to_owned(),
-            offset: tensor.offset,
-            bytes: tensor.bytes,
-            data_type: tensor.element.data_type(),
-        },
-        None => External {
-            location: DERIVED.to_owned(),
-            bytes: 4 * raw.count() as u64,
-            offset: derived.plain(raw) as u64,
-            data_type: Stored::Float.data_type(),
-        },
+        Some(tensor) => tensor.external(),
+        None => derived.plain(raw),
     })
 }
 

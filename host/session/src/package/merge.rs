@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::defect::Defect;
-use super::tensors::{Stored, Tensor, Tensors};
+use super::tensors::Tensors;
 use crate::derived::{Raw, Term, on_circle};
 use crate::files::Held;
 use crate::source::Source;
@@ -251,12 +251,15 @@ impl Ingredients {
 
     /// What a tensor of the voice is made of; `key` is one that graphs read.
     pub(super) fn raw(&self, key: &str) -> Result<Raw, Defect> {
-        let own = readable(&self.tensors, key).ok_or_else(|| Defect::NoTensor(key.to_owned()))?;
+        let own = self
+            .tensors
+            .readable(key)
+            .ok_or_else(|| Defect::NoTensor(key.to_owned()))?;
         let Some(method) = &self.method else {
             return Ok(Raw::one(Arc::clone(&self.held), own.clone()));
         };
         let term = |(held, tensors): (&Arc<Held>, &Tensors), coefficient| {
-            let found = readable(tensors, key).filter(|it| it.shape == own.shape);
+            let found = tensors.readable(key).filter(|it| it.shape == own.shape);
             let found = found.ok_or_else(|| Defect::Unlike {
                 key: key.to_owned(),
                 other: held.path().to_owned(),
@@ -282,10 +285,6 @@ impl Ingredients {
             }
         }
     }
-}
-
-fn readable<'t>(tensors: &'t Tensors, key: &str) -> Option<&'t Tensor> {
-    tensors.get(key).filter(|it| it.element != Stored::Other)
 }
 
 #[cfg(test)]

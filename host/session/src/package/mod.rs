@@ -30,8 +30,7 @@ mod vary;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use built::{DERIVED, TENSORS};
-pub(crate) use tensors::{Stored, Tensor, Tensors};
+pub(crate) use tensors::{Stored, TENSORS, Tensor, Tensors};
 pub(crate) use unpack::Unpacking;
 
 pub use folder_of::write_merged;

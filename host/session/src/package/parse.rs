@@ -63,7 +63,7 @@ pub(crate) fn tensors(bytes: &[u8]) -> bool {
         return false;
     };
     let mut somewhere = |_: &Wanted| {
-        Some(External {
+        Ok::<_, std::convert::Infallible>(External {
             location: "tensors".to_owned(),
             offset: 0,
             bytes: 0,

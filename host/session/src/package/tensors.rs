@@ -10,6 +10,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use vits::External;
 use vits::field::element;
 
 use super::defect::TensorsFault;
@@ -90,6 +91,21 @@ impl Stored {
     }
 }
 
+/// By this name a graph of ours knows the file that its tensors lie in.
+pub(crate) const TENSORS: &str = "tensors";
+
+impl Tensor {
+    /// Where it lies, for a graph of ours.
+    pub(crate) fn external(&self) -> External {
+        External {
+            location: TENSORS.to_owned(),
+            offset: self.offset,
+            bytes: self.bytes,
+            data_type: self.element.data_type(),
+        }
+    }
+}
+
 impl Tensors {
     pub(super) fn new(by_key: BTreeMap<String, Tensor>, metadata: Metadata) -> Self {
         Self { by_key, metadata }
@@ -158,14 +174,18 @@ impl Tensors {
         self.by_key.get(key)
     }
 
+    /// One with numbers that graphs can read.
+    pub(crate) fn readable(&self, key: &str) -> Option<&Tensor> {
+        self.get(key).filter(|it| it.element != Stored::Other)
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.by_key.keys().map(String::as_str)
     }
 
     /// Of a tensor with numbers that graphs can read.
     pub(crate) fn shape(&self, key: &str) -> Option<Vec<usize>> {
-        let tensor = self.by_key.get(key)?;
-        (tensor.element != Stored::Other).then(|| tensor.shape.clone())
+        self.readable(key).map(|tensor| tensor.shape.clone())
     }
 }
 
