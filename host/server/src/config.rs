@@ -3,6 +3,7 @@
 //! The one door: start, `koemasu check` and every reload come through
 //! [`Config::load`]. It reads and checks; it opens no model.
 
+mod environment;
 mod merge;
 mod models;
 
@@ -23,6 +24,7 @@ use crate::http::cors::Cors;
 use crate::http::parts::{DIALECTS, Dialects};
 use crate::http::shares::Network;
 
+pub use environment::{Environment, HubEnvironment};
 pub use merge::{Merge, Way};
 
 /// Where configuration comes from, as the command line and environment say.
@@ -46,100 +48,6 @@ impl Files {
         }
     }
 }
-
-/// The environment, read once.
-#[derive(Clone, Debug, Default)]
-pub struct Environment {
-    /// Folder of what set-up fetched and built.
-    pub home: PathBuf,
-    /// Folder of what a user has made: the dictionaries of the built-in
-    /// pipelines.
-    pub data: PathBuf,
-    /// Folder of what Hugging Face's own clients have fetched.
-    pub hub_cache: PathBuf,
-    /// A library of ONNX Runtime to use in place of the one that set-up
-    /// fetched.
-    pub onnxruntime: Option<PathBuf>,
-    /// It goes before `admin.token`.
-    pub admin_token: Option<String>,
-}
-
-impl Environment {
-    /// Variables that are not there have defaults, and an empty one is none.
-    #[expect(clippy::disallowed_methods, reason = "this is the one door")]
-    pub fn read() -> Self {
-        let path = |name: &str| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
-        let home = path("KOEMASU_HOME")
-            .or_else(|| path("XDG_CACHE_HOME").map(|cache| cache.join("koemasu")))
-            .or_else(|| path("HOME").map(|home| home.join(".cache/koemasu")))
-            .unwrap_or_else(|| PathBuf::from(".koemasu"));
-        let data = path("KOEMASU_DATA")
-            .or_else(|| path("XDG_DATA_HOME").map(|data| data.join("koemasu")))
-            .or_else(|| path("HOME").map(|home| home.join(".local/share/koemasu")))
-            .unwrap_or_else(|| PathBuf::from(".koemasu-data"));
-        Self {
-            home,
-            data,
-            hub_cache: path("HF_HUB_CACHE")
-                .or_else(|| path("HF_HOME").map(|home| home.join("hub")))
-                .or_else(|| path("HOME").map(|home| home.join(".cache/huggingface/hub")))
-                .unwrap_or_default(),
-            onnxruntime: path("KOEMASU_ONNXRUNTIME"),
-            admin_token: std::env::var("KOEMASU_ADMIN_TOKEN")
-                .ok()
-                .filter(|token| !token.is_empty()),
-        }
-    }
-}
-
-impl Environment {
-    /// Folder of the voices that were pulled.
-    pub fn voices(&self) -> PathBuf {
-        self.data.join("voices")
-    }
-
-    /// Folder of the BERTs that were pulled.
-    pub fn berts(&self) -> PathBuf {
-        self.data.join("bert")
-    }
-}
-
-/// How Hugging Face's own clients are told whom to ask, and who asks.
-#[derive(Clone, Default)]
-pub struct HubEnvironment {
-    /// `HF_ENDPOINT`: in place of the public hub.
-    pub endpoint: Option<String>,
-    /// `HF_TOKEN`, or what `HF_TOKEN_PATH` or the clients' own file holds.
-    pub token: Option<String>,
-}
-
-impl HubEnvironment {
-    /// Variables that are not there or empty are None.
-    #[expect(clippy::disallowed_methods, reason = "this is the one door")]
-    pub fn read() -> Self {
-        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let path = |name: &str| text(name).map(PathBuf::from);
-        let file = path("HF_TOKEN_PATH")
-            .or_else(|| path("HF_HOME").map(|home| home.join("token")))
-            .or_else(|| path("HOME").map(|home| home.join(".cache/huggingface/token")));
-        let kept = || {
-            let read = session::files::read(&file?, TOKEN_BYTES_MAX).ok()?;
-            let token = String::from_utf8(read).ok()?.trim().to_owned();
-            Some(token).filter(|token| !token.is_empty())
-        };
-        Self {
-            endpoint: text("HF_ENDPOINT"),
-            token: text("HF_TOKEN").or_else(kept),
-        }
-    }
-}
-
-/// Of a file that holds one.
-const TOKEN_BYTES_MAX: u64 = 4 << 10;
 
 /// What models there are, without anything else that a server needs.
 #[derive(Debug)]
@@ -168,14 +76,16 @@ impl Shelf {
     /// Reads `[voices]` and `[bert]` of koemasu.toml, and looks into folders.
     pub fn look(files: &Files) -> Result<Self, ConfigError> {
         let (path, document, file): (_, _, File) = read_file(files)?;
-        let base = path.as_deref().and_then(Path::parent).map(Path::to_owned);
-        let resolve = |path: PathBuf| match &base {
-            Some(base) => base.join(path),
-            None => path,
-        };
         let environment = &files.environment;
-        let mut found = models::find(&file.voices, file.bert, environment, &resolve, &document)?;
-        merge::add(file.merge, &mut found.voices, &resolve, &document)?;
+        let resolve = resolving(path.as_deref());
+        let found = models::find(
+            &file.voices,
+            file.bert,
+            file.merge,
+            environment,
+            &resolve,
+            &document,
+        )?;
         Ok(Self {
             voices: found.voices,
             berts: found.berts,
@@ -570,12 +480,7 @@ impl Config {
     pub fn load(files: &Files) -> Result<Self, ConfigError> {
         let (path, document, file): (_, _, File) = read_file(files)?;
         let mut memory = checked(&document, &file)?;
-        // Paths in a file are relative to that file.
-        let base = path.as_deref().and_then(Path::parent).map(Path::to_owned);
-        let resolve = |path: PathBuf| match &base {
-            Some(base) => base.join(path),
-            None => path,
-        };
+        let resolve = resolving(path.as_deref());
         let setup = read_setup(&files.environment.home)?;
         let from_setup = |what, pick: fn(&Setup) -> &Path| match &setup {
             Some(setup) => Ok(pick(setup).to_owned()),
@@ -602,8 +507,14 @@ impl Config {
 
         let pipelines_folder = file.pipelines.folder.map(&resolve);
         let environment = &files.environment;
-        let mut found = models::find(&file.voices, file.bert, environment, &resolve, &document)?;
-        merge::add(file.merge, &mut found.voices, &resolve, &document)?;
+        let found = models::find(
+            &file.voices,
+            file.bert,
+            file.merge,
+            environment,
+            &resolve,
+            &document,
+        )?;
         let pipelines = match &pipelines_folder {
             Some(folder) => read_pipelines(folder, &document)?,
             None => built_in_pipelines(&files.environment.data)?,
@@ -732,6 +643,15 @@ fn check_keys(keys: &[KeySpec], document: &Document) -> Result<(), ConfigError> 
         }
     }
     Ok(())
+}
+
+/// Paths in a file are relative to that file.
+fn resolving(file: Option<&Path>) -> impl Fn(PathBuf) -> PathBuf + use<> {
+    let base = file.and_then(Path::parent).map(Path::to_owned);
+    move |path| match &base {
+        Some(base) => base.join(path),
+        None => path,
+    }
 }
 
 /// Of one file of settings; nobody writes a hundredth by hand.

@@ -9,6 +9,7 @@ use pipeline::spec;
 use serde::Deserialize;
 use session::bert::folder;
 
+use super::merge::{self, Merge};
 use super::{
     ConfigError, EMBEDDED_BERT, Environment, embedded_bert, embedded_voice, entries, stem,
 };
@@ -54,6 +55,7 @@ const USUAL_BERT: &str = "deberta-v2-large-japanese-char-wwm";
 pub(super) fn find(
     voices: &Voices,
     berts: BTreeMap<String, Bert>,
+    merges: Vec<Merge>,
     environment: &Environment,
     resolve: &impl Fn(PathBuf) -> PathBuf,
     document: &Document,
@@ -91,6 +93,7 @@ pub(super) fn find(
     if default_bert.is_none() && speaks {
         default_bert = discover(&own, environment, &mut known, &mut remarks);
     }
+    merge::add(merges, &mut found, resolve, document)?;
     let mut watched = vec![own];
     watched.extend(known.values().filter_map(folder_of));
     Ok(Models {
