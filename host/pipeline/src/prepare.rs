@@ -529,6 +529,7 @@ impl Workshop {
             prepack: service.memory.policy.prepack,
             tf32: models.tf32,
             pointwise: models.pointwise.on(device),
+            layout: models.layout,
             ..session::Settings::default()
         })
     }

@@ -122,6 +122,8 @@ pub struct Models {
     pub tf32: bool,
     /// How convolutions of kernel 1 are computed.
     pub pointwise: Pointwise,
+    /// Whether decoders run in blocks of channels, on a processor.
+    pub layout: session::Layout,
     /// How long a new voice or BERT may be tried, in a process of its own,
     /// before it counts as broken.
     pub trial: Span,
@@ -184,6 +186,7 @@ impl Default for Models {
             queue: Span::seconds(30),
             tf32: false,
             pointwise: Pointwise::Auto,
+            layout: session::Layout::Auto,
             // The first real voice takes ninety seconds on two cores that have
             // nothing else to do, and a folder of them is tried at once.
             trial: Span::seconds(600),

@@ -306,3 +306,13 @@ pub(crate) fn trace_line_lost(first: bool, why: &dyn std::fmt::Display) {
 pub(crate) fn not_unpacked(place: &std::path::Path, cause: &dyn std::fmt::Display) {
     tracing::warn!(place = %place.display(), %cause, "an archive is unpacked into a file without a name: its place cannot be written");
 }
+
+/// `seconds` of one convolution, in blocks and as it is.
+pub(crate) fn blocks_tried(block: Option<usize>, seconds: Option<[f64; 2]>) {
+    let milliseconds = seconds.map(|both| both.map(|it| it * 1e3));
+    tracing::info!(
+        block,
+        ?milliseconds,
+        "convolutions in blocks of channels were tried"
+    );
+}

@@ -249,8 +249,8 @@ impl VoiceInput {
 /// Named by everything the verdict depends on.
 fn place(cache: &Path, runtime: &Runtime, template: &Template, settings: &Settings) -> PathBuf {
     let key = format!(
-        "3 {} {} {} {:?} {:?}",
-        template.digest,
+        "4 {} {} {} {:?} {:?}",
+        template.kind(),
         crate::files::identity(runtime.library()),
         settings.window,
         (settings.device, settings.optimization, settings.tf32),

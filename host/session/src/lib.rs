@@ -14,10 +14,12 @@
 //! - [`workspace`]: who may run. - [`watch`]: what the system counts.
 //! - [`examine`]: a voice is tried in a process of its own.
 //! - [`files`]: files of others, read with care. - [`stop`]: ends a run.
+//! - `blocks`: whether decoders run in blocks of channels.
 //! - `synthesis`, [`bert`]: one struct per graph. - [`voice`]: who speaks, and
 //!   the lease of one run.
 
 pub mod bert;
+mod blocks;
 mod bounds;
 mod choose;
 mod derived;
@@ -39,6 +41,7 @@ pub mod package;
 #[doc(hidden)]
 pub mod parse;
 pub mod placement;
+mod processor;
 mod recorder;
 pub mod residency;
 pub mod runtime;
@@ -68,7 +71,7 @@ mod library_of_tests;
 pub use error::Error;
 pub use events::describe as describe_metrics;
 pub use export::export;
-pub use settings::{Optimization, Pointwise, Settings};
+pub use settings::{Layout, Optimization, Pointwise, Settings};
 pub use source::Source;
 pub use stop::{Stop, StopOnDrop};
 

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bert::Bert;
+use crate::blocks::Blocks;
 use crate::choose;
 use crate::device::{Device, Wanted};
 use crate::entry::TemplateEntry;
@@ -50,6 +51,8 @@ pub struct Residency {
     no_cache: Option<String>,
     policy: Mutex<Rules>,
     estate: Mutex<Option<Arc<Estate>>>,
+    /// Which layout decoders have.
+    blocks: Blocks,
     voices: Resident<Voice>,
     berts: Resident<Bert>,
     /// What was found by trying files before they are opened here.
@@ -87,6 +90,7 @@ impl Residency {
                 proposer: None,
             }),
             estate: Mutex::default(),
+            blocks: Blocks::default(),
             voices: Resident::default(),
             berts: Resident::default(),
             proofs: None,
@@ -323,7 +327,14 @@ impl Residency {
                 bytes_max: slab.map_or(u64::MAX, |tensors| tensors.slab().bytes() as u64),
             },
         )?;
-        let (template, weights) = Weights::split(package.graph())?;
+        let (mut template, weights) = Weights::split(package.graph())?;
+        if let Some(block) = self
+            .blocks
+            .of(&self.runtime, settings, self.cache.as_deref())
+        {
+            let rewritten = template.in_blocks(block);
+            template = rewritten.map_err(|e| Error::Open(format!("the graph: {e}")))?;
+        }
         // What it does on the processor says nothing about a GPU.
         let proof = proof.filter(|_| settings.device == Device::Cpu);
         let known = proof.and_then(|proof| proof.template.as_ref());

@@ -20,7 +20,7 @@ use crate::native::cuda::Cuda;
 use crate::native::reservation::Kind;
 use crate::native::tensors::{Block, Region};
 use crate::native::weights::{self, Bound};
-use crate::onnx::{Part, Shapes, Template, as_products};
+use crate::onnx::{Part, Template, as_products};
 use crate::placement::{Placement, Sizes};
 use crate::settings::{Optimization, Pointwise, Settings};
 use memory::policy::Mode;
@@ -203,12 +203,14 @@ impl Runtime {
             } => {
                 let kind = Kind::of(opening.settings.device);
                 let graph = template.graph(*part);
-                let (graph, shapes) = match opening.settings.pointwise {
-                    Pointwise::Conv => (Cow::Borrowed(graph), Shapes::new()),
+                let mut shapes = template.shapes(*part);
+                let graph = match opening.settings.pointwise {
+                    Pointwise::Conv => Cow::Borrowed(graph),
                     Pointwise::MatMul => {
-                        let (graph, shapes) =
+                        let (graph, products) =
                             as_products(graph).map_err(|e| Error::Open(e.to_string()))?;
-                        (Cow::Owned(graph), shapes)
+                        shapes.extend(products);
+                        Cow::Owned(graph)
                     }
                 };
                 bound = Some(weights::bind(

@@ -19,6 +19,8 @@ pub struct Settings {
     pub tf32: bool,
     /// How convolutions of kernel 1 are computed.
     pub pointwise: Pointwise,
+    /// Whether decoders run in blocks of channels.
+    pub layout: Layout,
     /// Fresh latent frames of a decoder window; 0 decodes whole.
     pub window: usize,
     /// Slots of a template: voices that speak without a copy. At least `lanes`.
@@ -49,6 +51,20 @@ pub enum Pointwise {
     MatMul,
 }
 
+/// Whether decoders run in blocks of channels, which a processor's fastest
+/// convolutions want; `models.layout`. The samples are the same to 1e-5.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Where that is faster, which the first start finds out.
+    #[default]
+    Auto,
+    /// Wherever there are such kernels.
+    Blocks,
+    /// Never: as the voice's file has them.
+    Rows,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -58,6 +74,7 @@ impl Default for Settings {
             optimization: Optimization::All,
             tf32: false,
             pointwise: Pointwise::Conv,
+            layout: Layout::Auto,
             // 1.5 s of speech: 82 MiB at its peak for the stock decoder, where
             // a whole utterance of 30 s takes 771.
             window: 128,

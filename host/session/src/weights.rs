@@ -2,6 +2,7 @@
 //! parts on the way to where they are wanted, never mapped: a file that shrinks
 //! is an error here, and would be the end of the process there.
 
+mod bytes;
 mod vary;
 
 use std::borrow::Cow;
@@ -10,15 +11,16 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
-use crate::derived::{self, Derived};
+use crate::derived;
 use crate::error::Error;
-use crate::files::{self, Held, Sum};
+use crate::files::{Held, Sum};
 use crate::halves::{self, Halves};
 use crate::native::tensors::Block;
 use crate::onnx::{self, Element, Inside, Outside, Part, Piece, Template};
 use crate::package;
 use crate::skeleton::Skeleton;
 use crate::source::{Graph, unreadable};
+use bytes::{Bytes, Place, Stretch, held_by, read_parts, read_whole};
 
 /// Of a tensor in another file that is no weight, such as a table of integers.
 const CONSTANT_BYTES_MAX: u64 = 64 << 20;
@@ -41,68 +43,20 @@ pub(crate) struct Weights {
     stuck: Mutex<Weak<()>>,
 }
 
-#[derive(Clone, Copy)]
-struct Place {
-    file: usize,
-    offset: usize,
-    bytes: usize,
-    /// As it is stored; the template may have wider ones.
-    element: Element,
-}
-
-enum Bytes {
-    Held(Arc<Held>),
-    Embedded(&'static [u8]),
-    Memory(Arc<[u8]>),
-    /// Made while it is read.
-    Derived(Arc<Derived>),
+/// In which order the numbers of weights are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InOrder {
+    /// As the parts of the template want them.
+    Template,
+    /// As the whole graph wants them.
+    File,
 }
 
 /// A part of one weight: which, from where on, and its bytes.
 type Take<'t> = dyn FnMut(usize, usize, &[u8]) -> Result<(), Error> + 't;
 
-/// Read at once: small enough to stay in the processor's cache on its way.
-const CHUNK: usize = 512 << 10;
 /// A disk that gives nothing for so long is not waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-impl Bytes {
-    fn length(&self) -> usize {
-        match self {
-            Self::Held(held) => usize::try_from(held.bytes()).unwrap_or(usize::MAX),
-            Self::Embedded(bytes) => bytes.len(),
-            Self::Memory(bytes) => bytes.len(),
-            Self::Derived(derived) => derived.bytes(),
-        }
-    }
-
-    /// A file's whole content.
-    fn whole(&self) -> Result<Vec<u8>, Error> {
-        match self {
-            Self::Held(held) => read_whole(held),
-            Self::Embedded(bytes) => Ok(bytes.to_vec()),
-            Self::Memory(bytes) => Ok(bytes.to_vec()),
-            // It is no file and has no content but its parts.
-            Self::Derived(_) => Ok(Vec::new()),
-        }
-    }
-
-    fn read_at(&self, offset: usize, into: &mut [u8]) -> std::io::Result<()> {
-        let bytes = match self {
-            Self::Held(held) => return held.read_at(offset as u64, into),
-            Self::Embedded(bytes) => bytes,
-            Self::Memory(bytes) => &**bytes,
-            Self::Derived(derived) => return derived.read_at(offset, into),
-        };
-        into.copy_from_slice(&bytes[offset..offset + into.len()]);
-        Ok(())
-    }
-}
-
-fn read_whole(held: &Held) -> Result<Vec<u8>, Error> {
-    let read = held.read(files::MODEL_MAX);
-    read.map_err(|e| unreadable(held.path(), &e))
-}
 
 /// A user's graph with its weights inside, as bytes of ours: ONNX Runtime would
 /// map what lies beside a file, and die with it.
@@ -327,7 +281,8 @@ impl Weights {
 
     /// Copies all of them to their places in a block.
     pub(crate) fn fill(&self, template: &Template, block: &mut Block) -> Result<(), Error> {
-        self.each_as(template, |at, bytes| block.write(at, bytes))
+        let write = |at: usize, bytes: &[u8]| block.write(at, bytes);
+        self.each_as(template, InOrder::Template, write)
     }
 
     /// The same as halves where they are floats; false, and the block holds
@@ -340,7 +295,7 @@ impl Weights {
     ) -> Result<bool, Error> {
         let (mut wide, mut narrow) = (Vec::new(), Vec::new());
         let mut fits = true;
-        self.each(&mut |index, offset, bytes| {
+        self.each_ordered(template, &mut |index, offset, bytes| {
             let place = halves.places[index];
             let stored = self.places[index].element;
             match (place.half, stored) {
@@ -368,14 +323,34 @@ impl Weights {
         self.places.iter().map(|place| place.element).collect()
     }
 
-    /// One contiguous copy on the host, laid out as a block is.
-    pub(crate) fn gather(&self, template: &Template) -> Result<Vec<u8>, Error> {
+    /// One contiguous copy on the host, laid out as a block is, with numbers in
+    /// this order.
+    pub(crate) fn gather(&self, template: &Template, order: InOrder) -> Result<Vec<u8>, Error> {
         let mut blob = vec![0; template.blob_bytes];
-        self.each_as(template, |at, bytes| {
+        self.each_as(template, order, |at, bytes| {
             blob[at..at + bytes.len()].copy_from_slice(bytes);
             Ok(())
         })?;
         Ok(blob)
+    }
+
+    /// Hands on all weights with their numbers in the template's order. One
+    /// that has another than its file is handed on whole.
+    fn each_ordered(&self, template: &Template, take: &mut Take<'_>) -> Result<(), Error> {
+        let (mut whole, mut ordered) = (Vec::new(), Vec::new());
+        self.each(&mut |index, offset, bytes| {
+            let Some(order) = template.weights[index].order else {
+                return take(index, offset, bytes);
+            };
+            let place = self.places[index];
+            whole.extend_from_slice(bytes);
+            if whole.len() < place.bytes {
+                return Ok(());
+            }
+            order.arrange(place.element.bytes(), &whole, &mut ordered);
+            whole.clear();
+            take(index, 0, &ordered)
+        })
     }
 
     /// Hands on all weights as the template has them, with their places in a
@@ -383,10 +358,11 @@ impl Weights {
     fn each_as(
         &self,
         template: &Template,
+        order: InOrder,
         mut take: impl FnMut(usize, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut wide = Vec::new();
-        self.each(&mut |index, offset, bytes| {
+        let mut take = |index: usize, offset: usize, bytes: &[u8]| {
             let weight = &template.weights[index];
             let stored = self.places[index].element;
             if stored == weight.element {
@@ -395,7 +371,11 @@ impl Weights {
             widen(stored, bytes, &mut wide);
             let values = offset / stored.bytes();
             take(weight.offset + values * weight.element.bytes(), &wide)
-        })
+        };
+        match order {
+            InOrder::Template => self.each_ordered(template, &mut take),
+            InOrder::File => self.each(&mut take),
+        }
     }
 
     /// A whole model again: the part's graph with these weights inside.
@@ -405,7 +385,12 @@ impl Weights {
         part: Part,
         inside: Inside,
     ) -> Result<Vec<u8>, Error> {
-        let blob = self.gather(template)?;
+        // The whole graph is as it was.
+        let order = match part {
+            Part::Whole => InOrder::File,
+            Part::Front | Part::Decoder => InOrder::Template,
+        };
+        let blob = self.gather(template, order)?;
         let bytes: HashMap<_, _> = template
             .weights
             .iter()
@@ -419,63 +404,6 @@ impl Weights {
         });
         model.map_err(|cause| Error::Open(cause.to_string()))
     }
-}
-
-impl Place {
-    fn of(self, bytes: &[u8]) -> &[u8] {
-        &bytes[self.offset..self.offset + self.bytes]
-    }
-}
-
-/// A stretch of a weight on its way from the reader.
-struct Stretch {
-    index: usize,
-    offset: usize,
-    bytes: Vec<u8>,
-}
-
-/// Ends early when nobody takes what it reads.
-fn read_parts(
-    files: &[Bytes],
-    places: &[Place],
-    buffers: &mpsc::Receiver<Vec<u8>>,
-    sender: &mpsc::SyncSender<std::io::Result<Stretch>>,
-) {
-    for (index, place) in places.iter().enumerate() {
-        for offset in (0..place.bytes).step_by(CHUNK) {
-            let Ok(mut bytes) = buffers.recv() else {
-                return;
-            };
-            bytes.resize(CHUNK.min(place.bytes - offset), 0);
-            let read = files[place.file].read_at(place.offset + offset, &mut bytes);
-            let failed = read.is_err();
-            let part = read.map(|()| Stretch {
-                index,
-                offset,
-                bytes,
-            });
-            if sender.send(part).is_err() || failed {
-                return;
-            }
-        }
-    }
-}
-
-fn held_by(files: &[Bytes]) -> Vec<Arc<Held>> {
-    let mut held: Vec<Arc<Held>> = Vec::new();
-    let mut add = |file: &Arc<Held>| {
-        if !held.iter().any(|known| Arc::ptr_eq(known, file)) {
-            held.push(Arc::clone(file));
-        }
-    };
-    for file in files {
-        match file {
-            Bytes::Held(file) => add(file),
-            Bytes::Derived(derived) => derived.files().for_each(&mut add),
-            Bytes::Embedded(_) | Bytes::Memory(_) => {}
-        }
-    }
-    held
 }
 
 fn place(piece: &Piece, file: usize, length: usize) -> Result<Place, Outside> {

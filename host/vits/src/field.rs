@@ -61,6 +61,8 @@ pub mod attribute {
     pub const INT: u64 = 3;
     /// `s`.
     pub const TEXT: u64 = 4;
+    /// `floats`, repeated.
+    pub const FLOATS: u64 = 7;
     /// `ints`, repeated.
     pub const INTS: u64 = 8;
     /// `type`.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{Examiner, LINE_MAX, Proof, Subject, Terms, WORD};
+use crate::settings::Layout;
 use memory::policy::Mode;
 
 /// One line to its standard input.
@@ -27,6 +28,7 @@ pub(super) struct Question {
     pub(super) reserve: u64,
     pub(super) window: usize,
     pub(super) threads: usize,
+    pub(super) layout: Layout,
     pub(super) prepack: bool,
 }
 
@@ -62,6 +64,7 @@ pub(super) fn ask(
         reserve: terms.reserve as u64,
         window: terms.settings.window,
         threads: terms.threads(),
+        layout: terms.settings.layout,
         prepack: terms.settings.prepack,
     };
     let line = serde_json::to_vec(&question).map_err(|e| e.to_string())?;

@@ -60,6 +60,7 @@ fn try_one(input: impl Read) -> Result<Proof, String> {
         slots: 1,
         threads: question.threads,
         window: question.window,
+        layout: question.layout,
         prepack: question.prepack,
         ..Settings::default()
     };

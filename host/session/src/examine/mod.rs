@@ -14,7 +14,7 @@ mod child;
 use base16ct::lower::encode_string as encode_hex;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,7 @@ use crate::error::Error;
 use crate::events;
 use crate::files::{self, Held};
 use crate::gate::Verdict;
+use crate::processor::FEATURES;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::source::Source;
@@ -207,16 +208,18 @@ impl Terms<'_> {
     fn key(&self, examiner: &Examiner, files: &str) -> String {
         let settings = self.settings;
         let key = format!(
-            "3 {files} {} {} {} {:?} {} {} {:?} {} {}",
+            "4 {files} {} {} {} {:?} {:?} {} {} {} {:?} {} {}",
             files::identity(self.runtime.library()),
             files::identity(&examiner.program),
             settings.window,
             settings.optimization,
+            settings.layout,
+            self.threads(),
             settings.prepack,
             self.workspace,
             self.mode,
             self.reserve,
-            *PROCESSOR,
+            *FEATURES,
         );
         encode_hex(&Sha256::digest(key.as_bytes())[..16])
     }
@@ -313,14 +316,6 @@ impl Subject {
         sizes.map(|meta| meta.len()).fold(0, u64::saturating_add)
     }
 }
-
-/// What the processor can, since kernels are chosen by it.
-static PROCESSOR: LazyLock<String> = LazyLock::new(|| {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let told = |line: &&str| line.starts_with("flags") || line.starts_with("Features");
-    let features = info.lines().find(told).unwrap_or_default();
-    encode_hex(&Sha256::digest(features.as_bytes())[..8])
-});
 
 #[cfg(test)]
 mod tests {

@@ -41,6 +41,8 @@ pub(crate) struct Attribute<'a> {
     /// One whole number, or a row of them.
     pub(crate) numbers: Vec<u64>,
     pub(crate) text: &'a [u8],
+    /// A `TensorProto`.
+    pub(crate) tensor: &'a [u8],
 }
 
 /// An initializer.
@@ -115,6 +117,31 @@ impl<'a> Model<'a> {
             graph: graph.ok_or(Malformed::Has("no graph"))?,
             head,
         })
+    }
+
+    /// The version of ONNX's own operators; 1 if it does not say so.
+    pub(crate) fn operator_set(&self) -> u64 {
+        let sets = self.head.iter().filter_map(|field| match field {
+            (field::model::OPERATOR_SET, Value::Bytes(set)) => Some(*set),
+            _ => None,
+        });
+        let mut version = 1;
+        for set in sets {
+            let (mut own, mut number) = (true, 1);
+            for part in wire::fields(set).flatten() {
+                match part {
+                    (field::operator_set::DOMAIN, Value::Bytes(domain)) => {
+                        own = matches!(domain, b"" | b"ai.onnx");
+                    }
+                    (field::operator_set::VERSION, Value::Varint(found)) => number = found,
+                    _ => {}
+                }
+            }
+            if own {
+                version = number;
+            }
+        }
+        version
     }
 
     /// A model of `graph` with this one's operator sets.
@@ -235,6 +262,7 @@ impl<'a> Attribute<'a> {
             float: 0.0,
             numbers: Vec::new(),
             text: b"",
+            tensor: b"",
         };
         for field in wire::fields(message) {
             match field? {
@@ -243,6 +271,7 @@ impl<'a> Attribute<'a> {
                 (3 | 8, Value::Varint(number)) => attribute.numbers.push(number),
                 (8, Value::Bytes(packed)) => attribute.numbers.extend(wire::varints(packed)?),
                 (4, Value::Bytes(text)) => attribute.text = text,
+                (5, Value::Bytes(tensor)) => attribute.tensor = tensor,
                 _ => {}
             }
         }

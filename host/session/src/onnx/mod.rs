@@ -1,10 +1,12 @@
 //! ONNX files as we need to see them: a graph and its weights, apart.
 
+mod blocked;
 mod dice;
 mod embed;
 mod error;
 mod examine;
 mod graph;
+mod order;
 mod pointwise;
 mod split;
 mod template;
@@ -12,10 +14,12 @@ mod widen;
 pub(crate) mod wire;
 mod writer;
 
+pub(crate) use blocked::{TRIAL_CHANNELS, reorder_model, trial_models};
 pub(crate) use dice::NOISE;
 pub use dice::{NOISE_LENGTH, place_of_die};
 pub(crate) use embed::{Inside, embed};
 pub use error::{Malformed, Outside, Uncut, WeightFault};
+pub use order::{Filter, Order};
 pub(crate) use pointwise::{Shapes, as_products};
 pub(crate) use split::split;
 pub(crate) use template::Piece;

@@ -112,6 +112,7 @@ fn collect_weights<'a>(
             element,
             offset: found.bytes,
             bytes,
+            order: None,
         });
         found.bytes += round_up(bytes);
         found.pieces.push(piece);

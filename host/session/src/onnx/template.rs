@@ -6,8 +6,11 @@
 //! also an input, so that nobody takes it for a constant: ONNX Runtime would
 //! compute with its values when a session opens, and keep what came of it.
 
-use super::error::Uncut;
+use super::blocked::blocked;
+use super::error::{Malformed, Uncut};
 use super::graph::weight_port;
+use super::order::Order;
+use super::pointwise::Shapes;
 use vits::field;
 use vits::message::Message;
 
@@ -55,6 +58,8 @@ pub struct Weight {
     pub offset: usize,
     /// How long it is.
     pub bytes: usize,
+    /// In which order its numbers lie there, if it is not the file's.
+    pub order: Option<Order>,
 }
 
 impl Weight {
@@ -153,6 +158,15 @@ impl Template {
         self.digest.chars().take(8).collect()
     }
 
+    /// Names it with the layout that its decoder has.
+    pub(crate) fn kind(&self) -> String {
+        let blocks = self.weights.iter().find_map(|weight| weight.order);
+        match blocks {
+            Some(order) => format!("{} in blocks of {}", self.digest, order.block()),
+            None => self.digest.clone(),
+        }
+    }
+
     /// An ONNX file without weights. Both halves are the whole where the graph
     /// could not be cut.
     pub fn graph(&self, part: Part) -> &[u8] {
@@ -161,6 +175,40 @@ impl Template {
             (Part::Decoder, Ok(cut)) => &cut.decoder,
             (_, _) => &self.whole,
         }
+    }
+
+    /// The same with its decoder in blocks of so many channels, where it has
+    /// convolutions that can be; see [`blocked`]. The whole graph stays as it is,
+    /// and then no longer fits a blob.
+    pub(crate) fn in_blocks(mut self, block: usize) -> Result<Self, Malformed> {
+        let Ok(cut) = &mut self.cut else {
+            return Ok(self);
+        };
+        let Some(rewritten) = blocked(&cut.decoder, block)? else {
+            return Ok(self);
+        };
+        let ordered = |place: &usize| rewritten.orders.contains_key(&self.weights[*place].name);
+        if cut.front_weights.iter().any(ordered) {
+            return Ok(self);
+        }
+        cut.decoder = rewritten.graph;
+        for weight in &mut self.weights {
+            weight.order = rewritten.orders.get(&weight.name).copied();
+        }
+        Ok(self)
+    }
+
+    /// Whether its decoder is in blocks of channels.
+    pub fn is_in_blocks(&self) -> bool {
+        self.weights.iter().any(|weight| weight.order.is_some())
+    }
+
+    /// The shapes of weights that a part of the graph has in another one than
+    /// the whole.
+    pub(crate) fn shapes(&self, part: Part) -> Shapes {
+        let ordered = self.weights_of(part).filter(|_| part == Part::Decoder);
+        let shape = |weight: &Weight| Some((weight.name.clone(), weight.order?.dims()));
+        ordered.filter_map(shape).collect()
     }
 
     /// The weights that a part of the graph uses.

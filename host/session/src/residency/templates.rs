@@ -42,7 +42,7 @@ impl Estate {
         settings: &Settings,
         known: Option<Verdict>,
     ) -> Result<Arc<TemplateEntry>, Error> {
-        let key = format!("{} {settings:?}", template.digest);
+        let key = format!("{} {settings:?}", template.kind());
         self.templates.get_or_open(key, || {
             if let Err(why) = template.is_cut() {
                 events::template_whole(&template.digest, &why);

@@ -82,11 +82,18 @@ fn a_file_that_changes_is_named_and_gives_nothing_of_another_voice() {
         let path = folder.path().join(format!("voice-{number}.aivmx"));
         std::fs::write(&path, &bytes).expect("a file");
         let (template, weights) = open(&path);
-        let first = weights.gather(&template).expect("the first reading");
-        assert!(weights.gather(&template).expect("the second") == first);
+        let first = weights
+            .gather(&template, InOrder::Template)
+            .expect("the first reading");
+        assert!(
+            weights
+                .gather(&template, InOrder::Template)
+                .expect("the second")
+                == first
+        );
         change(&path, &other);
         for _ in 0..2 {
-            match weights.gather(&template) {
+            match weights.gather(&template, InOrder::Template) {
                 Ok(again) => assert!(goes_on && again == first, "{how}"),
                 Err(Error::Changed { path: named }) => {
                     assert!(!goes_on, "{how}");

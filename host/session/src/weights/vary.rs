@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::{Bytes, Place, Weights};
+use super::{Bytes, InOrder, Place, Weights};
 use crate::error::Error;
 use crate::onnx::{Element, Template};
 use memory::synthetic::Random;
@@ -17,7 +17,7 @@ impl Weights {
     /// Another voice of the same template: every weight a few percent off. For
     /// the check whether a template may change its voice by copying.
     pub(crate) fn altered(&self, template: &Template) -> Result<Self, Error> {
-        let mut blob = self.gather(template)?;
+        let mut blob = self.gather(template, InOrder::File)?;
         let mut places = Vec::with_capacity(template.weights.len());
         for weight in &template.weights {
             let bytes = &mut blob[weight.offset..weight.offset + weight.bytes];
