@@ -6,7 +6,7 @@ use std::path::Path;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use crate::client::{get, post, speak};
+use crate::client::{get, metric, post, speak};
 use crate::stand::{Folder, wav};
 
 const TEXT: &str = "今日はいい天気ですね。";
@@ -290,5 +290,37 @@ async fn a_request_mixes_voices_within_the_bounds_of_the_settings() {
             .expect_err("refused")
             .contains("leave `voice` out")
     );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_sentence_lets_others_in_and_says_what_it_says_alone() {
+    let folder = one_line();
+    let more = "[memory]\nwindow = 16\n[models]\nlanes = 1\nthreads = 2\n";
+    folder.write("koemasu.toml", format!("{ONE_LINE}{more}"));
+    let server = folder.serve().await;
+    let to = server.address();
+    // One sentence of a minute.
+    let long = "とてもながいはなし".repeat(12);
+    let body = |text: &str| {
+        let own = json!({"noise": 0, "noise_w": 0, "sdp_ratio": 0, "sentence_pause": 0});
+        json!({"input": text, "response_format": "pcm", "speed": 0.3, "koemasu": own})
+    };
+    let alone = speak(to, body(&long)).await;
+    assert_eq!(alone.status, StatusCode::OK, "{}", alone.text());
+    const LET_IN: &str = "koemasu_runs_let_others_in_total";
+    assert_eq!(metric(to, LET_IN).await, 0.0, "nobody else was there");
+    let again = tokio::spawn(speak(to, body(&long)));
+    let mut others = 0;
+    while !again.is_finished() && others < 50 {
+        // Another text each time: a reading that is known needs no lane.
+        let other = speak(to, body(&"あ".repeat(2 + others))).await;
+        assert_eq!(other.status, StatusCode::OK, "{}", other.text());
+        others += 1;
+    }
+    let again = again.await.expect("an answer");
+    assert_eq!(again.status, StatusCode::OK);
+    assert!(again.body == alone.body, "the same to the bit");
+    assert!(metric(to, LET_IN).await > 0.0, "{others} others came");
     server.stop().await;
 }

@@ -6,10 +6,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::generation::Generation;
-use crate::plan::Plan;
-use crate::request::Delivery;
-
 /// How far what is made is ahead of what has left.
 pub(crate) struct Ahead {
     /// Samples per second of the voice.
@@ -27,21 +23,14 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    pub(crate) fn new(
-        generation: &Generation,
-        plan: &Plan,
-        sampling_rate: u32,
-        delivery: Delivery,
-    ) -> Self {
-        let of_seconds = |seconds: f64| (seconds * f64::from(sampling_rate)) as u64;
-        let read_ahead = plan.spec.encode.read_ahead.0.as_secs_f64();
+    /// Of a voice of that rate, whose answers last `longest` at most; whose
+    /// stream may be `read_ahead` ahead of its reader, if it is one.
+    pub(crate) fn new(sampling_rate: u32, longest: Duration, read_ahead: Option<Duration>) -> Self {
+        let samples = |time: Duration| (time.as_secs_f64() * f64::from(sampling_rate)) as u64;
         Self {
             sampling_rate,
-            longest: of_seconds(generation.answers().sound_max.0.as_secs_f64()),
-            most: match delivery {
-                Delivery::Stream => Some(of_seconds(read_ahead)),
-                Delivery::Whole => None,
-            },
+            longest: samples(longest),
+            most: read_ahead.map(samples),
             made: AtomicU64::new(0),
             left: AtomicU64::new(0),
             moved: Notify::new(),

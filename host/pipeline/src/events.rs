@@ -25,6 +25,7 @@ pub fn describe() {
         gauge "koemasu_feature_cache_bytes" Bytes "Size of the BERT feature cache.";
         histogram "koemasu_queue_seconds" Seconds "Time a model run waited for a lane.";
         histogram "koemasu_first_sound_seconds" Seconds "Time from the request to the first sound that left.";
+        counter "koemasu_runs_let_others_in_total" Count "Times that a sentence made room for somebody who was due sooner.";
         counter "koemasu_turned_away_total" Count "Requests refused because they would have waited too long.";
         counter "koemasu_readers_gone_total" Count "Answers whose reader went away or read no more.";
         counter "koemasu_policy_fallbacks_total" Count "Plugin calls that failed and were replaced or skipped.";
@@ -141,4 +142,9 @@ pub(crate) fn left_out(left_out: &[LeftOut]) {
             "left out: it could not be prepared"
         );
     }
+}
+
+/// A sentence has made room between two turns of windows.
+pub(crate) fn let_in() {
+    counter!("koemasu_runs_let_others_in_total").increment(1);
 }

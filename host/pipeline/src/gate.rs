@@ -6,12 +6,13 @@
 //! a request is due when it comes, and a stream again when its reader will
 //! have heard what was made for it. Waiting has an end.
 
-use std::collections::BinaryHeap;
+use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::ahead::Ahead;
 use crate::answers::{Answers, Held, Hold};
 use crate::backlog::{Backlog, Ticket};
 use crate::error::Error;
@@ -38,17 +39,43 @@ pub(crate) struct Rules {
 
 struct Queue {
     free: usize,
-    waiting: BinaryHeap<Waiting>,
+    waiting: Vec<Waiting>,
     /// Whoever came first among equals.
     next: u64,
 }
 
 /// When somebody's turn is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct Turn {
     pub(crate) priority: Priority,
-    pub(crate) due: Instant,
+    pub(crate) due: Due,
+    /// Which sentence of its request it is for: earlier ones go first.
+    pub(crate) sentence: usize,
 }
+
+#[derive(Clone)]
+pub(crate) enum Due {
+    At(Instant),
+    /// When the reader of a stream, which began then, will have heard all that
+    /// was made: later and later while it is made.
+    Heard(Arc<Ahead>, Instant),
+}
+
+/// The greatest goes first.
+type Rank = (Priority, Reverse<Instant>, Reverse<usize>);
+
+impl Turn {
+    fn rank(&self) -> Rank {
+        let due = match &self.due {
+            Due::At(due) => *due,
+            Due::Heard(ahead, start) => ahead.due(*start),
+        };
+        (self.priority, Reverse(due), Reverse(self.sentence))
+    }
+}
+
+/// Nobody makes room for somebody who is due so little sooner: changing costs.
+const SOONER: Duration = Duration::from_millis(250);
 
 struct Waiting {
     turn: Turn,
@@ -68,7 +95,7 @@ impl Gate {
             rules,
             queue: Mutex::new(Queue {
                 free: rules.lanes,
-                waiting: BinaryHeap::new(),
+                waiting: Vec::new(),
                 next: 0,
             }),
             backlog: Arc::default(),
@@ -128,19 +155,37 @@ impl Gate {
             .any(|waiting| !waiting.wake.is_closed())
     }
 
+    /// Whether somebody waits for a lane who is more urgent than this one, or
+    /// due clearly sooner.
+    pub(crate) fn is_wanted_before(&self, turn: &Turn) -> bool {
+        let (priority, Reverse(due), _) = turn.rank();
+        let queue = self.queue();
+        queue.waiting.iter().any(|waiting| {
+            let (others, Reverse(theirs), _) = waiting.turn.rank();
+            let before = others > priority || others == priority && theirs + SOONER < due;
+            before && !waiting.wake.is_closed()
+        })
+    }
+
     pub(crate) async fn enter(self: &Arc<Self>, turn: Turn) -> Result<Lane, Error> {
+        self.enter_within(turn, self.wait()).await
+    }
+
+    pub(crate) async fn enter_within(
+        self: &Arc<Self>,
+        turn: Turn,
+        wait: Duration,
+    ) -> Result<Lane, Error> {
         let came = match self.come(turn) {
             Ok(lane) => return Ok(lane),
             Err(came) => came,
         };
         let start = Instant::now();
-        let entered = tokio::time::timeout(self.wait(), came).await;
+        let entered = tokio::time::timeout(wait, came).await;
         events::waited(start.elapsed());
         match entered {
             Ok(Ok(lane)) => Ok(lane),
-            Ok(Err(_)) | Err(_) => Err(Error::Busy {
-                waited: self.wait(),
-            }),
+            Ok(Err(_)) | Err(_) => Err(Error::Busy { waited: wait }),
         }
     }
 
@@ -169,13 +214,17 @@ impl Gate {
     /// Whose turn it is now; none makes the lane free.
     fn next(&self) -> Option<oneshot::Sender<Lane>> {
         let mut queue = self.queue();
-        while let Some(waiting) = queue.waiting.pop() {
-            if !waiting.wake.is_closed() {
-                return Some(waiting.wake);
+        queue.waiting.retain(|waiting| !waiting.wake.is_closed());
+        // Looked at now: who is due changes while they wait.
+        let ranks = queue.waiting.iter().enumerate();
+        let ranks = ranks.map(|(place, it)| ((it.turn.rank(), Reverse(it.number)), place));
+        match ranks.max() {
+            Some((_, place)) => Some(queue.waiting.swap_remove(place).wake),
+            None => {
+                queue.free += 1;
+                None
             }
         }
-        queue.free += 1;
-        None
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -193,29 +242,6 @@ impl Drop for Lane {
     }
 }
 
-impl Ord for Waiting {
-    /// The greatest is the next.
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let key = |it: &Self| (std::cmp::Reverse(it.turn.due), std::cmp::Reverse(it.number));
-        let by_priority = self.turn.priority.cmp(&other.turn.priority);
-        by_priority.then_with(|| key(self).cmp(&key(other)))
-    }
-}
-
-impl PartialOrd for Waiting {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Waiting {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Waiting {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,7 +258,11 @@ mod tests {
     }
 
     fn turn(priority: Priority, due: Instant) -> Turn {
-        Turn { priority, due }
+        Turn {
+            priority,
+            due: Due::At(due),
+            sentence: 0,
+        }
     }
 
     #[tokio::test]
@@ -281,6 +311,46 @@ mod tests {
         let entered = gate.enter(turn(Priority::Normal, now)).await;
         drop(entered.expect("the lane that nobody took"));
         assert_eq!(gate.queue().free, 1);
+    }
+
+    #[tokio::test]
+    async fn room_is_made_for_who_is_more_urgent_or_due_clearly_sooner() {
+        let gate = gate(LONG);
+        let now = Instant::now();
+        let mine = turn(Priority::Normal, now + LONG);
+        let lane = gate.enter(mine.clone()).await.expect("a free lane");
+        assert!(!gate.is_wanted_before(&mine), "nobody waits");
+        let wants = |other: Turn| {
+            let waits = gate.come(other).map(drop).expect_err("no lane is free");
+            let wanted = gate.is_wanted_before(&mine);
+            drop(waits);
+            wanted
+        };
+        assert!(wants(turn(Priority::Normal, now)));
+        assert!(wants(turn(Priority::High, now + 2 * LONG)));
+        assert!(!wants(turn(Priority::Low, now)));
+        assert!(!wants(turn(Priority::Normal, now + LONG)));
+        assert!(!wants(turn(Priority::Normal, now + LONG - SOONER / 2)));
+        assert!(!gate.is_wanted_before(&mine), "who has gone wants nothing");
+        drop(lane);
+    }
+
+    #[tokio::test]
+    async fn of_one_request_earlier_sentences_go_first() {
+        let gate = gate(LONG);
+        let now = Instant::now();
+        let lane = gate.enter(turn(Priority::Normal, now)).await;
+        let lane = lane.expect("a free lane");
+        let sentence = |sentence| Turn {
+            sentence,
+            ..turn(Priority::Normal, now)
+        };
+        let later = gate.come(sentence(2)).map(drop).expect_err("it waits");
+        let earlier = gate.come(sentence(1)).map(drop).expect_err("it waits");
+        drop(lane);
+        let lane = earlier.await.expect("its turn");
+        drop(lane);
+        drop(later.await.expect("and then"));
     }
 
     #[tokio::test]

@@ -24,7 +24,7 @@ pub(crate) struct Job {
     /// Samples per second of the answer.
     pub(crate) sampling_rate: u32,
     pub(crate) clock: Arc<Clock>,
-    pub(crate) ahead: Ahead,
+    pub(crate) ahead: Arc<Ahead>,
 }
 
 /// What was said in the end.

@@ -13,7 +13,7 @@ use crate::batch;
 use crate::error::Error;
 use crate::events;
 use crate::feature_mix::FeatureMix;
-use crate::gate::{Lane, Turn};
+use crate::gate::{Due, Lane, Turn};
 use crate::job::Job;
 use crate::plan::{Plan, Sentence};
 use crate::policy::Axis;
@@ -57,12 +57,12 @@ impl Producer {
         begun: mpsc::Sender<SentenceRun>,
     ) -> Result<(), Error> {
         let job = &self.job;
-        let mix = FeatureMix::of(&job.generation, &job.plan, &job.request, job.turn()).await?;
+        let mix = FeatureMix::of(&job.generation, &job.plan, &job.request, job.turn(0)).await?;
         let mut place = Place::First;
-        for sentence in sentences {
+        for (number, sentence) in sentences.into_iter().enumerate() {
             job.ahead.room().await;
             let place = std::mem::replace(&mut place, Place::Later);
-            let run = self.one(sentence, &mix, place).await?;
+            let run = self.one(sentence, number, &mix, place).await?;
             if begun.send(run).await.is_err() {
                 break; // The other half has failed, and says why.
             }
@@ -74,6 +74,7 @@ impl Producer {
     async fn one(
         &self,
         sentence: Sentence,
+        number: usize,
         mix: &FeatureMix,
         place: Place,
     ) -> Result<SentenceRun, Error> {
@@ -82,14 +83,14 @@ impl Producer {
         let text = sentence.utterance.text();
         let features = generation
             .features
-            .get(plan, &generation.gate, job.turn(), text);
+            .get(plan, &generation.gate, job.turn(number), text);
         let of_part = |error: Error| error.of_part(sentence.start, &sentence.written);
         let features = stage("bert", features).await.map_err(of_part)?; // cache, else a run
         let features = mix.apply(features);
         let bucketed = bucket(plan, job.voice.family(), &sentence.utterance);
         let bucketed = stage("bucket", bucketed).await.map_err(of_part)?; // wasm, then checked
 
-        let lane = generation.gate.enter(job.turn()).await?;
+        let lane = generation.gate.enter(job.turn(number)).await?;
         let wait = generation.gate.wait().min(job.clock.left());
         let lease = job.voice.checkout(bucketed.padded, wait).await;
         let lease = lease.map_err(|e| of_part(Error::of_model(job.voice.name(), &e)))?;
@@ -101,8 +102,11 @@ impl Producer {
             lane,
             lease,
             said,
+            turn: job.turn(number),
+            padded: bucketed.padded,
             written: sentence.written,
             start: sentence.start,
+            waiting: tokio::runtime::Handle::current(),
         };
         let Sentence {
             utterance, pause, ..
@@ -139,19 +143,20 @@ impl Job {
         }
     }
 
-    fn turn(&self) -> Turn {
-        let due = self.ahead.due(self.clock.start);
+    fn turn(&self, sentence: usize) -> Turn {
+        let start = self.clock.start;
         if self.request.rehearsal {
             // Before all who came, since nobody is asked whether it may come.
-            let due = due.checked_sub(LONG_AGO).unwrap_or(due);
             return Turn {
                 priority: Priority::High,
-                due,
+                due: Due::At(start.checked_sub(LONG_AGO).unwrap_or(start)),
+                sentence,
             };
         }
         Turn {
             priority: self.request.priority,
-            due,
+            due: Due::Heard(Arc::clone(&self.ahead), start),
+            sentence,
         }
     }
 }
@@ -168,54 +173,112 @@ struct Run {
     lane: Lane,
     lease: Lease,
     said: mpsc::UnboundedSender<RunEvent>,
+    turn: Turn,
+    /// Tokens, with padding.
+    padded: usize,
+    /// For what has to be waited for between two turns.
+    waiting: tokio::runtime::Handle,
     /// As the caller wrote it, and where it begins in their text.
     written: String,
     start: usize,
 }
 
 impl Run {
-    fn speak(mut self, input: session::voice::VoiceInput) {
+    fn speak(self, input: session::voice::VoiceInput) {
         let _timer = events::stage("synthesize");
-        let began = Instant::now();
-        let (said, ahead) = (&self.said, &self.job.ahead);
-        let mut too_long = false;
-        let ran = self.lease.speak(input, &mut |window| {
-            if ahead.made(window.len()) > ahead.longest {
-                too_long = true;
-                return Err(session::Error::Cancelled);
-            }
-            let sent = said.send(RunEvent::Window(window.to_vec()));
-            sent.map_err(|_| session::Error::Cancelled)
-        });
         let Self {
             job,
             lane,
             lease,
             said,
+            turn,
+            padded,
+            waiting,
             written,
             start,
         } = self;
-        let event = match ran {
-            Err(session::Error::Cancelled) if too_long => {
-                lease.release();
-                RunEvent::Failed(job.generation.answers().too_long())
+        let mut too_long = false;
+        let mut sink = |window: &[f32]| {
+            if job.ahead.made(window.len()) > job.ahead.longest {
+                too_long = true;
+                return Err(session::Error::Cancelled);
             }
-            Ok(()) | Err(session::Error::Cancelled) => {
-                lease.release();
-                RunEvent::End(began.elapsed())
-            }
-            Err(error) => {
-                // The lease goes without being released: its session with it.
-                drop(lease);
-                RunEvent::Failed(match Error::of_model(job.voice.name(), &error) {
-                    large @ Error::TooLarge(_) => large.of_part(start, &written),
-                    other => other,
-                })
+            let sent = said.send(RunEvent::Window(window.to_vec()));
+            sent.map_err(|_| session::Error::Cancelled)
+        };
+        let mut taken = Duration::ZERO;
+        let mut part = Part::All(input);
+        let mut held = Some((lane, lease));
+        let event = loop {
+            // Between two turns nothing is held, and both are waited for.
+            let again = || waiting.block_on(job.again(&turn, padded));
+            let (lane, mut lease) = match held.take().map_or_else(again, Ok) {
+                Ok(held) => held,
+                Err(error) => break RunEvent::Failed(error),
+            };
+            let began = Instant::now();
+            let lets_in = || job.generation.gate.is_wanted_before(&turn);
+            let (ran, stop) = match part {
+                Part::All(input) => {
+                    let stop = lease.stop();
+                    (lease.speak_until(input, &lets_in, &mut sink), stop)
+                }
+                Part::Left(rest, stop) => {
+                    lease = lease.ended_by(stop.clone());
+                    (lease.go_on(rest, &lets_in, &mut sink), stop)
+                }
+            };
+            taken += began.elapsed();
+            match ran {
+                Ok(Some(rest)) => {
+                    lease.release();
+                    drop(lane);
+                    events::let_in();
+                    part = Part::Left(rest, stop);
+                }
+                Ok(None) | Err(session::Error::Cancelled) => {
+                    lease.release();
+                    break RunEvent::End(taken);
+                }
+                Err(error) => {
+                    // The lease goes without being released: its session with it.
+                    drop(lease);
+                    break RunEvent::Failed(match Error::of_model(job.voice.name(), &error) {
+                        large @ Error::TooLarge(_) => large.of_part(start, &written),
+                        other => other,
+                    });
+                }
             }
         };
+        let event = match too_long {
+            true => RunEvent::Failed(job.generation.answers().too_long()),
+            false => event,
+        };
         // Whoever hears of the end may count on what the run held.
-        drop((lane, job));
+        drop(job);
         drop(said.send(event));
+    }
+}
+
+/// What a lane and a lease are for.
+enum Part {
+    All(session::voice::VoiceInput),
+    /// What is left, and what ends it.
+    Left(session::voice::Rest, session::Stop),
+}
+
+impl Job {
+    /// A lane and a lease once more, for what is left of a sentence.
+    async fn again(&self, turn: &Turn, padded: usize) -> Result<(Lane, Lease), Error> {
+        let wait = self.clock.left();
+        let lane = self
+            .generation
+            .gate
+            .enter_within(turn.clone(), wait)
+            .await?;
+        let lease = self.voice.checkout(padded, self.clock.left()).await;
+        let lease = lease.map_err(|e| Error::of_model(self.voice.name(), &e))?;
+        Ok((lane, lease))
     }
 }
 

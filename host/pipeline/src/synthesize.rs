@@ -92,7 +92,12 @@ async fn plan_request(
     let between = sentences.list.split_last().map_or(&[][..], |(_, it)| it);
     let pauses = between.iter().map(|sentence| sentence.pause);
     master.check_silence(pauses.fold(Duration::ZERO, Duration::saturating_add))?;
-    let ahead = Ahead::new(generation, plan, voice_rate, head.delivery);
+    let read_ahead = match head.delivery {
+        Delivery::Stream => Some(plan.spec.encode.read_ahead.0),
+        Delivery::Whole => None,
+    };
+    let longest = generation.answers().sound_max.0;
+    let ahead = Arc::new(Ahead::new(voice_rate, longest, read_ahead));
     let job = Job {
         generation: Arc::clone(generation),
         plan: Arc::clone(plan),

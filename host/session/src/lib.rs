@@ -22,6 +22,7 @@ pub mod bert;
 mod blocks;
 mod bounds;
 mod choose;
+mod decode;
 mod derived;
 pub mod device;
 mod entry;

@@ -17,7 +17,7 @@ pub struct Stop(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     told: bool,
-    running: Option<Arc<SharedOptions>>,
+    running: Vec<Arc<SharedOptions>>,
 }
 
 /// Tells when it is dropped: whoever waits for a run keeps this.
@@ -30,11 +30,11 @@ impl Drop for StopOnDrop {
 }
 
 impl Stop {
-    /// Ends the run that has this, if one has begun, and any that begins later.
+    /// Ends the runs that have this and have begun, and any that begins later.
     pub fn now(&self) {
         let mut state = self.lock();
         state.told = true;
-        if let Some(options) = &state.running {
+        for options in &state.running {
             options.end_run();
         }
     }
@@ -70,8 +70,11 @@ impl Stop {
         if state.told {
             return Err(Error::Cancelled);
         }
-        state.running = Some(Arc::clone(options));
-        Ok(Stoppable(self))
+        state.running.push(Arc::clone(options));
+        Ok(Stoppable {
+            stop: self,
+            options: Arc::clone(options),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -80,17 +83,21 @@ impl Stop {
 }
 
 /// A run under way.
-pub(crate) struct Stoppable<'s>(&'s Stop);
+pub(crate) struct Stoppable<'s> {
+    stop: &'s Stop,
+    options: Arc<SharedOptions>,
+}
 
 impl Stoppable<'_> {
     /// Whether the run was told to end.
     pub(crate) fn leave(self) -> bool {
-        self.0.is_told()
+        self.stop.is_told()
     }
 }
 
 impl Drop for Stoppable<'_> {
     fn drop(&mut self) {
-        self.0.lock().running = None;
+        let mut state = self.stop.lock();
+        state.running.retain(|it| !Arc::ptr_eq(it, &self.options));
     }
 }

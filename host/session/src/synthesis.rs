@@ -4,17 +4,17 @@
 
 use std::sync::Arc;
 
-use ort::session::{Session, SessionOutputs};
+use ort::session::Session;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::decode::{Latent, LetsIn};
 use crate::device::Device;
 use crate::error::Error;
-use crate::events;
 use crate::family::{FEATURE_WIDTH, Family, STYLE_WIDTH};
 use crate::graph::{Input, Inputs, OpenGraph, Opened, floats, tensor};
-use crate::native::tensors::{Region, Used};
+use crate::native::tensors::Region;
 use crate::onnx::{CONDITION, LATENT, NOISE, Part, Template};
 pub use crate::onnx::{NOISE_LENGTH, place_of_die};
 use crate::placement::Placement;
@@ -22,7 +22,8 @@ use crate::runtime::{Model, Opening, Runtime};
 use crate::settings::Settings;
 use crate::signature::{self, Port, float, int, scalar};
 use crate::stop::Stop;
-use crate::window::{self, Last, Window};
+use crate::window;
+pub use crate::window::Pace;
 
 const KIND: &str = "voice";
 const FRONT: &str = "front";
@@ -31,8 +32,8 @@ const DECODER: &str = "decoder";
 /// The longest input that is ever run: longer ones were never tried.
 pub(crate) const TOKENS_MAX: usize = 8_192;
 
-/// Smaller windows are nearly all overlap.
-const SMALLEST_WINDOW: usize = 16;
+/// Windows that are decoded at a time for one run, at most.
+const SIDE_MAX: usize = 8;
 
 const TOKENS: [Port; 5] = [
     int("x_tst", 2),
@@ -56,7 +57,7 @@ const SCALARS: [Port; 4] = [
 /// Standard normal numbers, where the graph's own dice were taken from it.
 const NOISE_ROW: Port = float(NOISE, 1);
 /// [1, 1, frames × 512], within ±1.
-const OUTPUT: Port = float("output", 3);
+pub(crate) const OUTPUT: Port = float("output", 3);
 
 /// One run of the graph. Token rows and features are padded to the same
 /// length; the graph masks by `true_length`.
@@ -112,30 +113,6 @@ impl From<Option<u64>> for Dice {
     }
 }
 
-/// How the decoder's windows follow each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pace {
-    /// All of one length: the least work.
-    #[default]
-    Even,
-    /// The first ones short, so that there is sound soon: somebody waits.
-    Soon,
-}
-
-impl Pace {
-    /// Fresh frames of the window that begins where `kept` are done.
-    fn size(self, size: usize, kept: usize) -> usize {
-        let short = match self {
-            Self::Even => return size,
-            Self::Soon if kept == 0 => size / 4,
-            // The first one lasts as long as this one takes, and so on.
-            Self::Soon if kept < size / 2 => size / 2,
-            Self::Soon => return size,
-        };
-        short.max(SMALLEST_WINDOW).min(size)
-    }
-}
-
 /// A synthesis graph, open: whole, or cut where its decoder begins.
 pub struct VoiceSession {
     body: Body,
@@ -143,15 +120,16 @@ pub struct VoiceSession {
     /// Whether noise is an input of it.
     dice: bool,
     window: usize,
-    /// What a last window is, and whether the first ones may be short.
-    last: Last,
+    /// Whether windows of another length cost more than they save.
+    one_length: bool,
 }
 
 enum Body {
     Whole(OpenGraph),
     Cut {
         front: OpenGraph,
-        decoder: OpenGraph,
+        /// Each decodes windows of its own, at the same time.
+        decoders: Vec<OpenGraph>,
     },
 }
 
@@ -198,7 +176,7 @@ impl VoiceSession {
             body: Body::Whole(OpenGraph::new(KIND, opened, &[OUTPUT.name])?),
             family,
             window: 0,
-            last: Last::Short,
+            one_length: false,
         })
     }
 
@@ -213,7 +191,7 @@ impl VoiceSession {
         region: Option<&Arc<Region>>,
         model: impl Fn(Part) -> Result<Vec<u8>, Error>,
     ) -> Result<Self, Error> {
-        let open = |part, kind, name: &str| {
+        let open = |part, kind, name: &str, settings: &Settings| {
             let bytes = model(part)?;
             runtime.open(&Opening {
                 kind,
@@ -237,7 +215,7 @@ impl VoiceSession {
         region: Option<&Arc<Region>>,
         model: impl Fn(Part) -> Result<Model<'m>, Error>,
     ) -> Result<Self, Error> {
-        let open = |part, kind, name: &str| {
+        let open = |part, kind, name: &str, settings: &Settings| {
             runtime.open(&Opening {
                 kind,
                 name,
@@ -254,32 +232,43 @@ impl VoiceSession {
         name: &str,
         template: &Template,
         settings: &Settings,
-        open: impl Fn(Part, &'static str, &str) -> Result<Opened, Error>,
+        open: impl Fn(Part, &'static str, &str, &Settings) -> Result<Opened, Error>,
     ) -> Result<Self, Error> {
         if settings.window == 0 || template.is_cut().is_err() {
-            return Self::over_whole(open(Part::Whole, KIND, name)?);
+            return Self::over_whole(open(Part::Whole, KIND, name, settings)?);
         }
-        let front = open(Part::Front, FRONT, &format!("{name}, front"))?;
+        let front = open(Part::Front, FRONT, &format!("{name}, front"), settings)?;
         let family = check_inputs(&front.session)?;
-        let decoder = open(Part::Decoder, DECODER, &format!("{name}, decoder"))?;
-        signature::check(
-            DECODER,
-            &decoder.session,
-            &[&float(LATENT, 3), &float(CONDITION, 3)],
-            &OUTPUT,
-        )?;
+        let side = match settings.device {
+            Device::Cpu => settings.threads.clamp(1, SIDE_MAX),
+            // It divides a window well, and works on one at a time.
+            Device::Cuda(_) => 1,
+        };
+        let alone = Settings {
+            threads: (settings.threads / side).max(1),
+            ..settings.clone()
+        };
+        let mut decoders = Vec::with_capacity(side);
+        for number in 0..side {
+            let name = format!("{name}, decoder {number}");
+            let decoder = open(Part::Decoder, DECODER, &name, &alone)?;
+            signature::check(
+                DECODER,
+                &decoder.session,
+                &[&float(LATENT, 3), &float(CONDITION, 3)],
+                &OUTPUT,
+            )?;
+            decoders.push(OpenGraph::new(DECODER, decoder, &[OUTPUT.name])?);
+        }
         Ok(Self {
             dice: signature::has_input(&front.session, NOISE),
             body: Body::Cut {
                 front: OpenGraph::new(FRONT, front, &[LATENT, CONDITION])?,
-                decoder: OpenGraph::new(DECODER, decoder, &[OUTPUT.name])?,
+                decoders,
             },
             family,
             window: settings.window,
-            last: match settings.device {
-                Device::Cpu => Last::Short,
-                Device::Cuda(_) => Last::Full,
-            },
+            one_length: matches!(settings.device, Device::Cuda(_)),
         })
     }
 
@@ -290,25 +279,23 @@ impl VoiceSession {
     /// Speaks into one vector.
     pub(crate) fn collect(&mut self, input: VoiceInput, stop: &Stop) -> Result<Vec<f32>, Error> {
         let mut samples = Vec::new();
-        let (ran, _) = self.speak(input, stop, &mut |window| {
+        let mut sink = |window: &[f32]| {
             samples.extend_from_slice(window);
             Ok(())
-        });
-        ran.map(|()| samples)
+        };
+        let (ran, _) = self.speak(input, (stop, &|| false), &mut sink);
+        ran.map(|_| samples)
     }
 
-    /// With the most bytes of the slab that were held at once.
+    /// Speaks, all of it or up to where others are let in, and then with what
+    /// is left. With the most bytes of the slab that were held at once.
     pub(crate) fn speak(
         &mut self,
         input: VoiceInput,
-        stop: &Stop,
+        (stop, lets_in): (&Stop, &LetsIn<'_>),
         sink: &mut Sink<'_>,
-    ) -> (Result<(), Error>, usize) {
-        let pace = match self.last {
-            Last::Short => input.pace,
-            // Another length would cost more than it saves.
-            Last::Full => Pace::Even,
-        };
+    ) -> (Result<Option<Rest>, Error>, usize) {
+        let pace = input.pace;
         let inputs = match bind(self.family, self.dice, input) {
             Ok(inputs) => inputs,
             Err(error) => return (Err(error), 0),
@@ -320,114 +307,69 @@ impl VoiceSession {
                     check_samples(samples)?;
                     sink(samples)
                 });
-                (ran, used.peak)
+                (ran.map(|()| None), used.peak)
             }
-            Body::Cut { front, decoder } => {
+            Body::Cut { front, decoders } => {
                 let (latent, used) = front.run(inputs, stop, Latent::read);
-                match latent {
-                    Ok(latent) => {
-                        let (ran, peak) =
-                            latent.decode(decoder, self.window, (pace, self.last), stop, sink);
-                        (ran, peak.max(used.peak))
+                let latent = match latent {
+                    Ok(latent) => latent,
+                    Err(error) => return (Err(error), used.peak),
+                };
+                let windows = match self.one_length {
+                    true => window::of_one_length(latent.frames(), self.window),
+                    false => {
+                        let side = decoders.len();
+                        window::side_by_side(latent.frames(), self.window, side, pace)
                     }
-                    Err(error) => (Err(error), used.peak),
-                }
+                };
+                let rest = Rest { latent, windows };
+                let (ran, peak) = rest.decode(decoders, (stop, lets_in), sink);
+                (ran, peak.max(used.peak))
+            }
+        }
+    }
+
+    /// What was left of a run of the same voice, in any session of it.
+    pub(crate) fn go_on(
+        &mut self,
+        rest: Rest,
+        stops: (&Stop, &LetsIn<'_>),
+        sink: &mut Sink<'_>,
+    ) -> (Result<Option<Rest>, Error>, usize) {
+        match &mut self.body {
+            Body::Cut { decoders, .. } => rest.decode(decoders, stops, sink),
+            Body::Whole(_) => {
+                let cause = "this session has no decoder of its own";
+                (Err(Error::Run(cause.to_owned())), 0)
             }
         }
     }
 }
 
-/// What the front hands to the decoder.
-struct Latent {
-    channels: usize,
-    frames: usize,
-    /// [channels, frames], row by row.
-    values: Vec<f32>,
-    condition: Vec<f32>,
+/// What is left of a run that has let others in: the latent, and the windows of
+/// it that are still to be decoded. It holds nothing of any session.
+pub struct Rest {
+    latent: Latent,
+    windows: Vec<window::Window>,
 }
 
-impl Latent {
-    fn read(outputs: &SessionOutputs<'_>) -> Result<Self, Error> {
-        let (shape, values) = floats(outputs, LATENT)?;
-        let (_, condition) = floats(outputs, CONDITION)?;
-        match *shape {
-            [1, channels, frames] if channels > 0 && frames > 0 => Ok(Self {
-                channels: channels as usize,
-                frames: frames as usize,
-                values: values.to_vec(),
-                condition: condition.to_vec(),
-            }),
-            _ => Err(Error::Run(format!("the latent has shape {shape:?}"))),
-        }
-    }
-
-    /// Window by window; where memory is short, in smaller ones.
+impl Rest {
     fn decode(
-        &self,
-        decoder: &mut OpenGraph,
-        mut size: usize,
-        (pace, last): (Pace, Last),
-        stop: &Stop,
+        mut self,
+        decoders: &mut [OpenGraph],
+        stops: (&Stop, &LetsIn<'_>),
         sink: &mut Sink<'_>,
-    ) -> (Result<(), Error>, usize) {
-        let mut peak = 0;
-        let mut kept = 0;
-        while kept < self.frames {
-            let window = window::next(self.frames, kept, pace.size(size, kept), last);
-            let (ran, used) = self.decode_one(decoder, &window, stop, sink);
-            peak = used.peak.max(peak);
-            match ran {
-                Ok(()) => kept = window.keep.end,
-                Err(Error::OutOfMemory(no_room)) if size > SMALLEST_WINDOW => {
-                    events::window_halved(&no_room, size / 2);
-                    size /= 2;
-                }
-                Err(error) => return (Err(error), peak),
-            }
-        }
-        (Ok(()), peak)
-    }
-
-    fn decode_one(
-        &self,
-        decoder: &mut OpenGraph,
-        window: &Window,
-        stop: &Stop,
-        sink: &mut Sink<'_>,
-    ) -> (Result<(), Error>, Used) {
-        let frames = window.frames.len();
-        let rows = self.values.chunks_exact(self.frames);
-        let latent: Vec<f32> = rows
-            .flat_map(|row| &row[window.frames.clone()])
-            .copied()
-            .collect();
-        let condition = [1, self.condition.len(), 1];
-        let inputs = tensor(&[1, self.channels, frames], latent).and_then(|latent| {
-            let condition = tensor(&condition, self.condition.clone())?;
-            Ok(vec![(LATENT, latent), (CONDITION, condition)])
+    ) -> (Result<Option<Self>, Error>, usize) {
+        let (decoded, peak) = self.latent.decode(decoders, &self.windows, stops, sink);
+        let rest = decoded.map(|done| {
+            self.windows.drain(..done);
+            (!self.windows.is_empty()).then_some(self)
         });
-        let inputs = match inputs {
-            Ok(inputs) => inputs,
-            Err(error) => return (Err(error), Used::default()),
-        };
-        decoder.run(inputs, stop, |outputs| {
-            let (_, samples) = floats(outputs, OUTPUT.name)?;
-            if samples.len() % frames != 0 {
-                return Err(Error::Run(format!(
-                    "{} samples came of {frames} frames",
-                    samples.len()
-                )));
-            }
-            let hop = samples.len() / frames;
-            let from = (window.keep.start - window.frames.start) * hop;
-            let to = (window.keep.end - window.frames.start) * hop;
-            check_samples(&samples[from..to])?;
-            sink(&samples[from..to])
-        })
+        (rest, peak)
     }
 }
 
-fn check_samples(samples: &[f32]) -> Result<(), Error> {
+pub(crate) fn check_samples(samples: &[f32]) -> Result<(), Error> {
     if samples.iter().all(|sample| sample.is_finite()) {
         return Ok(());
     }

@@ -14,10 +14,11 @@ use crate::slot::{self, Slots};
 use crate::stop::Stop;
 use crate::workspace::Permit;
 
+pub use crate::decode::LetsIn;
 pub use crate::family::{FEATURE_WIDTH, Family, STYLE_WIDTH};
 use crate::synthesis::TOKENS_MAX;
 pub use crate::synthesis::{
-    Dice, NOISE_LENGTH, Pace, Sink, VoiceInput, VoiceSession, place_of_die,
+    Dice, NOISE_LENGTH, Pace, Rest, Sink, VoiceInput, VoiceSession, place_of_die,
 };
 
 /// One voice: who it is, and how it is spoken with.
@@ -144,7 +145,19 @@ enum Seat {
     Own(sessions::Lease<VoiceSession>),
 }
 
+/// Of a run.
+enum Part {
+    All(VoiceInput),
+    Left(Rest),
+}
+
 impl Lease {
+    /// Ends with what another lease of the same run ends with.
+    #[must_use]
+    pub fn ended_by(self, stop: Stop) -> Self {
+        Self { stop, ..self }
+    }
+
     /// Ends the run from another thread, with [`Error::Cancelled`].
     pub fn stop(&self) -> Stop {
         self.stop.clone()
@@ -163,12 +176,24 @@ impl Lease {
     /// Blocks for the length of the run and hands on the samples window by
     /// window, as they come.
     pub fn speak(&mut self, input: VoiceInput, sink: &mut Sink<'_>) -> Result<(), Error> {
+        self.speak_until(input, &|| false, sink).map(drop)
+    }
+
+    /// The same, up to where others are to be let in, which is asked before
+    /// each turn of windows but the first; then with what is left, which any
+    /// lease of the voice can [`go_on`](Self::go_on) with.
+    pub fn speak_until(
+        &mut self,
+        input: VoiceInput,
+        lets_in: &LetsIn<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<Rest>, Error> {
         let begun = std::cell::Cell::new(false);
         let mut sink = |samples: &[f32]| {
             begun.set(true);
             sink(samples)
         };
-        let first = self.attempt(input.clone(), &mut sink);
+        let first = self.attempt(Part::All(input.clone()), lets_in, &mut sink);
         // The ladder: the run itself has tried smaller windows. What is left
         // is to run once more, alone; after sound has left, the same words must
         // not be said again.
@@ -177,7 +202,7 @@ impl Lease {
                 events::run_retried(&no_room);
                 self.permit = None;
                 self.permit = Some(self.library.admit_alone(self.wait)?);
-                self.attempt(input, &mut sink)
+                self.attempt(Part::All(input), lets_in, &mut sink)
             }
             ran => ran,
         };
@@ -185,7 +210,25 @@ impl Lease {
         ran
     }
 
-    fn attempt(&mut self, input: VoiceInput, sink: &mut Sink<'_>) -> Result<(), Error> {
+    /// What another lease of the same voice has left, up to where others are
+    /// to be let in again.
+    pub fn go_on(
+        &mut self,
+        rest: Rest,
+        lets_in: &LetsIn<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<Rest>, Error> {
+        let ran = self.attempt(Part::Left(rest), lets_in, sink);
+        self.library.spoken(&self.record);
+        ran
+    }
+
+    fn attempt(
+        &mut self,
+        part: Part,
+        lets_in: &LetsIn<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<Rest>, Error> {
         let session = match &mut self.seat {
             Seat::Slot(slot) => slot.activate(&self.record, &self.library)?,
             Seat::Own(lease) => {
@@ -193,7 +236,11 @@ impl Lease {
                 lease.session()
             }
         };
-        let (ran, peak) = session.speak(input, &self.stop, sink);
+        let stops = (&self.stop, lets_in);
+        let (ran, peak) = match part {
+            Part::All(input) => session.speak(input, stops, sink),
+            Part::Left(rest) => session.go_on(rest, stops, sink),
+        };
         self.library.learn(&self.record.graph(), self.tokens, peak);
         ran
     }

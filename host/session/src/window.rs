@@ -1,16 +1,23 @@
 //! Where the decoder's windows lie. Pure arithmetic over frames.
 //!
 //! A frame of the latent touches 12.8 frames of sound to each side, so that
-//! windows that overlap by 13 give the whole graph's samples. Every window of a
-//! longer utterance has the same length but for the last, which has one of a
-//! few: the shapes that reach the decoder are soon known, and nothing new is
-//! ever allocated.
+//! windows that overlap by 13 give the whole graph's samples. Windows of one
+//! utterance need nothing of each other: as many are decoded at a time as there
+//! are sessions for it, and so they are all of one length, as near as may be,
+//! and as many as fill the last turn.
 
 use std::ops::Range;
 
 /// Frames at a window's edge that are not kept, unless the edge is the
 /// utterance's own.
 pub const OVERLAP: usize = 13;
+
+/// Smaller windows are nearly all overlap.
+pub const SMALLEST: usize = 16;
+
+/// An utterance is not divided further only to fill a turn: half as much again
+/// is computed for the overlap of these.
+const DIVIDED: usize = 48;
 
 /// A stretch of the latent to decode, and which of its frames to keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,125 +29,159 @@ pub struct Window {
     pub keep: Range<usize>,
 }
 
-/// What the last window of several is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Last {
-    /// As long as it must be, in steps: the least to compute.
-    Short,
-    /// As long as the others, begun earlier: one length in all. On a GPU a
-    /// convolution is planned anew for each other length, which takes longer
-    /// than to compute it.
-    Full,
+/// How the decoder's windows follow each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// All of one length: the least work.
+    #[default]
+    Even,
+    /// The first ones short, so that there is sound soon: somebody waits.
+    Soon,
 }
 
-/// The window that goes on where `kept` frames of `frames` are done, with
-/// `size` fresh frames; 0 decodes whole.
-pub fn next(frames: usize, kept: usize, size: usize, last: Last) -> Window {
+/// The windows of an utterance of `frames` frames with at most `size` fresh
+/// ones each, of which `side` are decoded at a time; 0 decodes whole.
+pub fn side_by_side(frames: usize, size: usize, side: usize, pace: Pace) -> Vec<Window> {
+    if size == 0 {
+        return vec![around(0..frames, frames)];
+    }
+    let mut windows = Vec::new();
+    let mut kept = 0;
+    if pace == Pace::Soon {
+        // The first is soon done; what it gives lasts until the second is, and
+        // by then there is time for whole ones.
+        let halves = (side - 1).max(1);
+        for share in std::iter::once(4).chain(std::iter::repeat_n(2, halves)) {
+            let fresh = (size / share).max(SMALLEST).min(size);
+            // What would be left is not worth a window.
+            if kept + fresh + SMALLEST > frames {
+                break;
+            }
+            windows.push(around(kept..kept + fresh, frames));
+            kept += fresh;
+        }
+    }
+    let rest = frames - kept;
+    let turns = rest.div_ceil(size).div_ceil(side);
+    let most = (rest / DIVIDED).max(rest.div_ceil(size)).max(1);
+    let count = (turns * side).min(most);
+    for number in 0..count {
+        let edge = |number: usize| kept + rest * number / count;
+        windows.push(around(edge(number)..edge(number + 1), frames));
+    }
+    windows.retain(|window| !window.keep.is_empty());
+    windows
+}
+
+/// The same where each length costs a plan of its own, as convolutions on a GPU
+/// do: all of one length, the last one begun earlier.
+pub fn of_one_length(frames: usize, size: usize) -> Vec<Window> {
     let length = size + 2 * OVERLAP;
     if size == 0 || frames <= length {
-        return Window {
-            frames: 0..frames,
-            keep: kept..frames,
+        return vec![around(0..frames, frames)];
+    }
+    let mut windows = Vec::new();
+    let mut kept = 0;
+    while kept < frames {
+        let start = kept.saturating_sub(OVERLAP).min(frames - length);
+        let end = start + length;
+        let keep = match end == frames {
+            true => kept..frames,
+            false => kept..end - OVERLAP,
         };
+        kept = keep.end;
+        windows.push(Window {
+            frames: start..end,
+            keep,
+        });
     }
-    let start = kept.saturating_sub(OVERLAP);
-    if start + length < frames {
-        return Window {
-            frames: start..start + length,
-            keep: kept..start + length - OVERLAP,
-        };
-    }
-    // The last one ends with the utterance and is only as long as it must be,
-    // in steps, so that the decoder still meets a handful of shapes.
-    let fresh = (frames - start)
-        .saturating_sub(2 * OVERLAP)
-        .next_multiple_of(STEP);
-    let start = match last {
-        Last::Short => frames - (fresh + 2 * OVERLAP).min(length),
-        Last::Full => frames - length,
-    };
-    Window {
-        frames: start..frames,
-        keep: kept..frames,
-    }
+    windows
 }
 
-/// Lengths of a last window differ by this.
-const STEP: usize = 16;
+/// These frames and their surroundings, of an utterance of `frames`.
+pub fn around(keep: Range<usize>, frames: usize) -> Window {
+    let start = keep.start.saturating_sub(OVERLAP);
+    let end = (keep.end + OVERLAP).min(frames);
+    Window {
+        frames: start..end,
+        keep,
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn windows(frames: usize, size: usize) -> Vec<Window> {
-        windows_until(frames, size, Last::Short)
-    }
-
-    fn windows_until(frames: usize, size: usize, last: Last) -> Vec<Window> {
-        let next = |frames, kept, size| next(frames, kept, size, last);
-        let mut windows: Vec<Window> = Vec::new();
-        while windows.last().is_none_or(|last| last.keep.end < frames) {
-            let kept = windows.last().map_or(0, |last| last.keep.end);
-            windows.push(next(frames, kept, size));
+    /// Every frame is kept once, in order, with its surroundings.
+    fn check(windows: &[Window], frames: usize) {
+        let mut next = 0;
+        for window in windows {
+            assert_eq!(window.keep.start, next);
+            assert!(window.keep.end > next, "progress");
+            next = window.keep.end;
+            let before = window.keep.start - window.frames.start;
+            let after = window.frames.end - window.keep.end;
+            assert!(before >= OVERLAP || window.frames.start == 0);
+            assert!(after >= OVERLAP || window.frames.end == frames);
+            assert!(window.frames.end <= frames);
         }
-        windows
+        assert_eq!(next, frames, "nothing is left out");
     }
 
     #[test]
     fn every_frame_is_kept_once_with_its_surroundings() {
-        for size in [1, 2, 16, 64, 128] {
-            for frames in 1..700 {
-                let windows = windows(frames, size);
-                let mut next = 0;
-                for window in &windows {
-                    assert_eq!(window.keep.start, next);
-                    assert!(window.keep.end > next, "progress");
-                    next = window.keep.end;
-                    let before = window.keep.start - window.frames.start;
-                    let after = window.frames.end - window.keep.end;
-                    assert!(before >= OVERLAP || window.frames.start == 0);
-                    assert!(after >= OVERLAP || window.frames.end == frames);
-                }
-                assert_eq!(next, frames, "nothing is left out");
-                let (last, others) = windows.split_last().expect("one at least");
-                let length = size + 2 * OVERLAP;
-                assert!(others.iter().all(|w| w.frames.len() == length));
-                assert!(last.frames.len() <= length);
-                if !others.is_empty() {
-                    let fresh = last.frames.len() - 2 * OVERLAP;
-                    assert!(fresh.is_multiple_of(STEP) || fresh == size, "few shapes");
-                    let needed = last.keep.len() + OVERLAP;
-                    assert!(last.frames.len() < needed + OVERLAP + STEP, "no waste");
+        for pace in [Pace::Even, Pace::Soon] {
+            for size in [1, 16, 64, 128] {
+                for side in [1, 2, 3, 8] {
+                    for frames in 1..700 {
+                        let windows = side_by_side(frames, size, side, pace);
+                        check(&windows, frames);
+                        let longest = windows.iter().map(|it| it.keep.len()).max();
+                        assert!(longest.is_some_and(|it| it <= size.max(1)));
+                    }
                 }
             }
         }
     }
 
     #[test]
-    fn a_full_last_window_leaves_one_length_and_nothing_out() {
+    fn a_turn_is_full_and_its_windows_alike() {
+        for side in [2, 3, 8] {
+            for frames in (DIVIDED * side)..2_000 {
+                let windows = side_by_side(frames, 128, side, Pace::Even);
+                assert!(windows.len().is_multiple_of(side), "{frames} {side}");
+                let lengths = windows.iter().map(|it| it.keep.len());
+                let (least, most) = (lengths.clone().min(), lengths.max());
+                assert!(most.unwrap_or(0) - least.unwrap_or(0) <= 1);
+            }
+        }
+        // Not divided for that alone.
+        assert_eq!(side_by_side(60, 128, 8, Pace::Even).len(), 1);
+        assert_eq!(side_by_side(100, 128, 8, Pace::Even).len(), 2);
+    }
+
+    #[test]
+    fn who_waits_gets_a_short_window_first() {
+        let lengths = |side| {
+            let windows = side_by_side(1_000, 128, side, Pace::Soon);
+            windows.iter().map(|it| it.keep.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(lengths(1)[..2], [32, 64]);
+        assert_eq!(lengths(2)[..2], [32, 64]);
+        assert!(lengths(2)[2..].iter().all(|it| (100..=128).contains(it)));
+        assert_eq!(lengths(4)[..4], [32, 64, 64, 64]);
+    }
+
+    #[test]
+    fn windows_of_one_length_leave_nothing_out() {
         for size in [16, 128] {
             for frames in 1..700 {
-                let windows = windows_until(frames, size, Last::Full);
-                let mut next = 0;
-                for window in &windows {
-                    assert_eq!(window.keep.start, next);
-                    assert!(window.keep.start - window.frames.start >= OVERLAP || next == 0);
-                    next = window.keep.end;
-                    let full = window.frames.len() == size + 2 * OVERLAP;
-                    assert!(full || windows.len() == 1);
-                }
-                assert_eq!(next, frames, "nothing is left out");
+                let windows = of_one_length(frames, size);
+                check(&windows, frames);
+                let full = |it: &Window| it.frames.len() == size + 2 * OVERLAP;
+                assert!(windows.len() == 1 || windows.iter().all(full));
             }
         }
-    }
-
-    #[test]
-    fn the_size_may_shrink_on_the_way() {
-        let first = next(1_000, 0, 128, Last::Short);
-        let second = next(1_000, first.keep.end, 32, Last::Short);
-        assert_eq!(second.keep.start, first.keep.end);
-        assert_eq!(second.frames.len(), 32 + 2 * OVERLAP);
-        assert!(second.keep.start - second.frames.start >= OVERLAP);
     }
 
     #[test]
@@ -149,6 +190,8 @@ mod tests {
             frames: 0..1_000,
             keep: 0..1_000,
         };
-        assert_eq!(windows(1_000, 0), [whole]);
+        let windows = side_by_side(1_000, 0, 4, Pace::Soon);
+        assert_eq!(windows, std::slice::from_ref(&whole));
+        assert_eq!(of_one_length(1_000, 0), [whole]);
     }
 }

@@ -11,6 +11,7 @@ mod files;
 mod graft;
 mod hostile;
 mod imported;
+mod layouts;
 mod memory;
 mod merged;
 mod packages;
