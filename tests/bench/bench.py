@@ -28,7 +28,7 @@ from texts import PIPELINE, text
 
 HERE = pathlib.Path(__file__).resolve().parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent.parent / "target"))
-BINARY = TARGET / "release/koemasu"
+BINARY = os.environ.get("KOEMASU_BINARY", TARGET / "release/koemasu")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -37,7 +37,8 @@ class Server:
         shutil.rmtree(work, ignore_errors=True)
         (work / "pipelines").mkdir(parents=True)
         (work / "voices").mkdir()
-        (work / "voices/v").symlink_to(voice)
+        for name, folder in (voice if isinstance(voice, dict) else {"v": voice}).items():
+            (work / "voices" / name).symlink_to(folder)
         (work / "pipelines/ja.toml").write_text(PIPELINE.format(bert="bench"))
         (work / "koemasu.toml").write_text(
             f'[server]\nwatch = false\nlisten = "127.0.0.1:0"\n[pipelines]\nfolder = "pipelines"\n[voices]\nfolder = "voices"\n'
