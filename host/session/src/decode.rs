@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::events;
 use crate::graph::{OpenGraph, floats, tensor};
 use crate::native::tensors::Used;
-use crate::onnx::{CONDITION, LATENT};
+use crate::onnx::{CONDITION, CONTEXT, LATENT};
 use crate::stop::Stop;
 use crate::synthesis::{OUTPUT, Sink, check_samples};
 use crate::window::{self, SMALLEST, Window};
@@ -26,6 +26,8 @@ pub(crate) struct Latent {
     /// [channels, frames], row by row.
     values: Vec<f32>,
     condition: Vec<f32>,
+    /// Of the decoder it is for.
+    margin: Option<usize>,
 }
 
 /// Where a window's samples go, as they come.
@@ -41,7 +43,7 @@ enum Event {
 }
 
 impl Latent {
-    pub(crate) fn read(outputs: &SessionOutputs<'_>) -> Result<Self, Error> {
+    pub(crate) fn read(outputs: &SessionOutputs<'_>, margin: Option<usize>) -> Result<Self, Error> {
         let (shape, values) = floats(outputs, LATENT)?;
         let (_, condition) = floats(outputs, CONDITION)?;
         match *shape {
@@ -50,6 +52,7 @@ impl Latent {
                 frames: frames as usize,
                 values: values.to_vec(),
                 condition: condition.to_vec(),
+                margin,
             }),
             _ => Err(Error::Run(format!("the latent has shape {shape:?}"))),
         }
@@ -179,9 +182,18 @@ impl Latent {
             .copied()
             .collect();
         let condition = [1, self.condition.len(), 1];
+        let around = [
+            window.keep.start - window.frames.start,
+            window.frames.end - window.keep.end,
+        ];
         let inputs = tensor(&[1, self.channels, frames], latent).and_then(|latent| {
             let condition = tensor(&condition, self.condition.clone())?;
-            Ok(vec![(LATENT, latent), (CONDITION, condition)])
+            let mut inputs = vec![(LATENT, latent), (CONDITION, condition)];
+            if self.margin.is_some() {
+                let context = around.map(|frames| frames as i64).to_vec();
+                inputs.push((CONTEXT, tensor(&[2], context)?));
+            }
+            Ok(inputs)
         });
         let inputs = match inputs {
             Ok(inputs) => inputs,
@@ -189,6 +201,9 @@ impl Latent {
         };
         decoder.run(inputs, stop, |outputs| {
             let (_, samples) = floats(outputs, OUTPUT.name)?;
+            let most = self.margin.unwrap_or(usize::MAX);
+            let [before, after] = around.map(|frames| frames.min(most));
+            let frames = before + window.keep.len() + after;
             if samples.len() % frames != 0 {
                 return Err(Error::Run(format!(
                     "{} samples came of {frames} frames",
@@ -196,8 +211,8 @@ impl Latent {
                 )));
             }
             let hop = samples.len() / frames;
-            let from = (window.keep.start - window.frames.start) * hop;
-            let to = (window.keep.end - window.frames.start) * hop;
+            let from = before * hop;
+            let to = from + window.keep.len() * hop;
             check_samples(&samples[from..to])?;
             take(&samples[from..to])
         })

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use ort::session::Session;
+use ort::session::{Session, SessionOutputs};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::family::{FEATURE_WIDTH, Family, STYLE_WIDTH};
 use crate::graph::{Input, Inputs, OpenGraph, Opened, floats, tensor};
 use crate::native::tensors::Region;
-use crate::onnx::{CONDITION, LATENT, NOISE, Part, Template};
+use crate::onnx::{CONDITION, CONTEXT, LATENT, NOISE, Part, Template};
 pub use crate::onnx::{NOISE_LENGTH, place_of_die};
 use crate::placement::Placement;
 use crate::runtime::{Model, Opening, Runtime};
@@ -56,6 +56,11 @@ const SCALARS: [Port; 4] = [
 ];
 /// Standard normal numbers, where the graph's own dice were taken from it.
 const NOISE_ROW: Port = float(NOISE, 1);
+/// What the decoder takes of the front, and how many frames of a window are
+/// surroundings.
+const Z: Port = float(LATENT, 3);
+const G: Port = float(CONDITION, 3);
+const AROUND: Port = int(CONTEXT, 1);
 /// [1, 1, frames × 512], within ±1.
 pub(crate) const OUTPUT: Port = float("output", 3);
 
@@ -130,6 +135,8 @@ enum Body {
         front: OpenGraph,
         /// Each decodes windows of its own, at the same time.
         decoders: Vec<OpenGraph>,
+        /// Frames of surroundings that they give samples of.
+        margin: Option<usize>,
     },
 }
 
@@ -248,16 +255,14 @@ impl VoiceSession {
             threads: (settings.threads / side).max(1),
             ..settings.clone()
         };
+        let margin = template.margin();
+        let mut ports = vec![&Z, &G];
+        ports.extend(margin.is_some().then_some(&AROUND));
         let mut decoders = Vec::with_capacity(side);
         for number in 0..side {
             let name = format!("{name}, decoder {number}");
             let decoder = open(Part::Decoder, DECODER, &name, &alone)?;
-            signature::check(
-                DECODER,
-                &decoder.session,
-                &[&float(LATENT, 3), &float(CONDITION, 3)],
-                &OUTPUT,
-            )?;
+            signature::check(DECODER, &decoder.session, &ports, &OUTPUT)?;
             decoders.push(OpenGraph::new(DECODER, decoder, &[OUTPUT.name])?);
         }
         Ok(Self {
@@ -265,6 +270,7 @@ impl VoiceSession {
             body: Body::Cut {
                 front: OpenGraph::new(FRONT, front, &[LATENT, CONDITION])?,
                 decoders,
+                margin,
             },
             family,
             window: settings.window,
@@ -309,8 +315,13 @@ impl VoiceSession {
                 });
                 (ran.map(|()| None), used.peak)
             }
-            Body::Cut { front, decoders } => {
-                let (latent, used) = front.run(inputs, stop, Latent::read);
+            Body::Cut {
+                front,
+                decoders,
+                margin,
+            } => {
+                let read = |outputs: &SessionOutputs<'_>| Latent::read(outputs, *margin);
+                let (latent, used) = front.run(inputs, stop, read);
                 let latent = match latent {
                     Ok(latent) => latent,
                     Err(error) => return (Err(error), used.peak),

@@ -22,9 +22,14 @@ use std::collections::{HashMap, HashSet};
 use super::error::Malformed;
 use super::graph::{Graph, Model, Names, Node, Tensor, weight_port};
 use super::order::{Filter, Order};
+use super::reach::{self, Reach};
 use super::writer::CONDITION;
 use vits::field;
 use vits::message::Message;
+
+/// Name of the input that says how many frames of a window are surroundings,
+/// to the left and to the right: two whole numbers.
+pub(crate) const CONTEXT: &str = "context";
 
 /// The operators' domain, version 1.
 const DOMAIN: &str = "com.microsoft.nchwc";
@@ -41,6 +46,9 @@ pub(super) struct Blocked {
     pub(super) graph: Vec<u8>,
     /// By the names of weights, for those that are not as in the file.
     pub(super) orders: HashMap<String, Order>,
+    /// Frames of the surroundings that are still there in the output, to each
+    /// side, where there were as many; none if all of them are.
+    pub(super) margin: Option<usize>,
 }
 
 /// The decoder of a template in blocks of so many channels; none if nothing in
@@ -53,6 +61,9 @@ pub(super) fn blocked(decoder: &[u8], block: usize) -> Result<Option<Blocked>, M
         return Ok(None);
     }
     let mut rewriting = Rewriting::of(graph, block);
+    if let [output] = &graph.outputs[..] {
+        rewriting.reaches = reach::find(graph, output.name)?.unwrap_or_default();
+    }
     for place in 0..graph.nodes.len() {
         rewriting.node(place)?;
     }
@@ -70,7 +81,11 @@ pub(super) fn blocked(decoder: &[u8], block: usize) -> Result<Option<Blocked>, M
     for tensor in rewriting.constants {
         message.message(field::graph::INITIALIZER, tensor);
     }
-    let orders = rewriting.orders;
+    let (orders, margin) = (rewriting.orders, rewriting.margin);
+    if margin.is_some() {
+        let port = vits::port(CONTEXT, field::element::INT64, &[Some(2)]);
+        message.message(field::graph::INPUT, port);
+    }
     for tensor in &graph.tensors {
         let dims = orders.get(tensor.name).map(|order| order.dims());
         message.message(
@@ -103,6 +118,7 @@ pub(super) fn blocked(decoder: &[u8], block: usize) -> Result<Option<Blocked>, M
     Ok(Some(Blocked {
         graph: bytes,
         orders: orders.collect(),
+        margin,
     }))
 }
 
@@ -190,6 +206,9 @@ struct Rewriting<'g, 'a> {
     /// What is made in blocks, and its plain form once somebody wants it.
     plain: HashMap<&'a str, Option<String>>,
     orders: HashMap<&'a str, Order>,
+    reaches: HashMap<&'a str, Reach>,
+    /// Frames of the surroundings that are still there.
+    margin: Option<usize>,
     count: usize,
 }
 
@@ -227,6 +246,8 @@ impl<'g, 'a> Rewriting<'g, 'a> {
             blocked: HashMap::new(),
             plain: HashMap::new(),
             orders: HashMap::new(),
+            reaches: HashMap::new(),
+            margin: None,
             count: 0,
         }
     }
@@ -348,14 +369,45 @@ impl<'g, 'a> Rewriting<'g, 'a> {
         ints(&mut transpose, "perm", &[0, 2, 1, 3]);
         self.nodes.push(transpose);
         let long = self.reshape(&turned, &[groups, -1, block]);
-        let [from, to] = attributes.pads;
-        let start = self.constant(&[from]);
-        let end = self.constant(&[if to == 0 { i64::MAX } else { -to }]);
+        let [from, to] = self.cuts(node.outputs[0], attributes.pads);
         let axis = self.constant(&[1]);
-        let cut = self.one("Slice", &[&long, &start, &end, &axis]);
+        let length = self.one("Shape", &[&long]);
+        let two = self.constant(&[2]);
+        let length = self.one("Slice", &[&length, &axis, &two]);
+        let end = self.one("Sub", &[&length, &to]);
+        let cut = self.one("Slice", &[&long, &from, &end, &axis]);
         let made = self.reshape(&cut, &[1, filter.outputs as i64, 1, -1]);
         self.know(node.outputs[0], made, filter.outputs);
         Ok(true)
+    }
+
+    /// Positions to leave out on both sides of what a transposed convolution
+    /// makes: its padding, and what nobody behind it listens to.
+    fn cuts(&mut self, output: &str, pads: [i64; 2]) -> [String; 2] {
+        let pads = pads.map(|pad| self.constant(&[pad]));
+        let Some(reach) = self.reaches.get(output).copied() else {
+            return pads;
+        };
+        let frames = reach.frames();
+        let before = self.margin.replace(frames);
+        let context = CONTEXT.to_owned();
+        let had = match before {
+            None => context.clone(),
+            Some(before) => {
+                let before = self.constant(&[before as i64]);
+                self.one("Min", &[&context, &before])
+            }
+        };
+        let most = self.constant(&[frames as i64]);
+        let left = self.one("Min", &[&context, &most]);
+        let frames = self.one("Sub", &[&had, &left]);
+        let rate = self.constant(&[reach.rate() as i64]);
+        let positions = self.one("Mul", &[&frames, &rate]);
+        let [zero, one, two] = [0, 1, 2].map(|it| self.constant(&[it]));
+        let sides = [(&zero, &one), (&one, &two)];
+        let sides = sides.map(|(from, to)| self.one("Slice", &[&positions, from, to]));
+        let [from, to] = [0, 1].map(|side| self.one("Add", &[&sides[side], &pads[side]]));
+        [from, to]
     }
 
     /// What looks at one number at a time does not mind where it lies.
@@ -643,11 +695,11 @@ impl<'g, 'a> Rewriting<'g, 'a> {
 
 /// What a convolution is told, in one dimension.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Attributes {
-    kernel: Option<usize>,
-    dilation: usize,
-    stride: usize,
-    pads: [i64; 2],
+pub(super) struct Attributes {
+    pub(super) kernel: Option<usize>,
+    pub(super) dilation: usize,
+    pub(super) stride: usize,
+    pub(super) pads: [i64; 2],
 }
 
 impl Default for Attributes {
@@ -663,7 +715,7 @@ impl Default for Attributes {
 
 impl Attributes {
     /// None if it is told what is not known here.
-    fn of(node: &Node<'_>) -> Result<Option<Self>, Malformed> {
+    pub(super) fn of(node: &Node<'_>) -> Result<Option<Self>, Malformed> {
         let mut found = Self::default();
         for attribute in node.attributes() {
             let attribute = attribute?;

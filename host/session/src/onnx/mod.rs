@@ -8,12 +8,14 @@ mod examine;
 mod graph;
 mod order;
 mod pointwise;
+mod reach;
 mod split;
 mod template;
 mod widen;
 pub(crate) mod wire;
 mod writer;
 
+pub(crate) use blocked::CONTEXT;
 pub(crate) use blocked::{TRIAL_CHANNELS, reorder_model, trial_models};
 pub(crate) use dice::NOISE;
 pub use dice::{NOISE_LENGTH, place_of_die};

@@ -30,6 +30,9 @@ pub struct Template {
 pub(super) struct Cut {
     pub(super) front: Vec<u8>,
     pub(super) decoder: Vec<u8>,
+    /// Frames of a window's surroundings that the decoder gives samples of, to
+    /// each side at the most; none if of all of them.
+    pub(super) margin: Option<usize>,
     pub(super) front_weights: Vec<usize>,
     pub(super) decoder_weights: Vec<usize>,
 }
@@ -192,10 +195,18 @@ impl Template {
             return Ok(self);
         }
         cut.decoder = rewritten.graph;
+        cut.margin = rewritten.margin;
         for weight in &mut self.weights {
             weight.order = rewritten.orders.get(&weight.name).copied();
         }
         Ok(self)
+    }
+
+    /// Frames of a window's surroundings that the decoder gives samples of, to
+    /// each side at the most, and then it is told how many there are; none if of
+    /// all of them.
+    pub(crate) fn margin(&self) -> Option<usize> {
+        self.cut.as_ref().ok()?.margin
     }
 
     /// Whether its decoder is in blocks of channels.

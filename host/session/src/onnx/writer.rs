@@ -119,6 +119,7 @@ impl<'a> Writer<'_, 'a> {
         Ok(Cut {
             front,
             decoder,
+            margin: None,
             front_weights,
             decoder_weights,
         })

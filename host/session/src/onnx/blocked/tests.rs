@@ -93,6 +93,7 @@ fn heard(
     model: &[u8],
     weights: &[(String, Vec<f32>, Vec<i64>)],
     outputs: &[&str],
+    context: Option<[i64; 2]>,
 ) -> Vec<Vec<f32>> {
     let runtime = Runtime::start(&library()).expect("ONNX Runtime starts");
     let mut session: Session = runtime
@@ -118,6 +119,10 @@ fn heard(
     ];
     for (name, values, dims) in weights {
         inputs.push((name.clone(), tensor(dims, values.clone())));
+    }
+    if let Some(context) = context {
+        let context = Tensor::from_array(([2], context.to_vec())).expect("a tensor");
+        inputs.push((CONTEXT.to_owned(), SessionInputValue::from(context)));
     }
     let made = session.run(inputs).expect("it runs");
     let floats = |name: &&str| {
@@ -165,18 +170,40 @@ fn compare(drawn: &Drawn, outputs: &[&str]) -> usize {
             None => (name.clone(), values.clone(), dims.clone()),
         })
         .collect();
-    let expected = heard(&rows, &plain, outputs);
-    let found = heard(&rewritten.graph, &ordered, outputs);
-    for ((expected, found), name) in expected.iter().zip(&found).zip(outputs) {
-        assert_eq!(expected.len(), found.len(), "{name}");
-        let largest = expected.iter().map(|it| it.abs()).fold(0.0, f32::max);
-        assert!(largest > 1e-3, "{name} says something");
-        for (one, other) in expected.iter().zip(found) {
+    let expected = heard(&rows, &plain, outputs, None);
+    let near = |one: &[f32], other: &[f32], what: &str| {
+        assert_eq!(one.len(), other.len(), "{what}");
+        let largest = one.iter().map(|it| it.abs()).fold(0.0, f32::max);
+        assert!(largest > 1e-3, "{what} says something");
+        for (one, other) in one.iter().zip(other) {
             assert!(
                 (one - other).abs() <= 1e-5 * largest.max(1.0),
-                "{name}: {one} {other}"
+                "{what}: {one} {other}"
             );
         }
+    };
+    let none = rewritten.margin.map(|_| [0, 0]);
+    let found = heard(&rewritten.graph, &ordered, outputs, none);
+    for ((expected, found), name) in expected.iter().zip(&found).zip(outputs) {
+        near(expected, found, name);
+    }
+    let Some(margin) = rewritten.margin else {
+        return rewritten.orders.len();
+    };
+    // What is kept is the same, however many frames around it are left out.
+    for context in [[9, 11], [0, 13], [12, 0], [1, 2], [3, 3]] {
+        let found = heard(&rewritten.graph, &ordered, outputs, Some(context));
+        let hop = expected[0].len() / COLUMNS;
+        let [before, after] = context.map(|frames| frames as usize);
+        let kept = COLUMNS - before - after;
+        let (left, right) = (before.min(margin), after.min(margin));
+        assert_eq!(found[0].len(), (left + kept + right) * hop, "{context:?}");
+        let whole = &expected[0][before * hop..][..kept * hop];
+        near(
+            whole,
+            &found[0][left * hop..][..kept * hop],
+            &format!("{context:?}"),
+        );
     }
     rewritten.orders.len()
 }
