@@ -74,6 +74,10 @@ pub fn graph(bytes: &[u8]) -> bool {
             "inside of the file"
         );
     }
+    // Whatever a graph says of its sizes, in blocks it is a graph or stays one.
+    let Ok(template) = template.in_blocks(8) else {
+        return false;
+    };
     onnx::embed(
         template.graph(onnx::Part::Whole),
         onnx::Inside::Constant,

@@ -31,6 +31,9 @@ impl Reach {
     }
 }
 
+/// No voice has so many samples for each frame.
+const RATE_MAX: usize = 1 << 20;
+
 /// One node that has a time, and how it moves along it.
 enum Step {
     /// Each number for itself.
@@ -52,7 +55,7 @@ pub(super) fn find<'a>(
         .iter()
         .map(|tensor| (tensor.name, tensor.dims.as_slice()))
         .collect();
-    let mut rates = HashMap::from([(LATENT, 1)]);
+    let mut rates = HashMap::from([(LATENT, 1_usize)]);
     let mut steps = Vec::new();
     for node in &graph.nodes {
         let timed: Vec<_> = node
@@ -81,9 +84,12 @@ pub(super) fn find<'a>(
             return Ok(None);
         };
         let rate = match step {
-            Step::Longer { rate, .. } => rates[first] * rate,
+            Step::Longer { rate, .. } => rates[first].saturating_mul(rate),
             Step::Same | Step::Wider(_) => rates[first],
         };
+        if rate > RATE_MAX {
+            return Ok(None);
+        }
         rates.insert(node.outputs[0], rate);
         steps.push((timed, node.outputs[0], step));
     }
@@ -107,8 +113,10 @@ pub(super) fn find<'a>(
         };
         let positions = match step {
             Step::Same => reach.positions,
-            Step::Wider(wider) => reach.positions + wider,
-            Step::Longer { rate, reach: own } => (reach.positions + own).div_ceil(*rate),
+            Step::Wider(wider) => reach.positions.saturating_add(*wider),
+            Step::Longer { rate, reach: own } => {
+                reach.positions.saturating_add(*own).div_ceil(*rate)
+            }
         };
         for input in inputs {
             let rate = rates[input];

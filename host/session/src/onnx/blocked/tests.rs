@@ -3,6 +3,8 @@
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 
+use super::trial::model_of;
+use super::write::{attribute, int};
 use super::*;
 use crate::library_of_tests::library;
 use crate::placement::Placement;
