@@ -218,15 +218,9 @@ impl Run {
             };
             let began = Instant::now();
             let lets_in = || job.generation.gate.is_wanted_before(&turn);
-            let (ran, stop) = match part {
-                Part::All(input) => {
-                    let stop = lease.stop();
-                    (lease.speak_until(input, &lets_in, &mut sink), stop)
-                }
-                Part::Left(rest, stop) => {
-                    lease = lease.ended_by(stop.clone());
-                    (lease.go_on(rest, &lets_in, &mut sink), stop)
-                }
+            let ran = match part {
+                Part::All(input) => lease.speak_until(input, &lets_in, &mut sink),
+                Part::Left(rest) => lease.go_on(rest, &lets_in, &mut sink),
             };
             taken += began.elapsed();
             match ran {
@@ -234,7 +228,7 @@ impl Run {
                     lease.release();
                     drop(lane);
                     events::let_in();
-                    part = Part::Left(rest, stop);
+                    part = Part::Left(rest);
                 }
                 Ok(None) | Err(session::Error::Cancelled) => {
                     lease.release();
@@ -263,8 +257,7 @@ impl Run {
 /// What a lane and a lease are for.
 enum Part {
     All(session::voice::VoiceInput),
-    /// What is left, and what ends it.
-    Left(session::voice::Rest, session::Stop),
+    Left(session::voice::Rest),
 }
 
 impl Job {

@@ -9,15 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use base16ct::lower::encode_string as encode_hex;
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::device::Device;
 use crate::error::Error;
 use crate::events;
+use crate::finding;
 use crate::onnx::{TRIAL_CHANNELS, reorder_model, trial_models};
 use crate::placement::Placement;
 use crate::processor::FEATURES;
@@ -36,7 +35,8 @@ const WORTH: f64 = 0.95;
 /// Findings in the cache: one for each library and processor.
 const KEPT_MAX: usize = 64;
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// By default that there are no such kernels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Found {
     /// None where there are no such kernels.
@@ -82,14 +82,10 @@ fn known_or_found(runtime: &Runtime, cache: Option<&Path>) -> Found {
         return known;
     }
     // Without an answer, decoders stay as they are.
-    let found = find(runtime).unwrap_or(Found {
-        block: None,
-        seconds: None,
-    });
+    let found = find(runtime).unwrap_or_default();
     events::blocks_tried(found.block, found.seconds);
-    if let (Some(place), Ok(json)) = (place, serde_json::to_vec(&found)) {
-        // Best effort: without it the next start finds it again.
-        let _ = crate::whole::keep(&place, &json, KEPT_MAX);
+    if let Some(place) = place {
+        finding::keep(&place, &found, KEPT_MAX);
     }
     found
 }
@@ -100,12 +96,7 @@ fn find(runtime: &Runtime) -> Result<Found, Error> {
     let shape = run(&mut asked, &[1, 4, 1, 1], input)?.0;
     let block = match shape[..] {
         [1, block @ 2..=64, 1, 1] => block as usize,
-        _ => {
-            return Ok(Found {
-                block: None,
-                seconds: None,
-            });
-        }
+        _ => return Ok(Found::default()),
     };
     let (blocks, rows) = trial_models(block).map_err(|e| Error::Open(e.to_string()))?;
     let (mut blocks, mut rows) = (open(runtime, &blocks)?, open(runtime, &rows)?);
@@ -165,12 +156,11 @@ fn place(cache: &Path, runtime: &Runtime) -> PathBuf {
         crate::files::identity(runtime.library()),
         *FEATURES
     );
-    let name = encode_hex(&Sha256::digest(key.as_bytes())[..16]);
-    cache.join("blocks").join(format!("{name}.json"))
+    finding::place(&cache.join("blocks"), &key)
 }
 
 fn read(place: &Path) -> Option<Found> {
-    let found: Found = serde_json::from_slice(&crate::files::read(place, 4 << 10).ok()?).ok()?;
+    let found: Found = finding::read(place, 4 << 10)?;
     let sound = found.block.is_none_or(|it| (2..=64).contains(&it));
     sound.then_some(found)
 }

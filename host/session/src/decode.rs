@@ -77,7 +77,7 @@ impl Latent {
         let room = Room::new(self.frames);
         let turns = Turns::new(windows, side.max(1), lets_in);
         let decoded = match decoders {
-            [decoder] | [decoder, ..] if side <= 1 => {
+            [decoder, ..] if side <= 1 => {
                 let mut decoded = Ok(());
                 while let (Ok(()), Some((_, window))) = (&decoded, turns.take()) {
                     decoded = self.decode_one(decoder, window, &room, stop, sink);
@@ -142,19 +142,12 @@ impl Latent {
         take: &mut Take<'_>,
     ) -> Result<(), Error> {
         let mut kept = window.keep.start;
-        if window.keep.len() <= room.size() {
-            let (ran, used) = self.run(decoder, window, stop, take);
-            room.used(used);
-            match ran {
-                Err(Error::OutOfMemory(no_room)) if room.shrink(window.keep.len()) => {
-                    events::window_halved(&no_room, room.size());
-                }
-                ran => return ran,
-            }
-        }
         while kept < window.keep.end {
             let end = window.keep.end.min(kept + room.size());
-            let part = window::around(kept..end, self.frames);
+            let part = match window.keep == (kept..end) {
+                true => window.clone(),
+                false => window::around(kept..end, self.frames),
+            };
             let (ran, used) = self.run(decoder, &part, stop, take);
             room.used(used);
             match ran {

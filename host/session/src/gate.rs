@@ -5,17 +5,16 @@
 //! are spoken, A, B and A again, each against a fresh ordinary session of the
 //! whole graph. The same trial proves the cut at the decoder and its windows.
 
-use base16ct::lower::encode_string as encode_hex;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::device::Device;
 use crate::error::Error;
 use crate::events;
 use crate::family::{FEATURE_WIDTH, STYLE_WIDTH};
+use crate::finding;
 use crate::native::tensors::Block;
 use crate::onnx::{Inside, Part, Template};
 use crate::placement::Placement;
@@ -89,7 +88,8 @@ pub(crate) fn verdict(
     cache: Option<&Path>,
 ) -> Result<Verdict, Error> {
     let place = cache.map(|cache| place(cache, runtime, template, settings));
-    if let Some(known) = place.as_deref().and_then(read) {
+    let known = |place: &PathBuf| finding::read(place, 64 << 10);
+    if let Some(known) = place.as_ref().and_then(known) {
         return Ok(known);
     }
     let start = std::time::Instant::now();
@@ -114,7 +114,7 @@ pub(crate) fn verdict(
     };
     events::template_tried(&template.digest, found, start.elapsed());
     if let Some(place) = place {
-        write(&place, &verdict);
+        finding::keep(&place, &verdict, KEPT_MAX);
     }
     Ok(verdict)
 }
@@ -256,19 +256,7 @@ fn place(cache: &Path, runtime: &Runtime, template: &Template, settings: &Settin
         (settings.device, settings.optimization, settings.tf32),
         settings.pointwise,
     );
-    let name = encode_hex(&Sha256::digest(key.as_bytes())[..16]);
-    cache.join(format!("{name}.json"))
-}
-
-fn read(place: &Path) -> Option<Verdict> {
-    serde_json::from_slice(&crate::files::read(place, 64 << 10).ok()?).ok()
-}
-
-/// Best effort: without it the trial is made again at the next start.
-fn write(place: &Path, verdict: &Verdict) {
-    if let Ok(json) = serde_json::to_vec(verdict) {
-        let _ = crate::whole::keep(place, &json, KEPT_MAX);
-    }
+    finding::place(cache, &key)
 }
 
 #[cfg(test)]

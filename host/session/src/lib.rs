@@ -32,6 +32,7 @@ pub mod examine;
 mod export;
 mod family;
 pub mod files;
+mod finding;
 pub mod gate;
 mod graph;
 mod halves;

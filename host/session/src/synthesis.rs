@@ -333,8 +333,13 @@ impl VoiceSession {
                         window::side_by_side(latent.frames(), self.window, side, pace)
                     }
                 };
-                let rest = Rest { latent, windows };
-                let (ran, peak) = rest.decode(decoders, (stop, lets_in), sink);
+                let stop = stop.clone();
+                let rest = Rest {
+                    latent,
+                    windows,
+                    stop,
+                };
+                let (ran, peak) = rest.decode(decoders, lets_in, sink);
                 (ran, peak.max(used.peak))
             }
         }
@@ -344,11 +349,11 @@ impl VoiceSession {
     pub(crate) fn go_on(
         &mut self,
         rest: Rest,
-        stops: (&Stop, &LetsIn<'_>),
+        lets_in: &LetsIn<'_>,
         sink: &mut Sink<'_>,
     ) -> (Result<Option<Rest>, Error>, usize) {
         match &mut self.body {
-            Body::Cut { decoders, .. } => rest.decode(decoders, stops, sink),
+            Body::Cut { decoders, .. } => rest.decode(decoders, lets_in, sink),
             Body::Whole(_) => {
                 let cause = "this session has no decoder of its own";
                 (Err(Error::Run(cause.to_owned())), 0)
@@ -358,19 +363,22 @@ impl VoiceSession {
 }
 
 /// What is left of a run that has let others in: the latent, and the windows of
-/// it that are still to be decoded. It holds nothing of any session.
+/// it that are still to be decoded. It holds nothing of any session, and what
+/// ended the run ends it.
 pub struct Rest {
     latent: Latent,
     windows: Vec<window::Window>,
+    stop: Stop,
 }
 
 impl Rest {
     fn decode(
         mut self,
         decoders: &mut [OpenGraph],
-        stops: (&Stop, &LetsIn<'_>),
+        lets_in: &LetsIn<'_>,
         sink: &mut Sink<'_>,
     ) -> (Result<Option<Self>, Error>, usize) {
+        let stops = (&self.stop, lets_in);
         let (decoded, peak) = self.latent.decode(decoders, &self.windows, stops, sink);
         let rest = decoded.map(|done| {
             self.windows.drain(..done);

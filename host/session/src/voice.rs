@@ -152,12 +152,6 @@ enum Part {
 }
 
 impl Lease {
-    /// Ends with what another lease of the same run ends with.
-    #[must_use]
-    pub fn ended_by(self, stop: Stop) -> Self {
-        Self { stop, ..self }
-    }
-
     /// Ends the run from another thread, with [`Error::Cancelled`].
     pub fn stop(&self) -> Stop {
         self.stop.clone()
@@ -211,7 +205,7 @@ impl Lease {
     }
 
     /// What another lease of the same voice has left, up to where others are
-    /// to be let in again.
+    /// to be let in again. What ends that one's run ends this.
     pub fn go_on(
         &mut self,
         rest: Rest,
@@ -236,10 +230,9 @@ impl Lease {
                 lease.session()
             }
         };
-        let stops = (&self.stop, lets_in);
         let (ran, peak) = match part {
-            Part::All(input) => session.speak(input, stops, sink),
-            Part::Left(rest) => session.go_on(rest, stops, sink),
+            Part::All(input) => session.speak(input, (&self.stop, lets_in), sink),
+            Part::Left(rest) => session.go_on(rest, lets_in, sink),
         };
         self.library.learn(&self.record.graph(), self.tokens, peak);
         ran

@@ -54,11 +54,18 @@ pub struct External {
     pub data_type: u64,
 }
 
-/// An attribute of a node.
-pub(crate) enum Attribute<'a> {
+/// An attribute of a node, by its kind (`AttributeProto.AttributeType`).
+#[derive(Clone, Copy, Debug)]
+pub enum Attribute<'a> {
+    /// `FLOAT`.
     Float(f32),
+    /// `INT`.
     Int(i64),
+    /// `FLOATS`.
+    Floats(&'a [f32]),
+    /// `INTS`.
     Ints(&'a [i64]),
+    /// `STRING`.
     Text(&'static str),
 }
 
@@ -356,10 +363,12 @@ pub fn port(name: &str, data_type: u64, dims: &[Option<i64>]) -> Message {
 }
 
 impl Attribute<'_> {
-    fn write(&self, name: &str) -> Message {
+    /// As a node has it.
+    pub fn write(&self, name: &str) -> Message {
         const OF_FLOAT: u64 = 1;
         const OF_INT: u64 = 2;
         const OF_TEXT: u64 = 3;
+        const OF_FLOATS: u64 = 6;
         const OF_INTS: u64 = 7;
         let mut attribute = Message::default();
         attribute.bytes(field::attribute::NAME, name.as_bytes());
@@ -373,6 +382,12 @@ impl Attribute<'_> {
             Self::Text(text) => attribute
                 .bytes(field::attribute::TEXT, text.as_bytes())
                 .number(field::attribute::TYPE, OF_TEXT),
+            Self::Floats(values) => {
+                for value in *values {
+                    attribute.fixed32(field::attribute::FLOATS, value.to_bits());
+                }
+                attribute.number(field::attribute::TYPE, OF_FLOATS)
+            }
             Self::Ints(values) => {
                 for value in *values {
                     attribute.number(field::attribute::INTS, value.cast_unsigned());

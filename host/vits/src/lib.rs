@@ -24,4 +24,4 @@ pub mod sizes;
 mod spline;
 pub mod voice;
 
-pub use graph::{External, Fold, Wanted, port};
+pub use graph::{Attribute, External, Fold, Wanted, port};

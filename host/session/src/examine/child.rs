@@ -1,25 +1,22 @@
 //! The process that tries: reads what, limits itself, tries, says what it
 //! found.
 
-use base16ct::lower::encode_string as encode_hex;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
-
-use sha2::{Digest, Sha256};
 
 use super::ask::{Answer, Question};
 use super::{CHARACTERS, LINE_MAX, LONG, Proof, Subject, TOKENS};
 use crate::bert::BertInput;
 use crate::device::Device;
 use crate::error::Error;
+use crate::finding;
 use crate::native::limits;
 use crate::residency::Residency;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::synthesis::VoiceInput;
-use crate::{files, whole};
 use memory::MemoryPolicy;
 use memory::policy::Amount;
 use memory::units::Bytes;
@@ -154,23 +151,21 @@ struct Siblings(Option<PathBuf>);
 
 impl Siblings {
     fn of(question: &Question, template: &str) -> Self {
-        let key = Sha256::digest(format!("{} {template}", question.terms));
-        let name = format!("template-{}.json", encode_hex(&key[..16]));
+        let key = finding::name(&format!("{} {template}", question.terms));
+        let name = format!("template-{key}.json");
         let cache = question.cache.as_ref();
         Self(cache.map(|cache| cache.join("proofs").join(name)))
     }
 
     fn read(&self) -> Option<Vec<(usize, usize)>> {
-        let json = files::read(self.0.as_ref()?, LINE_MAX).ok()?;
-        let peaks: Vec<(usize, usize)> = serde_json::from_slice(&json).ok()?;
+        let peaks: Vec<(usize, usize)> = finding::read(self.0.as_ref()?, LINE_MAX)?;
         let known = |(tokens, _): &(usize, usize)| *tokens > LONG && TOKENS.contains(tokens);
         peaks.iter().all(known).then_some(peaks)
     }
 
-    /// Best effort: without it the next one shows it again.
     fn write(&self, peaks: &[(usize, usize)]) {
-        if let (Some(place), Ok(json)) = (&self.0, serde_json::to_vec(peaks)) {
-            let _ = whole::keep(place, &json, super::KNOWN_MAX);
+        if let Some(place) = &self.0 {
+            finding::keep(place, &peaks, super::KNOWN_MAX);
         }
     }
 }

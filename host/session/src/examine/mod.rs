@@ -26,13 +26,13 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::events;
 use crate::files::{self, Held};
+use crate::finding;
 use crate::gate::Verdict;
 use crate::processor::FEATURES;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::synthesis::TOKENS_MAX;
-use crate::whole;
 use memory::policy::Mode;
 
 /// The word of the command line, for [`answer`].
@@ -180,11 +180,8 @@ impl Proofs {
             Some(proof) => proof,
             None => ask::ask(&self.examiner, subject, terms)?,
         };
-        if let Ok(json) = serde_json::to_vec(&proof) {
-            for place in [by_content, by_fingerprint] {
-                // Best effort: without it the voice is tried again next time.
-                let _ = whole::keep(&place, &json, KNOWN_MAX);
-            }
+        for place in [by_content, by_fingerprint] {
+            finding::keep(&place, &proof, KNOWN_MAX);
         }
         Ok(proof)
     }
@@ -221,13 +218,12 @@ impl Terms<'_> {
             self.reserve,
             *FEATURES,
         );
-        encode_hex(&Sha256::digest(key.as_bytes())[..16])
+        finding::name(&key)
     }
 
     /// Nothing that is not as it would be written.
     fn read(&self, subject: &Subject, place: &Path) -> Option<Proof> {
-        let json = files::read(place, LINE_MAX).ok()?;
-        let proof: Proof = serde_json::from_slice(&json).ok()?;
+        let proof: Proof = finding::read(place, LINE_MAX)?;
         self.is_sound(subject, &proof).then_some(proof)
     }
 

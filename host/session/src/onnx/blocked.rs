@@ -21,19 +21,18 @@ mod asked;
 mod forms;
 mod told;
 mod trial;
-mod write;
 
 use std::collections::{HashMap, HashSet};
 
 pub(super) use self::told::Attributes;
 use self::told::slope;
 pub(crate) use self::trial::{TRIAL_CHANNELS, reorder_model, trial_models};
-use self::write::{ints, written};
 use super::error::Malformed;
-use super::graph::{Graph, Model, Names, Node, Tensor, weight_port};
+use super::graph::{Graph, Model, Names, Node, Tensor, told, weight_port};
 use super::order::{Filter, Order};
 use super::reach::{self, Reach};
 use super::writer::CONDITION;
+use vits::Attribute;
 use vits::field;
 use vits::message::Message;
 
@@ -104,7 +103,7 @@ pub(super) fn blocked(decoder: &[u8], block: usize) -> Result<Option<Blocked>, M
         );
     }
     for input in &graph.inputs {
-        let tensor = graph.tensors.iter().find(|it| it.name == input.name);
+        let tensor = rewriting.tensors.get(input.name);
         let port = match (orders.get(input.name), tensor) {
             (Some(order), Some(tensor)) => weight_port(input.name, tensor.data_type, &order.dims()),
             _ => input.write(),
@@ -115,11 +114,8 @@ pub(super) fn blocked(decoder: &[u8], block: usize) -> Result<Option<Blocked>, M
         message.message(field::graph::OUTPUT, output.write());
     }
     let mut bytes = model.around(message);
-    let mut set = Message::default();
-    set.bytes(field::operator_set::DOMAIN, DOMAIN.as_bytes())
-        .number(field::operator_set::VERSION, 1);
     let mut more = Message::default();
-    more.message(field::model::OPERATOR_SET, set);
+    more.message(field::model::OPERATOR_SET, operator_set(DOMAIN, 1));
     // Fields of a message may come in any order.
     bytes.extend(more.finish());
     let orders = orders
@@ -130,6 +126,26 @@ pub(super) fn blocked(decoder: &[u8], block: usize) -> Result<Option<Blocked>, M
         orders: orders.collect(),
         margin,
     }))
+}
+
+/// Nodes of this domain have operators of this version.
+fn operator_set(domain: &str, version: u64) -> Message {
+    let mut set = Message::default();
+    set.bytes(field::operator_set::DOMAIN, domain.as_bytes())
+        .number(field::operator_set::VERSION, version);
+    set
+}
+
+/// An operator of MLAS's blocked kernels.
+fn nchwc(
+    operator: &str,
+    inputs: &[&str],
+    output: &str,
+    attributes: &[(&str, Attribute<'_>)],
+) -> Message {
+    let mut node = told(operator, inputs, output, attributes);
+    node.bytes(field::node::DOMAIN, DOMAIN.as_bytes());
+    node
 }
 
 struct Rewriting<'g, 'a> {
@@ -310,8 +326,8 @@ impl<'g, 'a> Rewriting<'g, 'a> {
         let (groups, rate, block) = ((filter.outputs / block) as i64, rate as i64, block as i64);
         let apart = self.reshape(&phases, &[groups, rate, -1, block]);
         let turned = self.fresh();
-        let mut transpose = written("Transpose", &[&apart], &turned);
-        ints(&mut transpose, "perm", &[0, 2, 1, 3]);
+        let order = Attribute::Ints(&[0, 2, 1, 3]);
+        let transpose = told("Transpose", &[&apart], &turned, &[("perm", order)]);
         self.nodes.push(transpose);
         let long = self.reshape(&turned, &[groups, -1, block]);
         let [from, to] = self.cuts(node.outputs[0], attributes.pads);

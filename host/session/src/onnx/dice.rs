@@ -7,7 +7,7 @@
 //! on, and begins again at the start where the row ends. Its length is a prime
 //! number, so that rows of a tensor do not line up with their repetition.
 
-use super::graph::{Names, Node, plain};
+use super::graph::{Names, Node, plain, told};
 use vits::message::Message;
 
 /// Name of the input: f32, [`NOISE_LENGTH`] elements.
@@ -18,8 +18,6 @@ pub const NOISE_LENGTH: usize = 262_139;
 
 /// From die to die.
 const STEP: usize = 104_729;
-
-const INT: u64 = 2;
 
 /// Where the row of noise begins for the graph's die of this number, from 0.
 pub fn place_of_die(number: usize) -> usize {
@@ -87,14 +85,8 @@ pub(super) fn replace<'a>(node: &Node<'a>, names: &Names<'a>, number: usize) -> 
 
 /// With one attribute that is a whole number.
 fn whole(operator: &str, inputs: &[&str], output: &str, name: &str, value: usize) -> Message {
-    let mut attribute = Message::default();
-    attribute
-        .bytes(1, name.as_bytes())
-        .number(3, value as u64)
-        .number(20, INT);
-    let mut message = plain(operator, inputs, output);
-    message.message(5, attribute);
-    message
+    let value = vits::Attribute::Int(value as i64);
+    told(operator, inputs, output, &[(name, value)])
 }
 
 /// The input as a graph declares it.

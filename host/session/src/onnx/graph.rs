@@ -421,6 +421,20 @@ pub(crate) fn plain(operator: &str, inputs: &[&str], output: &str) -> Message {
     message
 }
 
+/// A node with these attributes.
+pub(crate) fn told(
+    operator: &str,
+    inputs: &[&str],
+    output: &str,
+    attributes: &[(&str, vits::Attribute<'_>)],
+) -> Message {
+    let mut message = plain(operator, inputs, output);
+    for (name, attribute) in attributes {
+        message.message(field::node::ATTRIBUTE, attribute.write(name));
+    }
+    message
+}
+
 /// A float tensor of rank 3, of any shape: where a graph is cut.
 pub(crate) fn float_port(name: &str) -> Message {
     vits::port(name, field::element::FLOAT, &[None; 3])

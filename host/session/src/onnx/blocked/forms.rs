@@ -2,8 +2,9 @@
 //! from one to the other.
 
 use super::told::Attributes;
-use super::write::{floats, int, ints, text, written};
-use super::{DOMAIN, InBlocks, Rewriting};
+use super::{InBlocks, Rewriting, nchwc};
+use crate::onnx::graph::plain;
+use vits::Attribute;
 use vits::field;
 use vits::message::Message;
 
@@ -22,9 +23,7 @@ impl<'a> Rewriting<'_, 'a> {
         let plain = self.plain(value);
         let flat = self.reshape(&plain, &[0, 0, 1, -1]);
         let name = self.fresh();
-        let mut node = written("ReorderInput", &[&flat], &name);
-        node.bytes(field::node::DOMAIN, DOMAIN.as_bytes());
-        self.nodes.push(node);
+        self.nodes.push(nchwc("ReorderInput", &[&flat], &name, &[]));
         let known = InBlocks {
             name: name.clone(),
             channels,
@@ -53,12 +52,11 @@ impl<'a> Rewriting<'_, 'a> {
             channels,
         } = self.blocked[value].clone();
         let flat = self.fresh();
-        let mut node = written("ReorderOutput", &[&blocked], &flat);
-        int(&mut node, "channels", channels as i64);
-        node.bytes(field::node::DOMAIN, DOMAIN.as_bytes());
-        self.nodes.push(node);
+        let channels = [("channels", Attribute::Int(channels as i64))];
+        self.nodes
+            .push(nchwc("ReorderOutput", &[&blocked], &flat, &channels));
         let shape = self.constant(&[0, 0, -1]);
-        self.nodes.push(written("Reshape", &[&flat, &shape], name));
+        self.nodes.push(plain("Reshape", &[&flat, &shape], name));
     }
 
     /// What leaves the graph is plain and has its own name.
@@ -76,18 +74,21 @@ impl<'a> Rewriting<'_, 'a> {
         activation: Option<f32>,
     ) -> String {
         let name = self.fresh();
-        let mut node = written("Conv", inputs, &name);
         let [from, to] = attributes.pads;
-        ints(&mut node, "kernel_shape", &[1, kernel as i64]);
-        ints(&mut node, "dilations", &[1, attributes.dilation as i64]);
-        ints(&mut node, "strides", &[1, 1]);
-        ints(&mut node, "pads", &[0, from, 0, to]);
-        if let Some(slope) = activation {
-            text(&mut node, "activation", "LeakyRelu");
-            floats(&mut node, "activation_params", &[slope]);
+        let slope = activation.map(|slope| [slope]);
+        let (kernel, dilations) = ([1, kernel as i64], [1, attributes.dilation as i64]);
+        let pads = [0, from, 0, to];
+        let mut told = vec![
+            ("kernel_shape", Attribute::Ints(&kernel)),
+            ("dilations", Attribute::Ints(&dilations)),
+            ("strides", Attribute::Ints(&[1, 1])),
+            ("pads", Attribute::Ints(&pads)),
+        ];
+        if let Some(slope) = &slope {
+            told.push(("activation", Attribute::Text("LeakyRelu")));
+            told.push(("activation_params", Attribute::Floats(slope)));
         }
-        node.bytes(field::node::DOMAIN, DOMAIN.as_bytes());
-        self.nodes.push(node);
+        self.nodes.push(nchwc("Conv", inputs, &name, &told));
         name
     }
 
@@ -98,7 +99,7 @@ impl<'a> Rewriting<'_, 'a> {
 
     pub(super) fn one(&mut self, operator: &str, inputs: &[&str]) -> String {
         let name = self.fresh();
-        self.nodes.push(written(operator, inputs, &name));
+        self.nodes.push(plain(operator, inputs, &name));
         name
     }
 

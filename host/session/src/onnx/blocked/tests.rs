@@ -4,7 +4,6 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 
 use super::trial::model_of;
-use super::write::{attribute, int};
 use super::*;
 use crate::library_of_tests::library;
 use crate::placement::Placement;
@@ -15,7 +14,7 @@ use crate::settings::Settings;
 const CHANNELS: usize = 32;
 const COLUMNS: usize = 37;
 
-type Ints<'a> = &'a [(&'a str, &'a [i64])];
+type Ints = &'static [(&'static str, &'static [i64])];
 
 /// A graph over `z` [1, 32, T] and the condition `g` [1, 16, 1].
 #[derive(Default)]
@@ -25,23 +24,26 @@ struct Drawn {
 }
 
 impl Drawn {
-    fn node(&mut self, operator: &str, inputs: &[&str], output: &str, told: Ints<'_>) -> &mut Self {
-        let mut node = written(operator, inputs, output);
-        for (name, values) in told {
-            match (*name, *values) {
-                ("group" | "axis", [value]) => int(&mut node, name, *value),
-                (name, values) => ints(&mut node, name, values),
-            }
-        }
+    fn node(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        output: &str,
+        attributes: Ints,
+    ) -> &mut Self {
+        let attribute = |(name, values): &(&'static str, &'static [i64])| match (*name, *values) {
+            ("group" | "axis", [value]) => (*name, Attribute::Int(*value)),
+            (name, values) => (name, Attribute::Ints(values)),
+        };
+        let attributes: Vec<_> = attributes.iter().map(attribute).collect();
+        let node = told(operator, inputs, output, &attributes);
         self.graph.message(field::graph::NODE, node);
         self
     }
 
     fn rectified(&mut self, input: &str, output: &str) -> &mut Self {
-        let mut node = written("LeakyRelu", &[input], output);
-        attribute(&mut node, "alpha", 1, |it| {
-            it.fixed32(field::attribute::FLOAT, 0.1_f32.to_bits());
-        });
+        let slope = ("alpha", Attribute::Float(0.1));
+        let node = told("LeakyRelu", &[input], output, &[slope]);
         self.graph.message(field::graph::NODE, node);
         self
     }
@@ -210,7 +212,7 @@ fn compare(drawn: &Drawn, outputs: &[&str]) -> usize {
     rewritten.orders.len()
 }
 
-const PADDED: Ints<'_> = &[("pads", &[3, 3]), ("kernel_shape", &[7])];
+const PADDED: Ints = &[("pads", &[3, 3]), ("kernel_shape", &[7])];
 
 #[test]
 fn a_decoder_as_voices_have_it_says_the_same() {

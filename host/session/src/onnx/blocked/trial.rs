@@ -1,10 +1,10 @@
 //! Small models by which a machine says what blocks it has and whether they
 //! pay.
 
-use super::write::{ints, written};
-use super::{DOMAIN, blocked};
+use super::{DOMAIN, blocked, nchwc, operator_set};
 use crate::onnx::error::Malformed;
-use crate::onnx::graph::{float_port, weight_port};
+use crate::onnx::graph::{float_port, told, weight_port};
+use vits::Attribute;
 use vits::field;
 use vits::message::Message;
 
@@ -12,8 +12,7 @@ use vits::message::Message;
 /// block has here.
 pub(crate) fn reorder_model() -> Vec<u8> {
     let mut graph = Message::default();
-    let mut node = written("ReorderInput", &["x"], "y");
-    node.bytes(field::node::DOMAIN, DOMAIN.as_bytes());
+    let node = nchwc("ReorderInput", &["x"], "y", &[]);
     graph.bytes(field::graph::NAME, b"graph");
     graph.message(field::graph::NODE, node);
     let port = |name| vits::port(name, field::element::FLOAT, &[None; 4]);
@@ -32,9 +31,9 @@ pub(crate) fn trial_models(block: usize) -> Result<(Vec<u8>, Vec<u8>), Malformed
     let channels = TRIAL_CHANNELS;
     let dims = [channels as i64, channels as i64, KERNEL as i64];
     let mut graph = Message::default();
-    let mut node = written("Conv", &["x", "w"], "y");
     let pad = KERNEL as i64 / 2;
-    ints(&mut node, "pads", &[pad, pad]);
+    let pads = Attribute::Ints(&[pad, pad]);
+    let node = told("Conv", &["x", "w"], "y", &[("pads", pads)]);
     graph.bytes(field::graph::NAME, b"graph");
     graph.message(field::graph::NODE, node);
     let values = (0..channels * channels * KERNEL).map(|it| (it * 31 % 97) as f32 / 5e4);
@@ -64,10 +63,7 @@ pub(super) fn model_of(graph: Message, domains: &[&str]) -> Vec<u8> {
     model.number(field::model::IR_VERSION, 8);
     for domain in domains {
         let version = if domain.is_empty() { 17 } else { 1 };
-        let mut set = Message::default();
-        set.bytes(field::operator_set::DOMAIN, domain.as_bytes())
-            .number(field::operator_set::VERSION, version);
-        model.message(field::model::OPERATOR_SET, set);
+        model.message(field::model::OPERATOR_SET, operator_set(domain, version));
     }
     model.message(field::model::GRAPH, graph);
     model.finish()
