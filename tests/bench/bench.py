@@ -80,9 +80,9 @@ class Server:
         fields = open(f"/proc/{self.process.pid}/stat").read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
-    def rss_mib(self):
+    def rss_mib(self, figure="VmRSS"):
         for line in open(f"/proc/{self.process.pid}/status"):
-            if line.startswith("VmRSS"):
+            if line.startswith(figure):
                 return int(line.split()[1]) / 1024
 
     def sums(self):
