@@ -569,8 +569,17 @@ impl Workshop {
         // hold its own copy of the weights.
         let settings = session::Settings {
             lanes: 1,
+            precision: service.models.bert_precision,
             ..settings.clone()
         };
+        if settings.precision == session::Precision::Int8
+            && settings.device != session::device::Device::Cpu
+        {
+            let cause = "`models.bert_precision` is \"int8\", which only the processor has kernels for; on a GPU it is \"full\"".to_owned();
+            let model = name.to_owned();
+            let place = service.document.place(&["models", "bert_precision"]);
+            return Err(PrepareError::Bert { model, cause }.at(place));
+        }
         let failed = |e: session::Error| {
             let place = service.bert_place(name, source, &e);
             let cause = e.to_string();

@@ -124,6 +124,8 @@ pub struct Models {
     pub pointwise: Pointwise,
     /// Whether decoders run in blocks of channels, on a processor.
     pub layout: session::Layout,
+    /// How every BERT's matrices are kept and multiplied with.
+    pub bert_precision: session::Precision,
     /// How long a new voice or BERT may be tried, in a process of its own,
     /// before it counts as broken.
     pub trial: Span,
@@ -187,6 +189,7 @@ impl Default for Models {
             tf32: false,
             pointwise: Pointwise::Auto,
             layout: session::Layout::Auto,
+            bert_precision: session::Precision::Full,
             // The first real voice takes ninety seconds on two cores that have
             // nothing else to do, and a folder of them is tried at once.
             trial: Span::seconds(600),

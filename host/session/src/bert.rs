@@ -75,14 +75,16 @@ impl Bert {
         needs: usize,
         library: Arc<Library>,
     ) -> Result<Self, Error> {
+        // Its features are its own at each precision.
         let identity = format!(
-            "{} {}",
+            "{} {} {:?}",
             graph.fingerprint_with_neighbours()?,
-            tokenizer.fingerprint()?
+            tokenizer.fingerprint()?,
+            settings.precision,
         );
         let characters = Characters::open(tokenizer)?;
         let padding = characters.padding();
-        let model = Model::open(graph)?;
+        let model = Model::open(graph, settings.precision)?;
         let width = model.width();
         let open = {
             let (runtime, settings) = (runtime.clone(), settings.clone());

@@ -129,6 +129,7 @@ fn open(runtime: &Runtime, model: &[u8]) -> Result<Session, Error> {
         settings: &settings,
         placement: &Placement::Arena,
         region: None,
+        write_to: None,
     })?;
     Ok(opened.session)
 }

@@ -39,6 +39,7 @@ mod halves;
 pub mod library;
 pub mod native;
 pub mod onnx;
+mod optimized;
 pub mod package;
 #[doc(hidden)]
 pub mod parse;
@@ -73,7 +74,7 @@ mod library_of_tests;
 pub use error::Error;
 pub use events::describe as describe_metrics;
 pub use export::export;
-pub use settings::{Layout, Optimization, Pointwise, Settings};
+pub use settings::{Layout, Optimization, Pointwise, Precision, Settings};
 pub use source::Source;
 pub use stop::{Stop, StopOnDrop};
 

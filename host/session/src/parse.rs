@@ -78,12 +78,9 @@ pub fn graph(bytes: &[u8]) -> bool {
     let Ok(template) = template.in_blocks(8) else {
         return false;
     };
-    onnx::embed(
-        template.graph(onnx::Part::Whole),
-        onnx::Inside::Constant,
-        |_| None,
-    )
-    .is_ok()
+    let whole = template.graph(onnx::Part::Whole);
+    onnx::Filling::of(whole, onnx::Inside::Constant, |_| false).is_ok()
+        && onnx::Quantized::of(&template).is_ok()
 }
 
 /// A trace of memory, JSON lines.

@@ -18,6 +18,7 @@ use crate::entry::TemplateEntry;
 use crate::error::Error;
 use crate::events;
 use crate::examine::{Examiner, Proof, Proofs, Subject, Terms};
+use crate::finding;
 use crate::library::{Effort, Library, Needs, Own, Ready, Record, Rules};
 use crate::native::heap;
 use crate::native::reservation::Kind;
@@ -82,7 +83,7 @@ impl Residency {
             no_cache = Some(format!("{}: {error}", folder.display()));
         }
         Self {
-            runtime,
+            runtime: runtime.keeping(cache.clone()),
             cache,
             no_cache,
             policy: Mutex::new(Rules {
@@ -128,6 +129,12 @@ impl Residency {
         let (Some(proofs), Some(subject)) = (&self.proofs, subject) else {
             return Ok(None);
         };
+        let terms = self.terms(settings)?;
+        proofs.of(name, &subject, fingerprint, &terms).map(Some)
+    }
+
+    /// What a trial depends on beside the files.
+    fn terms<'t>(&'t self, settings: &'t Settings) -> Result<Terms<'t>, Error> {
         let estate = self.estate(settings)?;
         let tensors = estate.placement.tensors();
         let workspace = estate.library.workspace().bytes();
@@ -140,15 +147,40 @@ impl Residency {
             (true, Amount::Auto) => sizes::steady(bytes),
             _ => bytes,
         };
-        let terms = Terms {
+        let own = of(policy.workspace, workspace);
+        let is_found = auto && policy.workspace == Amount::Auto;
+        Ok(Terms {
             runtime: &self.runtime,
             settings,
             cache: self.cache.as_deref(),
             mode: estate.placement.mode(),
-            workspace: of(policy.workspace, workspace),
+            workspace: own,
+            workspace_before: match is_found {
+                true => sizes::beside(own).into(),
+                false => Vec::new(),
+            },
             reserve: of(policy.reserve, reserve),
-        };
-        proofs.of(name, &subject, fingerprint, &terms).map(Some)
+        })
+    }
+
+    /// Whether this voice has spoken before as it is now, after whichever
+    /// start: with these files and settings, this program, library and
+    /// processor.
+    pub fn has_spoken(&self, voice: &Voice) -> bool {
+        let place = self.spoken(voice);
+        place.is_some_and(|place| finding::read(&place, 16) == Some(true))
+    }
+
+    /// It has; kept in the cache.
+    pub fn spoke(&self, voice: &Voice) {
+        if let Some(place) = self.spoken(voice) {
+            finding::keep(&place, &true, SPOKEN_MAX);
+        }
+    }
+
+    fn spoken(&self, voice: &Voice) -> Option<PathBuf> {
+        let folder = self.cache.as_ref()?.join("spoken");
+        Some(finding::place(&folder, voice.mark()?))
     }
 
     /// Why the cache cannot be written to, if there should be one: archives
@@ -216,7 +248,11 @@ impl Residency {
                 let voice = self.open_voice(name, source, proof.as_deref(), settings);
                 // Opening leaves what was parsed and unpacked in the C heap.
                 heap::trim();
-                voice
+                let mark = match (&self.proofs, proof) {
+                    (Some(proofs), Some(_)) => Some(proofs.key(&before, &self.terms(settings)?)),
+                    _ => None,
+                };
+                Ok(voice?.marked(mark))
             });
             // Files that changed meanwhile may have been read half and half.
             if source.fingerprint()? == before {
@@ -466,6 +502,9 @@ impl Residency {
         lock(&self.estate).as_ref().map(|it| it.placement.clone())
     }
 }
+
+/// Voices of which it is known that they speak.
+const SPOKEN_MAX: usize = 4_096;
 
 /// What a session of one voice allocates beside its weights.
 const OPENING: usize = 4 << 20;

@@ -20,7 +20,8 @@ use crate::native::cuda::Cuda;
 use crate::native::reservation::Kind;
 use crate::native::tensors::{Block, Region};
 use crate::native::weights::{self, Bound};
-use crate::onnx::{Part, Template, as_products};
+use crate::onnx::{Part, Shapes, Template, Weight, as_products};
+use crate::optimized;
 use crate::placement::{Placement, Sizes};
 use crate::settings::{Optimization, Pointwise, Settings};
 use memory::policy::Mode;
@@ -31,6 +32,8 @@ use memory::slab::{Place, Zone};
 pub struct Runtime {
     environment: Environment,
     library: PathBuf,
+    /// What is found out about graphs is kept there.
+    cache: Option<PathBuf>,
 }
 
 /// ONNX Runtime allows one environment in a process; it lives as long.
@@ -93,9 +96,22 @@ impl Runtime {
         let runtime = Self {
             environment,
             library: library.to_owned(),
+            cache: None,
         };
         *started = Some(runtime.clone());
         Ok(runtime)
+    }
+
+    /// The same, keeping in this folder what it finds out about graphs.
+    #[must_use]
+    pub(crate) fn keeping(self, cache: Option<PathBuf>) -> Self {
+        Self { cache, ..self }
+    }
+
+    /// Where a BERT in 8 bits is kept that was made of these files.
+    pub(crate) fn place_of_int8(&self, files: &str) -> Option<optimized::Place> {
+        let cache = self.cache.as_deref()?;
+        Some(optimized::Place::of_int8(cache, &self.library, files))
     }
 
     /// Whether this build can use CUDA, or why not.
@@ -188,49 +204,105 @@ impl Runtime {
     }
 
     fn commit(&self, opening: &Opening<'_>) -> Result<(Session, Option<Bound>), Error> {
-        IGNORES.set(None);
-        let borrows = matches!(opening.model, Model::Template { .. });
-        let mut builder = self
-            .builder(opening.settings, opening.placement, borrows)
-            .map_err(Error::Open)?;
-        let mut bound = None;
-        let session = match &opening.model {
-            Model::Bytes(bytes) => builder.commit_from_memory(bytes),
+        let (template, part, block) = match opening.model {
+            Model::Bytes(bytes) => {
+                IGNORES.set(None);
+                let builder = self.builder(opening.settings, opening.placement, false);
+                let mut builder = builder.map_err(Error::Open)?;
+                if let Some(file) = opening.write_to {
+                    let writing = builder.with_optimized_model_path(file);
+                    builder = writing.map_err(|e| Error::Open(e.to_string()))?;
+                }
+                let session = builder.commit_from_memory(bytes);
+                return Ok((session.map_err(|e| Error::Open(e.to_string()))?, None));
+            }
             Model::Template {
                 template,
                 part,
                 block,
-            } => {
-                let kind = Kind::of(opening.settings.device);
-                let graph = template.graph(*part);
-                let mut shapes = template.shapes(*part);
-                let graph = match opening.settings.pointwise {
-                    Pointwise::Conv => Cow::Borrowed(graph),
-                    Pointwise::MatMul => {
-                        let (graph, products) =
-                            as_products(graph).map_err(|e| Error::Open(e.to_string()))?;
-                        shapes.extend(products);
-                        Cow::Owned(graph)
-                    }
-                };
-                bound = Some(weights::bind(
-                    &mut builder,
-                    kind,
-                    // Inside the block, which outlives the session.
-                    |weight| block.pointer(weight.offset),
-                    template.weights_of(*part),
-                    &shapes,
-                )?);
-                builder.commit_from_memory(&graph)
-            }
+            } => (template, part, block),
         };
+        let mut graph = Cow::Borrowed(template.graph(part));
+        let mut shapes = template.shapes(part);
+        if opening.settings.pointwise == Pointwise::MatMul {
+            let products = as_products(&graph).map_err(|e| Error::Open(e.to_string()))?;
+            shapes.extend(products.1);
+            graph = Cow::Owned(products.0);
+        }
+        let borrowing = Borrowing {
+            weights: || template.weights_of(part),
+            block,
+            shapes: &shapes,
+        };
+        if let Some(rewritten) = self.rewritten(opening, &graph, &borrowing) {
+            let as_it_is = Settings {
+                optimization: Optimization::None,
+                ..opening.settings.clone()
+            };
+            let opened = self.borrow(opening, &as_it_is, &rewritten, &borrowing, None);
+            if opened.is_ok() {
+                return opened;
+            }
+        }
+        self.borrow(opening, opening.settings, &graph, &borrowing, None)
+    }
+
+    /// The graph as ONNX Runtime makes it, from the cache or made for it. On a
+    /// GPU it is made anew each time, as its provider takes what it can.
+    fn rewritten<'w, W: Iterator<Item = &'w Weight>>(
+        &self,
+        opening: &Opening<'_>,
+        graph: &[u8],
+        borrowing: &Borrowing<'_, impl Fn() -> W>,
+    ) -> Option<Vec<u8>> {
+        let settings = opening.settings;
+        if settings.device != Device::Cpu || settings.optimization != Optimization::All {
+            return None;
+        }
+        let place = optimized::Place::of(self.cache.as_deref()?, &self.library, graph);
+        let made = || {
+            place.make(graph, |file| {
+                let opened = self.borrow(opening, settings, graph, borrowing, Some(file));
+                opened.ok().map(drop)
+            })
+        };
+        place.read().or_else(made)
+    }
+
+    /// A session over weights that it borrows. What it makes of the graph is
+    /// written to `file`.
+    fn borrow<'w, W: Iterator<Item = &'w Weight>>(
+        &self,
+        opening: &Opening<'_>,
+        settings: &Settings,
+        graph: &[u8],
+        borrowing: &Borrowing<'_, impl Fn() -> W>,
+        file: Option<&Path>,
+    ) -> Result<(Session, Option<Bound>), Error> {
+        IGNORES.set(None);
+        let mut builder = self
+            .builder(settings, opening.placement, true)
+            .map_err(Error::Open)?;
+        if let Some(file) = file {
+            let writing = builder.with_optimized_model_path(file);
+            builder = writing.map_err(|e| Error::Open(e.to_string()))?;
+        }
+        let bound = weights::bind(
+            &mut builder,
+            Kind::of(settings.device),
+            // Inside the block, which outlives the session.
+            |weight| borrowing.block.pointer(weight.offset),
+            (borrowing.weights)(),
+            borrowing.shapes,
+        )?;
+        let session = builder.commit_from_memory(graph);
         let session = session.map_err(|e| Error::Open(e.to_string()))?;
         if let Some(said) = ignored() {
             return Err(Error::Open(format!(
                 "ONNX Runtime does not use its weights where they lie: {said}"
             )));
         }
-        Ok((session, bound))
+        Ok((session, Some(bound)))
     }
 
     #[expect(
@@ -317,6 +389,16 @@ pub(crate) struct Opening<'a> {
     pub(crate) placement: &'a Placement,
     /// What it allocates lies there, where a slab is.
     pub(crate) region: Option<&'a Arc<Region>>,
+    /// What it makes of a model with weights is written there.
+    pub(crate) write_to: Option<&'a Path>,
+}
+
+/// What a session borrows: weights of a graph, in a block.
+struct Borrowing<'a, F> {
+    weights: F,
+    block: &'a Block,
+    /// Of weights that the graph has in another shape.
+    shapes: &'a Shapes,
 }
 
 pub(crate) enum Model<'a> {

@@ -171,6 +171,7 @@ impl VoiceSession {
             settings,
             placement,
             region: None,
+            write_to: None,
         })?;
         Self::over_whole(opened)
     }
@@ -207,6 +208,7 @@ impl VoiceSession {
                 settings,
                 placement,
                 region,
+                write_to: None,
             })
         };
         Self::assemble(name, template, settings, open)
@@ -230,6 +232,7 @@ impl VoiceSession {
                 settings,
                 placement,
                 region,
+                write_to: None,
             })
         };
         Self::assemble(name, template, settings, open)

@@ -30,6 +30,9 @@ pub struct Voice {
     library: Arc<Library>,
     /// Kept: the slots live as long as a voice of their template.
     _template: Arc<TemplateEntry>,
+    /// Names its files and all else that its first word depends on; none if it
+    /// has to say one after each start.
+    mark: Option<String>,
 }
 
 /// How a voice comes to a session.
@@ -64,7 +67,19 @@ impl Voice {
             way,
             library,
             _template: template,
+            mark: None,
         })
+    }
+
+    /// What it shows once need not be shown again under the same mark. Voices
+    /// with sessions of their own have none: opening one may fail.
+    pub(crate) fn marked(self, mark: Option<String>) -> Self {
+        let mark = mark.filter(|_| matches!(self.way, Way::Slots(_)));
+        Self { mark, ..self }
+    }
+
+    pub(crate) fn mark(&self) -> Option<&str> {
+        self.mark.as_deref()
     }
 
     /// As its own package says; requests know the voice by the operator's name.

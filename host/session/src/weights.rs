@@ -6,7 +6,7 @@ mod bytes;
 mod vary;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::files::{Held, Sum};
 use crate::halves::{self, Halves};
 use crate::native::tensors::Block;
-use crate::onnx::{self, Element, Inside, Outside, Part, Piece, Template};
+use crate::onnx::{self, Element, Filling, Inside, Outside, Part, Piece, Template};
 use crate::package;
 use crate::skeleton::Skeleton;
 use crate::source::{Graph, unreadable};
@@ -378,6 +378,26 @@ impl Weights {
         }
     }
 
+    /// Hands on each weight whole. Nothing of it may be used if this ends in an
+    /// error.
+    pub(crate) fn each_whole(
+        &self,
+        template: &Template,
+        order: InOrder,
+        mut take: impl FnMut(usize, &[u8]),
+    ) -> Result<(), Error> {
+        let (mut number, mut whole) = (0, Vec::new());
+        self.each_as(template, order, |_, bytes| {
+            whole.extend_from_slice(bytes);
+            if whole.len() >= template.weights[number].bytes {
+                take(number, &whole);
+                number += 1;
+                whole.clear();
+            }
+            Ok(())
+        })
+    }
+
     /// A whole model again: the part's graph with these weights inside.
     pub(crate) fn model(
         &self,
@@ -390,19 +410,13 @@ impl Weights {
             Part::Whole => InOrder::File,
             Part::Front | Part::Decoder => InOrder::Template,
         };
-        let blob = self.gather(template, order)?;
-        let bytes: HashMap<_, _> = template
-            .weights
-            .iter()
-            .map(|weight| {
-                let place = weight.offset..weight.offset + weight.bytes;
-                (weight.name.as_str(), &blob[place])
-            })
-            .collect();
-        let model = onnx::embed(template.graph(part), inside, |name| {
-            bytes.get(name).copied()
-        });
-        model.map_err(|cause| Error::Open(cause.to_string()))
+        let weights: HashSet<_> = template.weights.iter().map(|it| &it.name[..]).collect();
+        let filling = Filling::of(template.graph(part), inside, |it| weights.contains(it));
+        let mut filling = filling.map_err(failed)?;
+        self.each_whole(template, order, |number, bytes| {
+            filling.weight(&template.weights[number].name, bytes);
+        })?;
+        Ok(filling.finish())
     }
 }
 

@@ -31,6 +31,18 @@ pub fn write(place: &Path, bytes: &[u8]) -> Result<()> {
 /// many files.
 pub fn keep(place: &Path, bytes: &[u8], most: usize) -> Result<()> {
     write(place, bytes)?;
+    prune(place, most)
+}
+
+/// The same for a file that somebody else has written [beside](beside) its
+/// place.
+pub(crate) fn adopt(part: &Path, place: &Path, most: usize) -> Result<()> {
+    File::open(part)?.sync_data()?;
+    std::fs::rename(part, place)?;
+    prune(place, most)
+}
+
+fn prune(place: &Path, most: usize) -> Result<()> {
     let Some(folder) = place.parent() else {
         return Ok(());
     };
@@ -152,9 +164,9 @@ fn sweep(place: &Path) {
 /// No write takes so long.
 const ABANDONED: Duration = Duration::from_secs(600);
 
-/// A name of nobody else's: containers that share a folder share process
-/// numbers as well.
-fn beside(place: &Path) -> PathBuf {
+/// Where a file may be written that is moved to this place: a name of nobody
+/// else's, as containers that share a folder share process numbers as well.
+pub(crate) fn beside(place: &Path) -> PathBuf {
     let random = RandomState::new().build_hasher().finish();
     let mut name = place.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{random:016x}.part"));

@@ -1,5 +1,12 @@
 //! The wire format of protocol buffers, written: what an ONNX file is made of.
 
+/// A message inside of another that has begun: where its fields are.
+#[derive(Debug)]
+pub struct Begun(usize);
+
+/// Bytes of a length that is not known yet; 32 GiB are as much as they hold.
+const LENGTH: usize = 5;
+
 /// A message being written.
 #[derive(Clone, Debug, Default)]
 pub struct Message(Vec<u8>);
@@ -28,6 +35,26 @@ impl Message {
     /// Adds a message inside of this one.
     pub fn message(&mut self, field: u64, value: Self) -> &mut Self {
         self.bytes(field, &value.0)
+    }
+
+    /// Begins a message inside of this one, whose fields are added to this one
+    /// until it [ends](Self::end): for what is too large to be copied.
+    pub fn begin(&mut self, field: u64) -> Begun {
+        self.varint(field << 3 | 2);
+        self.0.extend_from_slice(&[0; LENGTH]);
+        Begun(self.0.len())
+    }
+
+    /// Ends what was begun last.
+    pub fn end(&mut self, begun: &Begun) {
+        let mut length = self.0.len() - begun.0;
+        let bytes = &mut self.0[begun.0 - LENGTH..begun.0];
+        for (place, byte) in bytes.iter_mut().enumerate() {
+            // A number may be longer than it has to be.
+            let more = if place + 1 < LENGTH { 0x80 } else { 0 };
+            *byte = (length & 0x7f) as u8 | more;
+            length >>= 7;
+        }
     }
 
     /// Adds a field of the wire type `I32`, by its bits.

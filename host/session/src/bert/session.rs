@@ -1,5 +1,6 @@
 //! One session over the graph of a BERT.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{BertInput, Features, KIND};
@@ -44,6 +45,7 @@ impl BertSession {
         opener: Opener<'_>,
         model: Model<'_>,
         region: Option<&Arc<Region>>,
+        write_to: Option<&Path>,
     ) -> Result<Self, Error> {
         let opened = opener.runtime.open(&Opening {
             kind: KIND,
@@ -52,6 +54,7 @@ impl BertSession {
             settings: opener.settings,
             placement: opener.placement,
             region,
+            write_to,
         })?;
         let session = &opened.session;
         let has_types = signature::has_input(session, TYPES.name);

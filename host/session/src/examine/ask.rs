@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{Examiner, LINE_MAX, Proof, Subject, Terms, WORD};
-use crate::settings::Layout;
+use crate::settings::{Layout, Precision};
 use memory::policy::Mode;
 
 /// One line to its standard input.
@@ -29,6 +29,7 @@ pub(super) struct Question {
     pub(super) window: usize,
     pub(super) threads: usize,
     pub(super) layout: Layout,
+    pub(super) precision: Precision,
     pub(super) prepack: bool,
 }
 
@@ -65,6 +66,7 @@ pub(super) fn ask(
         window: terms.settings.window,
         threads: terms.threads(),
         layout: terms.settings.layout,
+        precision: terms.settings.precision,
         prepack: terms.settings.prepack,
     };
     let line = serde_json::to_vec(&question).map_err(|e| e.to_string())?;

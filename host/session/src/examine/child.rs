@@ -58,6 +58,7 @@ fn try_one(input: impl Read) -> Result<Proof, String> {
         threads: question.threads,
         window: question.window,
         layout: question.layout,
+        precision: question.precision,
         prepack: question.prepack,
         ..Settings::default()
     };

@@ -84,6 +84,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) cache: Option<&'a Path>,
     pub(crate) mode: Mode,
     pub(crate) workspace: usize,
+    /// What it may have been at an earlier start.
+    pub(crate) workspace_before: Vec<usize>,
     pub(crate) reserve: usize,
 }
 
@@ -115,6 +117,13 @@ impl Proofs {
         }
     }
 
+    /// Another one for other files or terms, however much memory there is.
+    pub(crate) fn key(&self, fingerprint: &str, terms: &Terms<'_>) -> String {
+        let device = terms.settings.device;
+        let key = terms.key_at(&self.examiner, fingerprint, 0);
+        format!("{device:?} {key}")
+    }
+
     /// What is known of these files, or is found out now; `fingerprint` is
     /// theirs. Blocks, as long as the examiner has time.
     pub(crate) fn of(
@@ -128,7 +137,7 @@ impl Proofs {
         let known = self.known().get(&key).cloned();
         let found = match known {
             Some(Tried { at, found }) if found.is_ok() || at.elapsed() < FAILURE_KEPT => found,
-            _ => self.find(name, subject, key, terms),
+            _ => self.find(name, subject, key, fingerprint, terms),
         };
         found.map_err(|cause| Error::Unproven { cause })
     }
@@ -138,10 +147,12 @@ impl Proofs {
         name: &str,
         subject: &Subject,
         key: String,
+        fingerprint: &str,
         terms: &Terms<'_>,
     ) -> Result<Arc<Proof>, String> {
         let start = Instant::now();
-        let found = self.recall_or_try(subject, &key, terms).map(Arc::new);
+        let found = self.recall_or_try(subject, &key, fingerprint, terms);
+        let found = found.map(Arc::new);
         events::examined(name, found.as_ref().err(), start.elapsed());
         let mut known = self.known();
         if known.len() >= KNOWN_MAX {
@@ -164,6 +175,7 @@ impl Proofs {
         &self,
         subject: &Subject,
         key: &str,
+        fingerprint: &str,
         terms: &Terms<'_>,
     ) -> Result<Proof, String> {
         let Some(cache) = terms.cache.map(|cache| cache.join("proofs")) else {
@@ -173,6 +185,12 @@ impl Proofs {
         let by_fingerprint = place(key);
         if let Some(proof) = terms.read(subject, &by_fingerprint) {
             return Ok(proof);
+        }
+        for workspace in &terms.workspace_before {
+            let key = terms.key_at(&self.examiner, fingerprint, *workspace);
+            if let Some(proof) = terms.read(subject, &place(&key)) {
+                return Ok(proof);
+            }
         }
         let content = subject.digest().map_err(|e| e.to_string())?;
         let by_content = place(&terms.key(&self.examiner, &content));
@@ -203,17 +221,23 @@ impl Terms<'_> {
 
     /// Named by everything a proof depends on.
     fn key(&self, examiner: &Examiner, files: &str) -> String {
+        self.key_at(examiner, files, self.workspace)
+    }
+
+    /// The same if there were so much workspace.
+    fn key_at(&self, examiner: &Examiner, files: &str, workspace: usize) -> String {
         let settings = self.settings;
         let key = format!(
-            "4 {files} {} {} {} {:?} {:?} {} {} {} {:?} {} {}",
+            "5 {files} {} {} {} {:?} {:?} {:?} {} {} {} {:?} {} {}",
             files::identity(self.runtime.library()),
             files::identity(&examiner.program),
             settings.window,
             settings.optimization,
             settings.layout,
+            settings.precision,
             self.threads(),
             settings.prepack,
-            self.workspace,
+            workspace,
             self.mode,
             self.reserve,
             *FEATURES,
@@ -221,10 +245,16 @@ impl Terms<'_> {
         finding::name(&key)
     }
 
-    /// Nothing that is not as it would be written.
+    /// Nothing that is not as it would be written; of what was found with more
+    /// workspace the lengths that fit.
     fn read(&self, subject: &Subject, place: &Path) -> Option<Proof> {
-        let proof: Proof = finding::read(place, LINE_MAX)?;
+        let mut proof: Proof = finding::read(place, LINE_MAX)?;
+        proof.peaks.retain(|(_, bytes)| self.fits(*bytes));
         self.is_sound(subject, &proof).then_some(proof)
+    }
+
+    fn fits(&self, bytes: usize) -> bool {
+        self.mode != Mode::Slab || bytes <= self.workspace
     }
 
     fn is_sound(&self, subject: &Subject, proof: &Proof) -> bool {
@@ -232,9 +262,7 @@ impl Terms<'_> {
             Subject::Voice(_) => &TOKENS,
             Subject::Bert { .. } => &CHARACTERS,
         };
-        let fits = |(length, bytes): &(usize, usize)| {
-            lengths.contains(length) && (self.mode != Mode::Slab || *bytes <= self.workspace)
-        };
+        let fits = |(length, bytes): &(usize, usize)| lengths.contains(length) && self.fits(*bytes);
         let named = match (subject, &proof.template) {
             (Subject::Voice(_), Some((digest, _))) => digest.len() == 64,
             (Subject::Bert { .. }, None) => true,

@@ -129,7 +129,7 @@ pub(super) fn blocked(decoder: &[u8], block: usize) -> Result<Option<Blocked>, M
 }
 
 /// Nodes of this domain have operators of this version.
-fn operator_set(domain: &str, version: u64) -> Message {
+pub(super) fn operator_set(domain: &str, version: u64) -> Message {
     let mut set = Message::default();
     set.bytes(field::operator_set::DOMAIN, domain.as_bytes())
         .number(field::operator_set::VERSION, version);

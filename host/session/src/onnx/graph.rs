@@ -121,35 +121,45 @@ impl<'a> Model<'a> {
 
     /// The version of ONNX's own operators; 1 if it does not say so.
     pub(crate) fn operator_set(&self) -> u64 {
+        let own = self.version_of("").or_else(|| self.version_of("ai.onnx"));
+        own.unwrap_or(1)
+    }
+
+    /// The version of a domain's operators, if any may be used.
+    pub(crate) fn version_of(&self, domain: &str) -> Option<u64> {
         let sets = self.head.iter().filter_map(|field| match field {
             (field::model::OPERATOR_SET, Value::Bytes(set)) => Some(*set),
             _ => None,
         });
-        let mut version = 1;
+        let mut version = None;
         for set in sets {
-            let (mut own, mut number) = (true, 1);
+            let (mut of, mut number) = (&b""[..], 1);
             for part in wire::fields(set).flatten() {
                 match part {
-                    (field::operator_set::DOMAIN, Value::Bytes(domain)) => {
-                        own = matches!(domain, b"" | b"ai.onnx");
-                    }
+                    (field::operator_set::DOMAIN, Value::Bytes(domain)) => of = domain,
                     (field::operator_set::VERSION, Value::Varint(found)) => number = found,
                     _ => {}
                 }
             }
-            if own {
-                version = number;
+            if of == domain.as_bytes() {
+                version = Some(number);
             }
         }
         version
     }
 
-    /// A model of `graph` with this one's operator sets.
-    pub(crate) fn around(&self, graph: Message) -> Vec<u8> {
+    /// Its fields beside the graph.
+    pub(crate) fn head(&self) -> Message {
         let mut model = Message::default();
         for (number, value) in &self.head {
             wire::write(&mut model, *number, *value);
         }
+        model
+    }
+
+    /// A model of `graph` with this one's operator sets.
+    pub(crate) fn around(&self, graph: Message) -> Vec<u8> {
+        let mut model = self.head();
         model.message(field::model::GRAPH, graph);
         model.finish()
     }
@@ -228,6 +238,13 @@ impl<'a> Node<'a> {
     /// Whether the operator is one of ONNX's own.
     pub(crate) fn is_standard(&self) -> bool {
         matches!(self.domain, "" | "ai.onnx")
+    }
+
+    /// Whether a graph inside of it names this value, or seems to.
+    pub(crate) fn may_use(&self, name: &str) -> bool {
+        let name = name.as_bytes();
+        let names = |raw: &&[u8]| raw.windows(name.len()).any(|it| it == name);
+        self.has_graphs && self.attributes.iter().any(names)
     }
 
     pub(crate) fn attributes(&self) -> impl Iterator<Item = Result<Attribute<'a>, Malformed>> {
@@ -435,9 +452,28 @@ pub(crate) fn told(
     message
 }
 
+/// An initializer with its values.
+pub(crate) fn constant(name: &str, dims: &[i64], data_type: u64, bytes: &[u8]) -> Message {
+    let mut tensor = Message::default();
+    for dim in dims {
+        tensor.number(field::tensor::DIMS, dim.cast_unsigned());
+    }
+    tensor
+        .number(field::tensor::DATA_TYPE, data_type)
+        .bytes(field::tensor::NAME, name.as_bytes())
+        .bytes(field::tensor::RAW_DATA, bytes);
+    tensor
+}
+
 /// A float tensor of rank 3, of any shape: where a graph is cut.
 pub(crate) fn float_port(name: &str) -> Message {
     vits::port(name, field::element::FLOAT, &[None; 3])
+}
+
+/// A float tensor of rank 2, of any shape.
+#[cfg(test)]
+pub(crate) fn float_matrix(name: &str) -> Message {
+    vits::port(name, field::element::FLOAT, &[None; 2])
 }
 
 /// A float tensor of rank 1 and this length.

@@ -64,6 +64,14 @@ pub(super) fn steady(bytes: usize) -> usize {
     if more <= bytes { more } else { power }
 }
 
+/// The steady amounts next to this one.
+pub(super) fn beside(steady: usize) -> [usize; 2] {
+    match steady.is_power_of_two() {
+        true => [steady / 4 * 3, steady.saturating_add(steady / 2)],
+        false => [steady / 3 * 2, (steady / 3).saturating_mul(4)],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +89,13 @@ mod tests {
             (usize::MAX, 3 << (usize::BITS - 2)),
         ] {
             assert_eq!(steady(bytes), expected, "{bytes}");
+        }
+        for amount in [GIB, GIB + GIB / 2] {
+            let [less, more] = beside(amount);
+            assert!(less < amount && amount < more);
+            assert_eq!([steady(less), steady(more)], [less, more]);
+            assert_eq!(steady(amount - 1), less);
+            assert_eq!(steady(more - 1), amount);
         }
         // A machine's free memory from one start to the next.
         assert_eq!(steady(2_667_660_544), steady(2_610_000_000));

@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
-use session::{Settings, Source};
+use memory::MemoryPolicy;
+use session::{Precision, Settings, Source};
 
 use crate::reference::Vector;
-use crate::stand::{fixture, largest_difference, read, residency};
+use crate::stand::{fixture, largest_difference, read, residency, residency_in};
 
 /// Of the third last of the hidden states, which are about 1.
 const TOLERANCE: f32 = 1e-5;
@@ -45,6 +46,91 @@ async fn tensors_of_hugging_face_give_what_pytorch_gives() {
             }
         }
     }
+}
+
+/// Matrices of 48 by 48 with noise for weights, through five layers: nothing
+/// averages out as it does in a real one.
+#[tokio::test]
+async fn in_eight_bits_it_gives_nearly_the_same() {
+    let residency = residency();
+    let hidden = Vector::open(&fixture("bert").join("hidden.npz"));
+    let of = |name: &str| Source::Path(fixture("bert").join(name));
+    let open = |precision| {
+        let settings = Settings {
+            precision,
+            ..Settings::default()
+        };
+        let bert = residency.bert(&of("model.safetensors"), &of("vocab.txt"), &settings);
+        bert.expect("a BERT")
+    };
+    let (full, eight) = (open(Precision::Full), open(Precision::Int8));
+    assert_ne!(full.identity(), eight.identity(), "one cache for both");
+    for number in 0..=3 {
+        let ids = hidden.ints(&format!("ids{number}"));
+        let expected = hidden.floats(&format!("hidden{number}"));
+        for padded in [ids.len(), ids.len() + 37] {
+            let features = read(&eight, ids.clone(), padded).await;
+            let decibels = signal(&expected, &features.data);
+            assert!(decibels > 25.0, "text {number}: {decibels} dB");
+            assert!(decibels < 80.0, "text {number}: nothing was rounded");
+        }
+    }
+}
+
+/// The next start reads no floats: what was rounded is there, and made anew
+/// where it was damaged or the files are others.
+#[tokio::test]
+async fn what_was_rounded_is_kept() {
+    let (folder, cache) = (tempfile::tempdir(), tempfile::tempdir());
+    let (folder, cache) = (folder.expect("a folder"), cache.expect("a folder"));
+    let (folder, cache) = (folder.path(), cache.path());
+    for name in ["config.json", "vocab.txt", "model.safetensors"] {
+        std::fs::copy(fixture("bert").join(name), folder.join(name)).expect("a copy");
+    }
+    let hidden = Vector::open(&fixture("bert").join("hidden.npz"));
+    let ids = hidden.ints("ids0");
+    let settings = Settings {
+        precision: Precision::Int8,
+        ..Settings::default()
+    };
+    let said = async || {
+        let residency = residency_in(MemoryPolicy::default(), cache);
+        let of = |name: &str| Source::Path(folder.join(name));
+        let bert = residency.bert(&of("model.safetensors"), &of("vocab.txt"), &settings);
+        let bert = bert.unwrap_or_else(|e| panic!("{e}"));
+        read(&bert, ids.clone(), ids.len()).await.data
+    };
+    let kept = || {
+        let entries = std::fs::read_dir(cache.join("int8")).expect("a folder");
+        let mut paths: Vec<_> = entries.map(|it| it.expect("an entry").path()).collect();
+        paths.sort();
+        paths
+    };
+    let expected = said().await;
+    let first = kept();
+    assert_eq!(first.len(), 1, "{first:?}");
+    let made = std::fs::read(&first[0]).expect("a model");
+    assert!(said().await == expected, "from there");
+    for damage in [&made[..made.len() / 2], b"", b"no model"] {
+        std::fs::write(&first[0], damage).expect("a write");
+        assert!(said().await == expected, "made anew");
+        assert_eq!(std::fs::read(&first[0]).expect("a model").len(), made.len());
+    }
+    let model = folder.join("model.safetensors");
+    let mut other = std::fs::read(&model).expect("tensors");
+    let (from, to) = (other.len() / 4, other.len() / 2);
+    other[from..to].fill(0);
+    std::fs::write(&model, other).expect("a write");
+    assert!(said().await != expected, "of other files");
+    assert_eq!(kept().len(), 2, "{:?}", kept());
+}
+
+/// What is right, over what is wrong, in decibels.
+fn signal(right: &[f32], found: &[f32]) -> f32 {
+    assert_eq!(right.len(), found.len());
+    let wrong: f32 = right.iter().zip(found).map(|(a, b)| (a - b).powi(2)).sum();
+    let whole: f32 = right.iter().map(|it| it.powi(2)).sum();
+    10.0 * (whole / wrong.max(1e-30)).log10()
 }
 
 /// What people have in such a folder and is no BERT of this kind, each with

@@ -1,11 +1,18 @@
 //! A decoder's layout and how many of its windows are decoded at a time change
 //! nothing that is heard.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use session::gate::Verdict;
+use session::residency::Residency;
 use session::voice::{Dice, Pace};
 use session::{Layout, Settings, Source};
+use sha2::{Digest, Sha256};
 
-use crate::stand::{WAIT, fixture, input, largest_difference, policy, residency_with, speak};
+use crate::stand::{
+    WAIT, fixture, input, largest_difference, policy, residency_in, residency_with, speak,
+};
 
 /// Of samples within ±1.
 const NOISE: f32 = 1e-5;
@@ -120,5 +127,57 @@ async fn what_is_left_goes_on_in_any_session_of_the_voice() {
         lease.release();
         assert!(leases > 3, "{leases} turns");
         assert!(samples == whole, "to the bit, with {threads} threads");
+    }
+}
+
+/// What lies there instead of a graph.
+type Damage<'d> = &'d dyn Fn(&[u8]) -> Vec<u8>;
+
+/// The next start takes it from there; what is damaged is made anew, and what
+/// cannot be opened is passed over.
+#[tokio::test]
+async fn a_graph_that_was_rewritten_is_kept_and_says_the_same() {
+    let of = || policy("budget = \"512MiB\"\nworkspace = \"256MiB\"");
+    let voice = Source::Path(fixture("import"));
+    let settings = Settings {
+        layout: Layout::Blocks,
+        ..Settings::default()
+    };
+    let open = |residency: &Residency| {
+        let opened = residency.voice("voice", &voice, &settings);
+        opened.unwrap_or_else(|e| panic!("{e}"))
+    };
+    let expected = speak(&open(&residency_with(of())), input(64)).await;
+    let cache = tempfile::tempdir().expect("a folder");
+    let graphs = || -> BTreeMap<PathBuf, Vec<u8>> {
+        let entries = std::fs::read_dir(cache.path().join("graphs")).expect("graphs are kept");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let read = |path: PathBuf| (path.clone(), std::fs::read(path).expect("a graph"));
+        paths.map(read).collect()
+    };
+    let said = async || {
+        let residency = residency_in(of(), cache.path());
+        speak(&open(&residency), input(64)).await
+    };
+    let heard = said().await;
+    let difference = largest_difference(&heard, &expected);
+    assert!(heard == expected, "where it was made: {difference:e}");
+    let made = graphs();
+    assert_eq!(made.len(), 2, "front and decoder: {:?}", made.keys());
+    let weights: usize = 1 << 20;
+    assert!(made.values().all(|graph| graph.len() < weights), "weights");
+    let whole = |graph: &[u8]| [graph, &Sha256::digest(graph)[..]].concat();
+    let damages: [(&str, Damage<'_>, bool); 4] = [
+        ("as it was", &|graph| graph.to_vec(), true),
+        ("cut off", &|graph| graph[..graph.len() / 2].to_vec(), true),
+        ("empty", &|_| Vec::new(), true),
+        ("another's", &|_| whole(b"no graph"), false),
+    ];
+    for (name, damage, mended) in damages {
+        for (path, graph) in &made {
+            std::fs::write(path, damage(graph)).expect("a write");
+        }
+        assert!(said().await == expected, "{name}");
+        assert_eq!(graphs() == made, mended, "{name}");
     }
 }

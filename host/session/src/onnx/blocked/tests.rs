@@ -108,6 +108,7 @@ fn heard(
             settings: &Settings::default(),
             placement: &Placement::Arena,
             region: None,
+            write_to: None,
         })
         .expect("it opens")
         .session;

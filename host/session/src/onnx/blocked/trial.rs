@@ -3,7 +3,7 @@
 
 use super::{DOMAIN, blocked, nchwc, operator_set};
 use crate::onnx::error::Malformed;
-use crate::onnx::graph::{float_port, told, weight_port};
+use crate::onnx::graph::{constant, float_port, told, weight_port};
 use vits::Attribute;
 use vits::field;
 use vits::message::Message;
@@ -38,15 +38,8 @@ pub(crate) fn trial_models(block: usize) -> Result<(Vec<u8>, Vec<u8>), Malformed
     graph.message(field::graph::NODE, node);
     let values = (0..channels * channels * KERNEL).map(|it| (it * 31 % 97) as f32 / 5e4);
     let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
-    let mut tensor = Message::default();
-    for dim in dims {
-        tensor.number(field::tensor::DIMS, dim.cast_unsigned());
-    }
-    tensor
-        .number(field::tensor::DATA_TYPE, field::element::FLOAT)
-        .bytes(field::tensor::NAME, b"w")
-        .bytes(field::tensor::RAW_DATA, &bytes);
-    graph.message(field::graph::INITIALIZER, tensor);
+    let weight = constant("w", &dims, field::element::FLOAT, &bytes);
+    graph.message(field::graph::INITIALIZER, weight);
     graph.message(field::graph::INPUT, float_port("x"));
     graph.message(
         field::graph::INPUT,
