@@ -12,7 +12,7 @@ pub(crate) fn run(args: &args::Check) -> anyhow::Result<()> {
     let live = platform::live(&config)?;
     let remarks = config.service.remarks.clone();
     let device = live.residency().device(config.service.models.device)?;
-    let next = platform::tokio()?.block_on(live.prepare(config.service))?;
+    let next = platform::tokio()?.block_on(live.prove(config.service))?;
     let generation = next.generation();
     let mut out = line::out();
     out.line(format_args!("listen     {}", config.server.listen))?;

@@ -657,3 +657,71 @@ fn whatever_check_refuses_is_told_with_the_key_that_leads_to_it() {
         assert!(all.contains(at), "{toml}: {all}");
     }
 }
+
+/// Bytes of voices that wait in the slab: those that were read.
+fn copies(served: &Served) -> u64 {
+    let answer = served.get("/admin/memory");
+    let body = answer.split("\r\n\r\n").nth(1).expect("a body");
+    let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    let blobs = &body["memory"]["slab"]["models"]["blobs"];
+    blobs.as_u64().expect("a number")
+}
+
+/// A folder of voices is heard once, not after each start; `check` hears them
+/// all, and one that has changed is heard again.
+#[test]
+fn voices_that_have_spoken_are_read_when_they_are_wanted() {
+    let folder = folder();
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+    let voice = |name: &str| folder.path().join("voices").join(name);
+    for name in ["a", "b", "c"] {
+        std::fs::create_dir_all(voice(name)).expect("a folder");
+        for file in [
+            "config.json",
+            "style_vectors.npy",
+            "voice_e100_s2000.safetensors",
+        ] {
+            let from = fixtures.join("import").join(file);
+            std::fs::copy(from, voice(name).join(file)).expect("a copy");
+        }
+    }
+    // With little workspace a trial has not much to try.
+    let config = "[voices]\nfolder = \"voices\"\n[server]\nwatch = false\n[memory]\nbudget = \"1GiB\"\nworkspace = \"48MiB\"\n";
+    std::fs::write(folder.path().join("koemasu.toml"), config).expect("written");
+    let start = || Served::start(&folder);
+    let end = |mut served: Served| {
+        served.signal("TERM");
+        assert!(ended(&mut served).success());
+    };
+    let first = start();
+    let all = copies(&first);
+    end(first);
+    let second = start();
+    assert_eq!(copies(&second) * 3, all, "one is heard for the pipelines");
+    let body = r#"{"input":"こんにちは","voice":"c"}"#;
+    let answer = post(&second, "/v1/audio/speech", body);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(copies(&second) * 3, 2 * all, "and one was wanted");
+    end(second);
+    let styles = voice("b").join("style_vectors.npy");
+    let written = std::fs::read(&styles).expect("styles");
+    std::fs::write(&styles, written).expect("written again");
+    let third = start();
+    assert_eq!(copies(&third) * 3, 2 * all, "it is another file");
+    end(third);
+    let checked = koemasu(&folder).arg("check").output().expect("it starts");
+    assert!(checked.status.success(), "{}", told(&checked));
+}
+
+fn post(served: &Served, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(&served.address).expect("it listens");
+    let (length, kind) = (body.len(), "application/json");
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .expect("a write");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    String::from_utf8_lossy(&answer[..answer.len().min(400)]).into_owned()
+}

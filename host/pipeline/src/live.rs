@@ -21,7 +21,7 @@ use crate::events;
 use crate::generation::{Generation, Pin};
 use crate::left_out::LeftOut;
 use crate::prepare::{PrepareError, Workshop};
-use crate::rehearsal::rehearse;
+use crate::rehearsal::{Trust, rehearse};
 use crate::spec::{Memory, Service};
 
 /// The generation that serves, and the way to the next one.
@@ -111,7 +111,18 @@ impl Live {
     }
 
     /// Builds and rehearses the next generation while the old one serves.
+    /// Voices that spoke after an earlier start, and are the same, are not
+    /// heard again.
     pub async fn prepare(&self, service: Service) -> Result<Prepared, PrepareError> {
+        self.prepare_with(service, Trust::Spoken).await
+    }
+
+    /// The same, and every voice is heard.
+    pub async fn prove(&self, service: Service) -> Result<Prepared, PrepareError> {
+        self.prepare_with(service, Trust::Nobody).await
+    }
+
+    async fn prepare_with(&self, service: Service, trust: Trust) -> Result<Prepared, PrepareError> {
         let start = Instant::now();
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let number = NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN);
@@ -126,7 +137,7 @@ impl Live {
             Ok((next, rules))
         })
         .await?;
-        let generation = rehearse(next, old.as_deref(), &service).await?;
+        let generation = rehearse(next, old.as_deref(), &service, self.residency(), trust).await?;
         Ok(Prepared {
             generation,
             rules,

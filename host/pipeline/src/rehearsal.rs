@@ -6,6 +6,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use session::residency::Residency;
+use session::voice::Voice;
+
 use crate::document::Place;
 use crate::error::Error;
 use crate::generation::Generation;
@@ -18,13 +21,26 @@ use crate::synthesize::synthesize;
 /// A server with much to do may keep a rehearsal waiting.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// Who need not be heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Whoever spoke after an earlier start.
+    Spoken,
+    Nobody,
+}
+
 pub(crate) async fn rehearse(
     mut next: Generation,
     old: Option<&Generation>,
     service: &Service,
+    residency: &Residency,
+    trust: Trust,
 ) -> Result<Arc<Generation>, PrepareError> {
     let limit = service.package_timeout.0;
     let mut heard = BTreeSet::new();
+    let is_trusted = |voice: &Voice| trust == Trust::Spoken && residency.has_spoken(voice);
+    let trusted = next.voices.iter().filter(|(_, voice)| is_trusted(voice));
+    let trusted: BTreeSet<_> = trusted.map(|(name, _)| name.clone()).collect();
     for (name, voice) in &next.voices {
         let before = old.and_then(|old| old.voices.get(name));
         if before.is_some_and(|before| Arc::ptr_eq(before, voice)) {
@@ -39,7 +55,7 @@ pub(crate) async fn rehearse(
     }
     loop {
         next.must_serve(service)?;
-        let Some((voice, plan)) = pair(&next, &heard) else {
+        let Some((voice, plan)) = pair(&next, &heard, &trusted) else {
             return Ok(Arc::new(next));
         };
         let trial = Arc::new(next);
@@ -48,6 +64,7 @@ pub(crate) async fn rehearse(
         let (a_voice, a_plan) = ((Kind::Voice, voice.clone()), (Kind::Pipeline, plan.clone()));
         match said {
             Ok(()) => {
+                residency.spoke(&next.voices[&voice]);
                 heard.insert(a_voice);
                 heard.insert(a_plan);
             }
@@ -75,7 +92,11 @@ pub(crate) async fn rehearse(
 
 /// The next that has to be heard: the default pipeline first, with a voice that
 /// is known to speak if there is one.
-fn pair(next: &Generation, heard: &BTreeSet<(Kind, String)>) -> Option<(String, String)> {
+fn pair(
+    next: &Generation,
+    heard: &BTreeSet<(Kind, String)>,
+    trusted: &BTreeSet<String>,
+) -> Option<(String, String)> {
     let voice_heard = |name: &&String| heard.contains(&(Kind::Voice, (*name).clone()));
     let plan_heard = |name: &&String| heard.contains(&(Kind::Pipeline, (*name).clone()));
     let witness = next.voices.keys().find(voice_heard);
@@ -84,7 +105,8 @@ fn pair(next: &Generation, heard: &BTreeSet<(Kind, String)>) -> Option<(String, 
     if !plan_heard(&default) {
         return Some((witness.clone(), default.clone()));
     }
-    if let Some(voice) = next.voices.keys().find(|name| !voice_heard(name)) {
+    let unheard = |name: &&String| !voice_heard(name) && !trusted.contains(*name);
+    if let Some(voice) = next.voices.keys().find(unheard) {
         return Some((voice.clone(), default.clone()));
     }
     let plan = next.plans.keys().find(|name| !plan_heard(name))?;
