@@ -139,7 +139,7 @@ async fn a_folder_of_voices_with_a_bert_beside_it_speaks_with_one_line_of_settin
     assert_eq!(voice["name"], "haru");
     assert_eq!(voice["architecture"], "JP-Extra");
     assert_eq!(voice["speakers"].as_array().map(Vec::len), Some(3));
-    assert_eq!(voice["tier"], "device");
+    assert_eq!(voice["tier"], "slot");
     // The BERT is heard: what lies within the text changes how it is said.
     let other = heard(to, json!({"bert_strength": 0})).await.expect("sound");
     assert_ne!(heard(to, json!({})).await.expect("sound"), other);

@@ -41,7 +41,7 @@ pub use activation::Activation;
 pub(crate) use departures::Departures;
 pub(crate) use gaps::Fixed;
 pub use record::Record;
-pub(crate) use record::{Flight, Own};
+pub(crate) use record::{Flight, Holding, Own};
 pub(crate) use room::{Effort, Needs};
 pub use rules::{Ready, Rules};
 
@@ -98,7 +98,8 @@ pub struct VoiceCensus {
     pub name: String,
     /// The first eight characters of its template's digest.
     pub template: String,
-    /// `device`, `host`, or `file` for a voice with no copy in memory.
+    /// `device`, `host`, `slot` for a voice that lies in one and nowhere else
+    /// in memory, or `file`.
     pub tier: &'static str,
     /// Sessions of its own that are open.
     pub sessions: usize,
@@ -235,11 +236,14 @@ impl Library {
     }
 
     /// Copies the voice into a slot's block, from the nearest tier that has
-    /// it; brings it to the device first if there is room or can be made.
+    /// it; brings it to the device first if there is room or can be made,
+    /// unless it `stays` in the slot: then a copy beside that would serve
+    /// nobody.
     pub(crate) fn copy_to(
         &self,
         record: &Arc<Record>,
         block: &mut Block,
+        stays: bool,
     ) -> Result<Activation, Error> {
         self.used(record);
         let resident = |slot: &mut Block| {
@@ -261,11 +265,30 @@ impl Library {
         };
         // Without room for a blob beside those that must stay, the slot itself
         // is room enough for this run.
-        match self.load(record, host.as_deref())?.or(host) {
+        let loaded = match stays {
+            true => None,
+            false => self.load(record, host.as_deref())?,
+        };
+        match loaded.or(host) {
             Some(copied) => copied.fill(&record.halves, block)?,
-            None => record.weights.fill(&record.template, block)?,
+            None => {
+                let start = Instant::now();
+                record.weights.fill(&record.template, block)?;
+                if stays {
+                    self.loaded(record, start.elapsed());
+                }
+            }
         }
         Ok(way)
+    }
+
+    /// Voices that are open of this template.
+    pub(crate) fn voices_of(&self, template: &Arc<Template>) -> usize {
+        let records = self.records();
+        let of = records
+            .iter()
+            .filter(|it| Arc::ptr_eq(&it.template, template));
+        of.count()
     }
 
     /// Brings the voice's bytes to the device, evicting others. None if there
@@ -446,6 +469,7 @@ impl Library {
                 name: record.name.clone(),
                 template: record.template.short(),
                 tier: match tier {
+                    Tier::File if record.is_in_slot() => "slot",
                     Tier::File => "file",
                     Tier::Host => "host",
                     Tier::Device => "device",

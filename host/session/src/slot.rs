@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Error;
 use crate::events;
-use crate::library::{Activation, Fixed, Library, Record};
+use crate::library::{Activation, Fixed, Holding, Library, Record};
 use crate::native::tensors::{Block, Region};
 use crate::onnx::Template;
 use crate::placement::Placement;
@@ -40,7 +40,7 @@ pub(crate) struct Slot {
     block: Block,
     /// The block lies in it, and what sessions keep beside it.
     region: Arc<Region>,
-    holds: Option<u64>,
+    holds: Option<Holding>,
     used: Instant,
     epoch: u64,
 }
@@ -97,6 +97,12 @@ impl Slots {
     /// Slots in service now, idle or lent.
     pub fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether so many voices have a slot each, whoever of them is spoken with
+    /// at a time.
+    fn has_room_for(&self, voices: usize) -> bool {
+        voices * self.settings.lanes.max(1) <= self.count()
     }
 
     /// Leases that were given back whole since the template was opened.
@@ -159,8 +165,8 @@ impl Slots {
         };
         events::waited("slot", start.elapsed());
         let mut idle = self.lock();
-        let rank = |slot: &Slot| match slot.holds {
-            Some(held) if held == voice => (0, None),
+        let rank = |slot: &Slot| match &slot.holds {
+            Some(held) if held.id() == voice => (0, None),
             None => (1, None),
             Some(_) => (2, Some(slot.used)),
         };
@@ -221,7 +227,7 @@ impl Slots {
             .iter()
             .map(|slot| SlotCensus {
                 number: slot.number,
-                holds: slot.holds.and_then(&name_of),
+                holds: slot.holds.as_ref().and_then(|held| name_of(held.id())),
                 bytes: slot.block.bytes(),
                 idle_seconds: slot.used.elapsed().as_secs_f64(),
             })
@@ -291,14 +297,18 @@ impl Lease {
             slot.epoch = epoch;
         }
         let start = Instant::now();
-        let way = if slot.holds == Some(record.id()) {
+        let held = slot.holds.as_ref().map(Holding::id);
+        let way = if held == Some(record.id()) {
             library.used(record);
             Activation::Sticky
         } else {
             // Until the copy is whole the slot holds nobody's weights.
             slot.holds = None;
-            let way = library.copy_to(record, &mut slot.block)?;
-            slot.holds = Some(record.id());
+            let stays = self
+                .slots
+                .has_room_for(library.voices_of(&self.slots.template));
+            let way = library.copy_to(record, &mut slot.block, stays)?;
+            slot.holds = Some(record.held());
             way
         };
         events::activated(way.name(), start.elapsed());

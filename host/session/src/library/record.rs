@@ -32,8 +32,28 @@ pub struct Record {
     /// Sessions of its own, if it has such.
     own: OnceLock<Weak<Own>>,
     in_flight: AtomicU32,
+    /// Slots that hold it.
+    in_slots: Arc<AtomicU32>,
     departures: Arc<Departures>,
     graph: Arc<str>,
+}
+
+/// A slot that has a voice's weights in it. It keeps nothing of the voice.
+pub(crate) struct Holding {
+    id: u64,
+    in_slots: Arc<AtomicU32>,
+}
+
+impl Holding {
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.in_slots.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Read and written in a moment: never held while bytes are copied.
@@ -81,6 +101,7 @@ impl Record {
             }),
             own: OnceLock::new(),
             in_flight: AtomicU32::new(0),
+            in_slots: Arc::default(),
             departures,
         }
     }
@@ -116,6 +137,20 @@ impl Record {
         self.in_flight.load(Ordering::Acquire)
     }
 
+    /// A slot has its weights from now on.
+    pub(crate) fn held(&self) -> Holding {
+        self.in_slots.fetch_add(1, Ordering::AcqRel);
+        Holding {
+            id: self.id,
+            in_slots: Arc::clone(&self.in_slots),
+        }
+    }
+
+    /// Whether a slot has its weights.
+    pub(super) fn is_in_slot(&self) -> bool {
+        self.in_slots.load(Ordering::Acquire) > 0
+    }
+
     /// It will be spoken with these sessions.
     pub(crate) fn owns(&self, own: &Arc<Own>) {
         let _ = self.own.set(Arc::downgrade(own));
@@ -128,7 +163,7 @@ impl Record {
     /// Whether it can go on speaking: it is in memory, or its file is still
     /// what it was.
     pub(crate) fn lasts(&self) -> bool {
-        self.tier() != Tier::File || self.weights.intact()
+        self.tier() != Tier::File || self.is_in_slot() || self.weights.intact()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

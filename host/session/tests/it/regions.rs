@@ -384,7 +384,8 @@ async fn a_watermark_sends_away_who_was_not_used_for_a_while_and_their_memory() 
     let relieved = "warn = 0.000001\nrelieve = 0.000002";
     let calm = "warn = 0.99\nrelieve = 1.0";
     let residency = residency_with(text(calm, "1s"));
-    let Mixed { voices, _folders } = mixed(&residency, 2);
+    // More than slots, so that they wait as copies.
+    let Mixed { voices, _folders } = mixed(&residency, 3);
     for voice in &voices {
         try_speak(voice).await.expect("spoken");
     }
@@ -426,12 +427,10 @@ async fn a_watermark_sends_away_who_was_not_used_for_a_while_and_their_memory() 
     for voice in &voices {
         try_speak(voice).await.expect("and comes back");
     }
-    // Those that share slots lie there still.
-    let own: Vec<_> = all
-        .into_iter()
-        .filter(|it| !it.starts_with("shared"))
-        .collect();
-    assert_eq!(on_device(&residency), own);
+    // One of those that share slots lies in its own still.
+    let mut copied = all;
+    copied.retain(|name| name != "shared 1");
+    assert_eq!(on_device(&residency), copied);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -194,6 +194,47 @@ async fn after_everything_is_dropped_the_slab_is_as_new() {
     }
 }
 
+/// With as many slots as voices, each stays in its own, and there is no copy
+/// beside it; with one voice more all wait as copies.
+#[tokio::test]
+async fn a_voice_with_a_slot_to_itself_lies_there_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(sources) = family(folder.path(), 3) else {
+        return;
+    };
+    let residency = residency_with(policy("budget = \"256MiB\"\nworkspace = \"96MiB\""));
+    let open = |source: &Source| open(&residency, source, &Settings::default());
+    let tiers = || {
+        let report = residency.report().expect("a report");
+        let mut voices = report.library.voices;
+        voices.sort_by(|a, b| a.name.cmp(&b.name));
+        let tiers: Vec<_> = voices.iter().map(|voice| voice.tier).collect();
+        (tiers, slab(&residency).slab().models().blobs)
+    };
+    let mut voices = vec![open(&sources[0]), open(&sources[1])];
+    let mut first = Vec::new();
+    for voice in &voices {
+        first.push(speak(voice, quiet(1.0)).await);
+    }
+    assert_eq!(tiers(), (vec!["slot", "slot"], 0));
+    for (voice, first) in voices.iter().zip(&first) {
+        assert!(speak(voice, quiet(1.0)).await == *first);
+    }
+    assert_eq!(
+        tiers(),
+        (vec!["slot", "slot"], 0),
+        "nobody took the other's"
+    );
+    voices.push(open(&sources[2]));
+    for number in [2, 0, 1, 2, 0] {
+        let said = speak(&voices[number], quiet(1.0)).await;
+        assert!(number == 2 || said == first[number], "{number} is itself");
+    }
+    let (names, blobs) = tiers();
+    assert_eq!(names, ["device"; 3]);
+    assert!(blobs > 0);
+}
+
 #[tokio::test]
 async fn more_voices_than_fit_all_speak_and_the_budget_holds() {
     let folder = tempfile::tempdir().expect("a folder");

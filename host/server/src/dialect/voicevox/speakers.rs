@@ -344,7 +344,7 @@ pub(super) async fn wake(call: &Call, generation: Pin, request: Request) -> Resu
 pub(super) fn is_resident(app: &App, voice: &str) -> bool {
     let report = app.live.residency().report();
     let mut voices = report.into_iter().flat_map(|it| it.library.voices);
-    voices.any(|it| it.name == voice && it.tier == "device")
+    voices.any(|it| it.name == voice && matches!(it.tier, "device" | "slot"))
 }
 
 /// Of its weights.
