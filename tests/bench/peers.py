@@ -279,6 +279,24 @@ def switching(koemasu, hayakoe, rng):
         row("koemasu" if server is koemasu else "HayaKoe", 12, *[f"{it:.3f}" for it in took])
 
 
+def rest(koemasu, hayakoe, rng, phases):
+    """Starts, and what is held after one text and after a long one."""
+    for names in (VOICES[:1], VOICES):
+        with koemasu(names) as ours, hayakoe(names) as theirs:
+            count = f"{len(names)} voice" + "s" * (len(names) > 1)
+            if "start" in phases:
+                print(f"start, {count}, CPU s until ready: koemasu {ours.cpu_s():.1f}, HayaKoe {theirs.cpu_s():.1f}: {ours.cpu_s() / theirs.cpu_s():.2f}")
+            if "memory" not in phases:
+                continue
+            for characters, figure, what in [(20, "VmRSS", "at rest after a short text to each"), (200, "VmHWM", "at most, to a text of 200 characters"), (20, "VmRSS", "at rest after that")]:
+                for name in names:
+                    words = text(characters, rng)
+                    for server in (ours, theirs):
+                        ask(server, words, name)
+                held = [server.rss_mib(figure) for server in (ours, theirs)]
+                print(f"{count}, MiB {what}: koemasu {held[0]:.0f}, HayaKoe {held[1]:.0f}: {held[0] / held[1]:.2f}", flush=True)
+
+
 def prepare(models, work):
     weights, root = work / "weights", work / "hayakoe"
     if not (work / "venv/ready").exists():
@@ -305,24 +323,19 @@ def main():
         time.sleep(3)
     bert = (weights / "bert/bert.onnx", weights / "bert/tokenizer.json")
     voices = {name: weights / name for name in VOICES}
-    site, models = work / "site", os.environ.get("KOEMASU_MODELS", "")
+    # As HayaKoe ships its own.
+    site, models = work / "site", os.environ.get("KOEMASU_MODELS", 'bert_precision = "int8"\n')
     rng = random.Random(int(os.environ.get("SEED", "1")))
     # What a first start finds out about files is found out before.
     with Server(site, voices, bert, models):
         pass
+    if {"start", "memory"} & set(phases):
+        rest(lambda names: Server(site, {name: voices[name] for name in names}, bert, models), lambda names: HayaKoe(work, root, names), rng, phases)
+    if not {"latency", "together", "switching"} & set(phases):
+        return
     with Server(site, voices, bert, models) as koemasu, HayaKoe(work, root) as hayakoe:
-        if "start" in phases:
-            print(f"start, CPU s until ready: koemasu, {len(VOICES)} voices, {koemasu.cpu_s():.1f}; HayaKoe, one voice, {hayakoe.cpu_s():.1f}")
         for server in (koemasu, hayakoe):
             ask(server, text(20, rng))
-        if "memory" in phases:
-            print(f"MiB at rest, one voice spoken with: koemasu {koemasu.rss_mib():.0f}, HayaKoe {hayakoe.rss_mib():.0f}: "
-                  f"{koemasu.rss_mib() / hayakoe.rss_mib():.2f}")
-            words = text(200, rng)
-            for server in (koemasu, hayakoe):
-                ask(server, words)
-            print(f"MiB at most, to a text of 200 characters: koemasu {koemasu.rss_mib('VmHWM'):.0f}, HayaKoe {hayakoe.rss_mib('VmHWM'):.0f}; "
-                  f"kept {koemasu.rss_mib():.0f}, {hayakoe.rss_mib():.0f}")
         for name, phase in [("latency", latency), ("together", together), ("switching", switching)]:
             if name in phases:
                 phase(koemasu, hayakoe, rng)
