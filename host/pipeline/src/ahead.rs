@@ -22,6 +22,11 @@ pub(crate) struct Ahead {
     pub(crate) first: OnceLock<Instant>,
 }
 
+/// A first sound goes before streams that have run dry for less than this, as
+/// happens where more is asked for than there are cores: a short wait for all
+/// is better than a long one for those who come.
+const EAGER: Duration = Duration::from_secs(3);
+
 impl Ahead {
     /// Of a voice of that rate, whose answers last `longest` at most; whose
     /// stream may be `read_ahead` ahead of its reader, if it is one.
@@ -61,14 +66,57 @@ impl Ahead {
         }
     }
 
-    /// When the reader of a stream will have heard all that was made.
+    /// When the reader of a stream will have heard all that was made; of one
+    /// that has heard nothing, some time before it came.
     pub(crate) fn due(&self, start: Instant) -> Instant {
-        match (self.most, self.first.get()) {
-            (Some(_), Some(first)) => {
-                let made = self.made.load(Ordering::Relaxed) as f64;
-                *first + Duration::from_secs_f64(made / f64::from(self.sampling_rate))
-            }
-            _ => start,
+        match (self.most, self.heard_out()) {
+            (None, _) => start,
+            (Some(_), None) => start.checked_sub(EAGER).unwrap_or(start),
+            (Some(_), Some(out)) => out,
         }
+    }
+
+    /// The same while something is made: what a decoder has done may not be
+    /// counted yet.
+    pub(crate) fn due_beginning(&self, start: Instant) -> Instant {
+        match self.most {
+            None => start,
+            Some(_) => self.heard_out().unwrap_or_else(Instant::now),
+        }
+    }
+
+    /// What is made a moment ago may not have left yet.
+    fn heard_out(&self) -> Option<Instant> {
+        let made = self.made.load(Ordering::Relaxed);
+        let first = self.first.get().copied();
+        let lasts = Duration::from_secs_f64(made as f64 / f64::from(self.sampling_rate));
+        (made > 0).then(|| first.unwrap_or_else(Instant::now) + lasts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_heard_nothing_is_due_before_who_has_run_dry_a_little() {
+        let second = Duration::from_secs(1);
+        let stream = || Ahead::new(100, 600 * second, Some(30 * second));
+        let came = Instant::now();
+        let new = stream();
+        let dry = stream();
+        dry.first.set(came - 2 * second).expect("the first");
+        dry.made(100);
+        assert!(new.due(came) < dry.due(came), "it has run dry for a second");
+        assert!(new.due_beginning(came) >= came, "its first sound is there");
+        let starved = stream();
+        starved.first.set(came - 5 * second).expect("the first");
+        starved.made(100);
+        assert!(starved.due(came) < new.due(came), "for four");
+        let begun = stream();
+        begun.made(100);
+        assert!(begun.due(came) > came, "what it has made it will hear");
+        let whole = Ahead::new(100, 600 * second, None);
+        assert_eq!(whole.due(came), came, "nobody hears it before its end");
     }
 }

@@ -69,10 +69,11 @@ async fn assist(
     let reader = Arc::clone(plan);
     let utterance =
         blocking(move || Ok(reader.frontend.pronounce_with(&text, &reader.words.user))).await?;
-    let features = generation
-        .features
-        .get(plan, &generation.gate, turn, utterance.text());
-    let features = stage("bert", features).await?;
+    let gate = &generation.gate;
+    let lane = gate.enter(turn).await?;
+    let features = generation.features.get(plan, gate, lane, utterance.text());
+    let (features, lane) = stage("bert", features).await?;
+    drop(lane);
     let mut mean = vec![0.0; features.width];
     for row in features.data.chunks_exact(features.width.max(1)) {
         for (sum, value) in mean.iter_mut().zip(row) {

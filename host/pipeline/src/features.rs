@@ -2,13 +2,14 @@
 //! for each key however many requests want it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use moka::future::Cache;
 use session::bert::{Bert, BertInput, Features};
 
 use crate::error::Error;
 use crate::events;
-use crate::gate::{Gate, Turn};
+use crate::gate::{Gate, Lane};
 use crate::plan::Plan;
 use crate::policy::Axis;
 use crate::work::blocking;
@@ -50,44 +51,46 @@ impl FeatureCache {
         self.entries.weighted_size()
     }
 
-    /// The features of an utterance's text, from the cache or from a run.
+    /// The features of an utterance's text, from the cache or from a run in this
+    /// lane, which comes back for what follows: whoever gave it up between the
+    /// two would wait for it twice. As all come with a lane, the one whose
+    /// computation the others wait for has one, too.
     pub(crate) async fn get(
         &self,
         plan: &Arc<Plan>,
-        gate: &Arc<Gate>,
-        turn: Turn,
+        gate: &Gate,
+        lane: Lane,
         text: &str,
-    ) -> Result<Arc<Features>, Error> {
+    ) -> Result<(Arc<Features>, Lane), Error> {
         let key = Key {
             model: Arc::clone(&plan.bert.identity),
             text: Arc::from(text),
         };
         if let Some(features) = self.entries.get(&key).await {
             events::feature_hit();
-            return Ok(features);
+            return Ok((features, lane));
         }
         // Whoever comes first computes; the others wait for it. If the first
         // one goes away, the next takes over.
-        let compute = compute(
-            Arc::clone(plan),
-            Arc::clone(gate),
-            turn,
-            Arc::clone(&key.text),
-        );
+        let mut lane = Some(lane);
+        let compute = compute(plan, gate.wait(), &mut lane, Arc::clone(&key.text));
         let features = self.entries.try_get_with(key, compute).await;
         events::feature_cache_size(self.bytes());
-        features.map_err(|error| Error::clone(&error))
+        let features = features.map_err(|error| Error::clone(&error))?;
+        let lost = || Error::Lost("a run kept its lane".to_owned());
+        Ok((features, lane.ok_or_else(lost)?))
     }
 }
 
+/// The lane goes with the run, and comes back with what it gave.
 async fn compute(
-    plan: Arc<Plan>,
-    gate: Arc<Gate>,
-    turn: Turn,
+    plan: &Arc<Plan>,
+    wait: Duration,
+    held: &mut Option<Lane>,
     text: Arc<str>,
 ) -> Result<Arc<Features>, Error> {
     events::feature_miss();
-    let encoder = Arc::clone(&plan);
+    let encoder = Arc::clone(plan);
     let (ids, padded) = blocking(move || {
         let failed = |e: session::Error| Error::of_model(&encoder.bert.name, &e);
         let ids = encoder.bert.model.encode(&text).map_err(failed)?;
@@ -97,23 +100,20 @@ async fn compute(
     })
     .await?;
 
-    let lane = gate.enter(turn).await?;
-    let mut lease = plan
-        .bert
-        .model
-        .checkout(padded, gate.wait())
-        .await
-        .map_err(|e| Error::of_model(&plan.bert.name, &e))?;
+    let failed = |e: session::Error| Error::of_model(&plan.bert.name, &e);
+    let lease = plan.bert.model.checkout(padded, wait).await;
+    let mut lease = lease.map_err(failed)?;
+    let lane = held.take();
     // Dropped with this future: when nobody waits any more, the run ends.
     let _stop = lease.stop().on_drop();
-    blocking(move || {
+    let (ran, lane) = blocking(move || {
         let ran = lease.run(BertInput { ids, padded });
         if matches!(ran, Ok(_) | Err(session::Error::Cancelled)) {
             lease.release();
         }
-        drop(lane);
-        let features = ran.map_err(|e| Error::of_model(&plan.bert.name, &e))?;
-        Ok(Arc::new(features))
+        Ok((ran, lane))
     })
-    .await
+    .await?;
+    *held = lane;
+    ran.map(Arc::new).map_err(failed)
 }

@@ -3,8 +3,8 @@
 //!
 //! Sessions bring their own threads; more runs than lanes would only make them
 //! fight for cores. The more urgent goes first, then whoever is due first:
-//! a request is due when it comes, and a stream again when its reader will
-//! have heard what was made for it. Waiting has an end.
+//! a request is due when it comes, a stream somewhat sooner, and again when its
+//! reader will have heard what was made for it. Waiting has an end.
 
 use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -149,16 +149,18 @@ impl Gate {
     /// Whether somebody waits for a lane.
     pub(crate) fn is_crowded(&self) -> bool {
         let queue = self.queue();
-        queue
-            .waiting
-            .iter()
-            .any(|waiting| !waiting.wake.is_closed())
+        let mut waiting = queue.waiting.iter();
+        waiting.any(|waiting| !waiting.wake.is_closed())
     }
 
-    /// Whether somebody waits for a lane who is more urgent than this one, or
-    /// due clearly sooner.
+    /// Whether somebody waits for a lane who is more urgent than this one, which
+    /// has begun, or due clearly sooner.
     pub(crate) fn is_wanted_before(&self, turn: &Turn) -> bool {
         let (priority, Reverse(due), _) = turn.rank();
+        let due = match &turn.due {
+            Due::At(_) => due,
+            Due::Heard(ahead, start) => ahead.due_beginning(*start),
+        };
         let queue = self.queue();
         queue.waiting.iter().any(|waiting| {
             let (others, Reverse(theirs), _) = waiting.turn.rank();

@@ -70,7 +70,7 @@ impl Producer {
         Ok(())
     }
 
-    /// Features, bucket, a lane, a session: and it speaks.
+    /// A lane, features, bucket, a session: and it speaks.
     async fn one(
         &self,
         sentence: Sentence,
@@ -81,17 +81,16 @@ impl Producer {
         let job = &self.job;
         let (generation, plan) = (&job.generation, &job.plan);
         let text = sentence.utterance.text();
-        let features = generation
-            .features
-            .get(plan, &generation.gate, job.turn(number), text);
+        let gate = &generation.gate;
         let of_part = |error: Error| error.of_part(sentence.start, &sentence.written);
-        let features = stage("bert", features).await.map_err(of_part)?; // cache, else a run
+        let lane = gate.enter(job.turn(number)).await?;
+        let features = generation.features.get(plan, gate, lane, text);
+        let (features, lane) = stage("bert", features).await.map_err(of_part)?; // cache, else a run
         let features = mix.apply(features);
         let bucketed = bucket(plan, job.voice.family(), &sentence.utterance);
         let bucketed = stage("bucket", bucketed).await.map_err(of_part)?; // wasm, then checked
 
-        let lane = generation.gate.enter(job.turn(number)).await?;
-        let wait = generation.gate.wait().min(job.clock.left());
+        let wait = gate.wait().min(job.clock.left());
         let lease = job.voice.checkout(bucketed.padded, wait).await;
         let lease = lease.map_err(|e| of_part(Error::of_model(job.voice.name(), &e)))?;
         let pace = job.pace(place);
@@ -135,10 +134,12 @@ impl Producer {
 
 impl Job {
     /// Short windows cost more work in all: only for a first sound that a
-    /// reader waits for, and only while nobody waits for the lane.
+    /// reader waits for. Where many wait each soon has theirs, since who has
+    /// begun lets in who has not; and then no more than that.
     fn pace(&self, place: Place) -> Pace {
         match (self.delivery, place) {
-            (Delivery::Stream, Place::First) if !self.generation.gate.is_crowded() => Pace::Soon,
+            (Delivery::Stream, Place::First) if self.generation.gate.is_crowded() => Pace::First,
+            (Delivery::Stream, Place::First) => Pace::Soon,
             (Delivery::Stream | Delivery::Whole, Place::First | Place::Later) => Pace::Even,
         }
     }

@@ -29,14 +29,14 @@ impl Place {
     /// By all that rewriting depends on.
     pub(crate) fn of(cache: &Path, library: &Path, graph: &[u8]) -> Self {
         let graph = encode_hex(&Sha256::digest(graph));
-        let key = format!("1 {} {} {graph}", files::identity(library), *FEATURES);
+        let key = format!("2 {} {} {graph}", files::identity(library), *FEATURES);
         let name = format!("{}.onnx", finding::name(&key));
         Self(cache.join("graphs").join(name))
     }
 
     /// Of a BERT in 8 bits, made of files that this names.
     pub(crate) fn of_int8(cache: &Path, library: &Path, files: &str) -> Self {
-        let key = format!("1 {} {} {files}", files::identity(library), *FEATURES);
+        let key = format!("2 {} {} {files}", files::identity(library), *FEATURES);
         let name = format!("{}.onnx", finding::name(&key));
         Self(cache.join("int8").join(name))
     }

@@ -134,7 +134,7 @@ impl Model {
                 let known = kept.map(|bytes| open(&bytes, Opener { settings, ..opener }, None));
                 match known {
                     // One that was damaged there is made anew.
-                    None | Some(Err(Error::Open(_))) => {
+                    None | Some(Err(Error::Open(_) | Error::Signature { .. })) => {
                         let bytes = in_eight_bits(template, weights)?;
                         open(&bytes, opener, place.as_ref())?
                     }

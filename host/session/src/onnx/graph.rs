@@ -150,9 +150,20 @@ impl<'a> Model<'a> {
 
     /// Its fields beside the graph.
     pub(crate) fn head(&self) -> Message {
+        self.head_from(0)
+    }
+
+    /// The same, of this version of ONNX at least.
+    pub(crate) fn head_from(&self, ir_version: u64) -> Message {
         let mut model = Message::default();
         for (number, value) in &self.head {
-            wire::write(&mut model, *number, *value);
+            let value = match (*number, value) {
+                (field::model::IR_VERSION, Value::Varint(found)) => {
+                    Value::Varint(ir_version.max(*found))
+                }
+                (_, value) => *value,
+            };
+            wire::write(&mut model, *number, value);
         }
         model
     }

@@ -4,7 +4,7 @@
 //! out with it as values. They are taken out: what is left is as small as what
 //! went in, and fits every voice that the graph fits.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::error::Malformed;
 use super::graph::{Data, Model, Names};
@@ -37,10 +37,8 @@ pub(crate) fn without_weights(rewritten: &[u8], original: &[u8]) -> Result<Vec<u
             graph.message(field::graph::INITIALIZER, tensor.write_shaped(None)?);
         }
     }
-    let known: HashSet<_> = rewritten.graph.inputs.iter().map(|it| it.name).collect();
-    let gone = original.graph.inputs.iter();
-    let gone = gone.filter(|it| outside.contains_key(it.name) && !known.contains(it.name));
-    for input in rewritten.graph.inputs.iter().chain(gone) {
+    // Of a model of an old version all initializers come out as inputs.
+    for input in &original.graph.inputs {
         graph.message(field::graph::INPUT, input.write());
     }
     for output in &rewritten.graph.outputs {

@@ -1,6 +1,6 @@
 //! Products with constant matrices, in 8 bits (arXiv 1712.05877): matrices are
 //! rounded once, column by column, and what they are multiplied with as it
-//! comes, row by row.
+//! comes, row by row. And tables whose rows are looked up, row by row.
 //!
 //! `x · W` becomes `MatMulIntegerToFloat` of ONNX Runtime (`com.microsoft`)
 //! between rows that are divided by their own largest number first. One number
@@ -26,15 +26,29 @@ const NUMBERS_MIN: usize = 1 << 10;
 /// every processor comes to the same sums.
 const STEPS: f32 = 64.0;
 
+/// The largest number of a table's row, in steps: nothing is added up.
+const TABLE_STEPS: f32 = 127.0;
+
+/// From this one on initializers are no inputs.
+const IR_VERSION_MIN: u64 = 4;
+
 /// Of ONNX Runtime's own operators.
 const DOMAIN: &str = "com.microsoft";
 
 /// A row of nothing but zeros is divided by this.
 const LEAST: f32 = 1e-20;
 
-/// A weight that is a matrix to multiply with from the right.
+/// A weight that is kept in 8 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Matrix {
+enum Kept {
+    /// To multiply with from the right.
+    Matrix(Matrix),
+    /// To look rows up in.
+    Table { rows: usize, columns: usize },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Matrix {
     /// Numbers that are added up: rows.
     inner: usize,
     columns: usize,
@@ -45,7 +59,7 @@ pub(crate) struct Matrix {
 /// A graph whose products are in 8 bits, before its weights are in it.
 pub(crate) struct Quantized {
     /// By the number of the weight.
-    matrices: HashMap<usize, Matrix>,
+    kept: HashMap<usize, Kept>,
     filling: Filling,
 }
 
@@ -53,13 +67,14 @@ impl Quantized {
     /// Of a template's whole graph.
     pub(crate) fn of(template: &Template) -> Result<Self, Malformed> {
         let model = Model::parse(&template.whole)?;
-        let matrices = find(template, &model)?;
-        let mut head = model.head();
+        let kept = find(template, &model)?;
+        // Of an older version all initializers would come out as inputs.
+        let mut head = model.head_from(IR_VERSION_MIN);
         if model.version_of(DOMAIN).is_none() {
             head.message(field::model::OPERATOR_SET, operator_set(DOMAIN, 1));
         }
         let mut rewriting = Rewriting {
-            matrices: &matrices,
+            kept: &kept,
             axes_are_given: model.operator_set() >= 18,
             filling: Filling::begin(head),
             rows: HashMap::new(),
@@ -86,40 +101,45 @@ impl Quantized {
             filling.add(field::graph::OUTPUT, output.write());
         }
         let by_number = |(number, weight): (usize, &super::Weight)| {
-            let matrix = matrices.get(weight.name.as_str())?;
-            Some((number, *matrix))
+            let kept = kept.get(weight.name.as_str())?;
+            Some((number, *kept))
         };
         let numbered = template.weights.iter().enumerate();
         Ok(Self {
-            matrices: numbered.filter_map(by_number).collect(),
+            kept: numbered.filter_map(by_number).collect(),
             filling,
         })
     }
 
-    /// Matrices that were found.
+    /// Weights that are kept in 8 bits.
     #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
-        self.matrices.len()
+        self.kept.len()
     }
 
-    /// Puts a weight into it: in 8 bits if it is a matrix, else as it is.
+    /// Puts a weight into it: in 8 bits if it is kept so, else as it is.
     /// `bytes` are all of it.
     pub(crate) fn fill(&mut self, template: &Template, number: usize, bytes: &[u8]) {
         let weight = &template.weights[number];
-        let (dims, element) = (&weight.dims, weight.element);
-        let Some(matrix) = self.matrices.get(&number) else {
-            let tensor = constant(&weight.name, dims, element.data_type(), bytes);
+        let mut add = |name: &str, dims: &[i64], element: Element, bytes: &[u8]| {
+            let tensor = constant(name, dims, element.data_type(), bytes);
             self.filling.add(field::graph::INITIALIZER, tensor);
-            return;
         };
-        let (numbers, scales) = matrix.round(bytes);
-        let dims = [matrix.inner as i64, matrix.columns as i64];
-        let rounded = constant(&weight.name, &dims, Element::Int8.data_type(), &numbers);
-        let name = scale_of(&weight.name);
-        let dims = [matrix.columns as i64];
-        let scales = constant(&name, &dims, Element::Float.data_type(), &scales);
-        self.filling.add(field::graph::INITIALIZER, rounded);
-        self.filling.add(field::graph::INITIALIZER, scales);
+        let (rounded, dims, step_dims) = match self.kept.get(&number) {
+            None => return add(&weight.name, &weight.dims, weight.element, bytes),
+            Some(Kept::Matrix(matrix)) => {
+                let (inner, columns) = (matrix.inner as i64, matrix.columns as i64);
+                (matrix.round(bytes), [inner, columns], vec![columns])
+            }
+            Some(Kept::Table { rows, columns }) => {
+                let (rows, columns) = (*rows as i64, *columns as i64);
+                let rounded = round_rows(bytes, columns as usize);
+                (rounded, [rows, columns], vec![rows, 1])
+            }
+        };
+        let (numbers, steps) = rounded;
+        add(&weight.name, &dims, Element::Int8, &numbers);
+        add(&step_of(&weight.name), &step_dims, Element::Float, &steps);
     }
 
     /// The model, once every weight was put into it.
@@ -128,13 +148,13 @@ impl Quantized {
     }
 }
 
-/// Matrices that products with what comes in are taken of, and nothing else;
-/// by name. What only other constants are multiplied with stays: it is computed
+/// Matrices that products with what comes in are taken of, and tables that are
+/// looked up by it, and nothing else; by name. What only other constants are multiplied with stays: it is computed
 /// once, when a session opens.
 fn find<'t>(
     template: &'t Template,
     model: &Model<'_>,
-) -> Result<HashMap<&'t str, Matrix>, Malformed> {
+) -> Result<HashMap<&'t str, Kept>, Malformed> {
     let weights: HashMap<&'t str, &'t super::Weight> = template
         .weights
         .iter()
@@ -142,17 +162,17 @@ fn find<'t>(
         .collect();
     let mut come_in: HashSet<&str> = model.graph.inputs.iter().map(|it| it.name).collect();
     come_in.retain(|name| !weights.contains_key(name));
-    let mut found: HashMap<&'t str, Matrix> = HashMap::new();
+    let mut found: HashMap<&'t str, Kept> = HashMap::new();
     let mut others: HashSet<&str> = model.graph.outputs.iter().map(|it| it.name).collect();
     for node in &model.graph.nodes {
-        let product = Product::of(node, &|name| weights.contains_key(name))?;
-        let of_weight = product.filter(|it| come_in.contains(it.rows));
-        let matrix = of_weight.and_then(|it| Some((it, it.shape(weights.get(it.matrix)?)?)));
+        let use_ = Use::of(node, &|name| weights.contains_key(name))?;
+        let of_what_comes = use_.filter(|it| come_in.contains(it.rows()));
+        let kept = of_what_comes.and_then(|it| Some((it, it.kept(weights.get(it.weight())?)?)));
         for name in &node.inputs {
-            match (matrix, weights.get_key_value(*name)) {
-                (Some((product, matrix)), Some((name, _))) if *name == product.matrix => {
-                    // Two products may want it turned differently.
-                    if *found.entry(name).or_insert(matrix) != matrix {
+            match (kept, weights.get_key_value(*name)) {
+                (Some((use_, kept)), Some((name, _))) if *name == use_.weight() => {
+                    // Two may want it turned differently.
+                    if *found.entry(name).or_insert(kept) != kept {
                         others.insert(name);
                     }
                 }
@@ -175,6 +195,81 @@ fn find<'t>(
         .collect();
     found.retain(|name, _| !others.contains(name) && !inside.iter().any(|node| node.may_use(name)));
     Ok(found)
+}
+
+/// A node that does with a weight what can be done in 8 bits.
+#[derive(Clone, Copy)]
+enum Use<'a> {
+    Product(Product<'a>),
+    /// Rows of a table, by their numbers.
+    LookUp {
+        table: &'a str,
+        numbers: &'a str,
+    },
+}
+
+impl<'a> Use<'a> {
+    fn of(node: &Node<'a>, is_weight: &dyn Fn(&str) -> bool) -> Result<Option<Self>, Malformed> {
+        let product = Product::of(node, is_weight)?;
+        if let Some(product) = product {
+            return Ok(Some(Self::Product(product)));
+        }
+        let &[table, numbers] = &node.inputs[..] else {
+            return Ok(None);
+        };
+        if !node.is_standard() || node.operator != "Gather" || node.outputs.len() != 1 {
+            return Ok(None);
+        }
+        for attribute in node.attributes() {
+            if attribute?.numbers != [0] {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Self::LookUp { table, numbers }))
+    }
+
+    fn weight(&self) -> &'a str {
+        match self {
+            Self::Product(product) => product.matrix,
+            Self::LookUp { table, .. } => table,
+        }
+    }
+
+    /// What comes in.
+    fn rows(&self) -> &'a str {
+        match self {
+            Self::Product(product) => product.rows,
+            Self::LookUp { numbers, .. } => numbers,
+        }
+    }
+
+    fn kept(&self, weight: &super::Weight) -> Option<Kept> {
+        let &[first, second] = &weight.dims[..] else {
+            return None;
+        };
+        let (first, second) = (usize::try_from(first).ok()?, usize::try_from(second).ok()?);
+        let large = first.checked_mul(second)? >= NUMBERS_MIN;
+        if !large || weight.element != Element::Float {
+            return None;
+        }
+        let turned = match self {
+            Self::Product(product) => product.turned,
+            Self::LookUp { .. } => {
+                let (rows, columns) = (first, second);
+                return Some(Kept::Table { rows, columns });
+            }
+        };
+        let (inner, columns) = if turned {
+            (second, first)
+        } else {
+            (first, second)
+        };
+        Some(Kept::Matrix(Matrix {
+            inner,
+            columns,
+            turned,
+        }))
+    }
 }
 
 /// A node that multiplies something with a matrix.
@@ -230,24 +325,6 @@ impl<'a> Product<'a> {
             _ => Ok(None),
         }
     }
-
-    fn shape(&self, weight: &super::Weight) -> Option<Matrix> {
-        let &[first, second] = &weight.dims[..] else {
-            return None;
-        };
-        let (first, second) = (usize::try_from(first).ok()?, usize::try_from(second).ok()?);
-        let large = first.checked_mul(second)? >= NUMBERS_MIN;
-        let (inner, columns) = if self.turned {
-            (second, first)
-        } else {
-            (first, second)
-        };
-        (large && weight.element == Element::Float).then_some(Matrix {
-            inner,
-            columns,
-            turned: self.turned,
-        })
-    }
 }
 
 /// Names of this module's own values begin so; a template's begin with a letter.
@@ -255,12 +332,12 @@ const OWN: &str = "~";
 const LEAST_NAME: &str = "~least";
 const AXIS_NAME: &str = "~axis";
 
-fn scale_of(weight: &str) -> String {
-    format!("{OWN}scale {weight}")
+fn step_of(weight: &str) -> String {
+    format!("{OWN}step {weight}")
 }
 
 struct Rewriting<'r> {
-    matrices: &'r HashMap<&'r str, Matrix>,
+    kept: &'r HashMap<&'r str, Kept>,
     /// Whether axes are an input (operator set 18), not an attribute.
     axes_are_given: bool,
     filling: Filling,
@@ -281,14 +358,29 @@ struct Rows {
 
 impl Rewriting<'_> {
     fn node(&mut self, node: &Node<'_>) -> Result<(), Malformed> {
-        let product = Product::of(node, &|name| self.matrices.contains_key(name))?;
-        let Some(product) = product.filter(|it| self.matrices.contains_key(it.matrix)) else {
-            let node = node.write(&Names::default());
-            self.filling.add(field::graph::NODE, node);
-            return Ok(());
-        };
+        let use_ = Use::of(node, &|name| self.kept.contains_key(name))?;
+        match use_.filter(|it| self.kept.contains_key(it.weight())) {
+            None => self
+                .filling
+                .add(field::graph::NODE, node.write(&Names::default())),
+            Some(Use::Product(product)) => self.product(&product, node.outputs[0]),
+            Some(Use::LookUp { table, numbers }) => self.look_up(table, numbers, node.outputs[0]),
+        }
+        Ok(())
+    }
+
+    fn look_up(&mut self, table: &str, numbers: &str, output: &str) {
+        let rows = self.one("Gather", &[table, numbers], &[]);
+        let float = Attribute::Int(field::element::FLOAT.cast_signed());
+        let rows = self.one("Cast", &[&rows], &[("to", float)]);
+        let steps = self.one("Gather", &[&step_of(table), numbers], &[]);
+        let found = plain("Mul", &[&rows, &steps], output);
+        self.filling.add(field::graph::NODE, found);
+    }
+
+    fn product(&mut self, product: &Product<'_>, output: &str) {
         let rows = self.rows(product.rows, product.left);
-        let scale = scale_of(product.matrix);
+        let scale = step_of(product.matrix);
         let inputs = [
             &rows.numbers,
             product.matrix,
@@ -304,13 +396,11 @@ impl Rewriting<'_> {
         if product.left {
             made = self.turn(&made);
         }
-        let output = node.outputs[0];
         let last = match product.bias {
             Some(bias) => plain("Add", &[&made, bias], output),
             None => plain("Identity", &[&made], output),
         };
         self.filling.add(field::graph::NODE, last);
-        Ok(())
     }
 
     /// Each once, whatever it is multiplied with.
@@ -388,9 +478,7 @@ impl Matrix {
                 }
             }
         }
-        let steps: Vec<f32> = largest.iter().map(|most| most / STEPS).collect();
-        let inverse = |step: &f32| if *step > 0.0 { 1.0 / step } else { 0.0 };
-        let inverses: Vec<f32> = steps.iter().map(inverse).collect();
+        let (steps, inverses) = steps(&largest, STEPS);
         let mut numbers = vec![0_u8; values.len()];
         match self.turned {
             true => {
@@ -415,14 +503,39 @@ impl Matrix {
                 }
             }
         }
-        let steps = steps.iter().flat_map(|step| step.to_le_bytes()).collect();
         (numbers, steps)
     }
 }
 
+/// Steps as bytes of floats, so many for the largest number of each, and what
+/// to multiply with to count in them.
+fn steps(largest: &[f32], most: f32) -> (Vec<u8>, Vec<f32>) {
+    let steps = largest.iter().map(|largest| largest / most);
+    let inverse = |step: f32| if step > 0.0 { 1.0 / step } else { 0.0 };
+    let inverses = steps.clone().map(inverse).collect();
+    (steps.flat_map(f32::to_le_bytes).collect(), inverses)
+}
+
+/// Numbers of a table in steps, and the step of each row.
+fn round_rows(bytes: &[u8], columns: usize) -> (Vec<u8>, Vec<u8>) {
+    let float = |bits: &[u8; 4]| f32::from_le_bytes(*bits);
+    let rows = bytes.as_chunks::<4>().0.chunks_exact(columns);
+    let most = |row: &[[u8; 4]]| {
+        let sizes = row.iter().map(|it| float(it).abs());
+        sizes.fold(0.0, f32::max)
+    };
+    let largest: Vec<f32> = rows.clone().map(most).collect();
+    let (steps, inverses) = steps(&largest, TABLE_STEPS);
+    let mut numbers = Vec::with_capacity(bytes.len() / 4);
+    for (row, inverse) in rows.zip(inverses) {
+        numbers.extend(row.iter().map(|it| nearest(float(it) * inverse)));
+    }
+    (numbers, steps)
+}
+
 const SQUARE: usize = 16;
 
-/// The nearest whole number from -64 to 64, as a byte of two's complement; even
+/// The nearest whole number from -127 to 127, as a byte of two's complement; even
 /// where two are as near. Adding 1.5 · 2^23 leaves no bits for a fraction.
 fn nearest(value: f32) -> u8 {
     const WHOLE: f32 = 12_582_912.0;
