@@ -35,7 +35,10 @@ pub enum Pace {
     /// All of one length: the least work.
     #[default]
     Even,
-    /// The first ones short, so that there is sound soon: somebody waits.
+    /// The first turn short: somebody waits, and others wait for the cores.
+    First,
+    /// The first turns short, each longer than the one before it, so that there
+    /// is sound soon, and no pause in it.
     Soon,
 }
 
@@ -47,16 +50,21 @@ pub fn side_by_side(frames: usize, size: usize, side: usize, pace: Pace) -> Vec<
     }
     let mut windows = Vec::new();
     let mut kept = 0;
-    if pace == Pace::Soon {
-        // The first is soon done; what it gives lasts until the second is, and
-        // by then there is time for whole ones.
-        let halves = (side - 1).max(1);
-        for share in std::iter::once(4).chain(std::iter::repeat_n(2, halves)) {
-            let fresh = (size / share).max(SMALLEST).min(size);
-            // What would be left is not worth a window.
-            if kept + fresh + SMALLEST > frames {
-                break;
-            }
+    // Each turn is done before what the turn before it gave was heard.
+    let turns: &[usize] = match (pace, side) {
+        (Pace::Even, _) => &[],
+        (Pace::First, 1) => &[8],
+        (Pace::Soon, 1) => &[8, 16],
+        (Pace::First, _) => &[4],
+        (Pace::Soon, _) => &[4, 7, 14],
+    };
+    for share in turns {
+        let fresh = (size * share / 32).max(SMALLEST).min(size);
+        // What would be left is not worth a window.
+        if kept + side * fresh + SMALLEST > frames {
+            break;
+        }
+        for _ in 0..side {
             windows.push(around(kept..kept + fresh, frames));
             kept += fresh;
         }
@@ -130,7 +138,7 @@ mod tests {
 
     #[test]
     fn every_frame_is_kept_once_with_its_surroundings() {
-        for pace in [Pace::Even, Pace::Soon] {
+        for pace in [Pace::Even, Pace::First, Pace::Soon] {
             for size in [1, 16, 64, 128] {
                 for side in [1, 2, 3, 8] {
                     for frames in 1..700 {
@@ -167,9 +175,13 @@ mod tests {
             windows.iter().map(|it| it.keep.len()).collect::<Vec<_>>()
         };
         assert_eq!(lengths(1)[..2], [32, 64]);
-        assert_eq!(lengths(2)[..2], [32, 64]);
-        assert!(lengths(2)[2..].iter().all(|it| (100..=128).contains(it)));
-        assert_eq!(lengths(4)[..4], [32, 64, 64, 64]);
+        assert_eq!(lengths(2)[..6], [16, 16, 28, 28, 56, 56]);
+        assert!(lengths(2)[6..].iter().all(|it| (90..=128).contains(it)));
+        assert_eq!(lengths(4)[..4], [16; 4]);
+        let windows = side_by_side(1_000, 128, 2, Pace::First);
+        let lengths: Vec<_> = windows.iter().map(|it| it.keep.len()).collect();
+        assert_eq!(lengths[..2], [16, 16]);
+        assert!(lengths[2..].iter().all(|it| (100..=128).contains(it)));
     }
 
     #[test]
