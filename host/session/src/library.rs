@@ -282,13 +282,9 @@ impl Library {
         Ok(way)
     }
 
-    /// Voices that are open of this template.
-    pub(crate) fn voices_of(&self, template: &Arc<Template>) -> usize {
-        let records = self.records();
-        let of = records
-            .iter()
-            .filter(|it| Arc::ptr_eq(&it.template, template));
-        of.count()
+    /// Voices that are open.
+    pub(crate) fn voices(&self) -> usize {
+        self.records().len()
     }
 
     /// Brings the voice's bytes to the device, evicting others. None if there

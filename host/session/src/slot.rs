@@ -99,8 +99,9 @@ impl Slots {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Whether so many voices have a slot each, whoever of them is spoken with
-    /// at a time.
+    /// Whether all of so many voices could have a slot each, whoever of them is
+    /// spoken with at a time. Counted are those of other templates, too: with
+    /// many, copies that can go leave room for those that cannot.
     fn has_room_for(&self, voices: usize) -> bool {
         voices * self.settings.lanes.max(1) <= self.count()
     }
@@ -304,9 +305,7 @@ impl Lease {
         } else {
             // Until the copy is whole the slot holds nobody's weights.
             slot.holds = None;
-            let stays = self
-                .slots
-                .has_room_for(library.voices_of(&self.slots.template));
+            let stays = self.slots.has_room_for(library.voices());
             let way = library.copy_to(record, &mut slot.block, stays)?;
             slot.holds = Some(record.held());
             way
