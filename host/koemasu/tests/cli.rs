@@ -566,7 +566,7 @@ fn what_is_planted_is_found_and_the_soak_fails() {
 #[test]
 fn a_zoo_of_voices_is_asked_and_everything_happens_meanwhile() {
     let folder = folder();
-    let arguments = ["--voices", "17", "--requests", "60", "--json", "zoo.json"];
+    let arguments = ["--voices", "25", "--requests", "60", "--json", "zoo.json"];
     let (_, said, _) = soak(&folder, &[&arguments[..], &["--characters", "20"]].concat());
     let all = std::fs::read(folder.path().join("zoo.json")).expect("the figures");
     let all: serde_json::Value = serde_json::from_slice(&all).expect("JSON");
