@@ -34,7 +34,7 @@ pub fn keep(place: &Path, bytes: &[u8], most: usize) -> Result<()> {
     prune(place, most)
 }
 
-/// The same for a file that somebody else has written [beside](beside) its
+/// The same for a file that somebody else has written beside its
 /// place.
 pub(crate) fn adopt(part: &Path, place: &Path, most: usize) -> Result<()> {
     File::open(part)?.sync_data()?;
